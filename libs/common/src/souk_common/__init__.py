@@ -1,0 +1,1 @@
+"""What all Souk servers stand on. Knows no service."""

@@ -1,0 +1,155 @@
+"""Who calls, and what they may: tokens and client certificates -> Principal, methods -> scopes. Off unless there is an auth file.
+
+principals:
+  - name: shop-backend
+    scopes: [imaging.read, imaging.write]
+    token_sha256: [9f86d081884c7d65…]       # of the token; `souk token create` makes both
+    certificates: [shop.example.internal]   # DNS or URI names, or the common name, of a client certificate
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from souk_common.errors import ServiceError
+
+PUBLIC_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
+"""What is served without credentials."""
+_CACHE_SIZE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A known caller."""
+
+    name: str
+    scopes: frozenset[str]
+
+
+ANONYMOUS = Principal("anonymous", frozenset())
+"""The caller where auth is off."""
+
+
+class _PrincipalEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")
+    scopes: list[str]
+    token_sha256: list[str] = []
+    certificates: list[str] = []
+
+
+class _AuthFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    principals: list[_PrincipalEntry]
+
+
+def new_token() -> tuple[str, str]:
+    """A new token with 256 random bits, and the hash of it that an auth file keeps."""
+    token = f"souk_{secrets.token_urlsafe(32)}"
+    return token, token_hash(token)
+
+
+def token_hash(token: str) -> str:
+    """SHA-256 of a token in hexadecimal. A token is random, so that a slow password hash would add nothing."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Authenticator:
+    """Knows the principals of one auth file, which is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_at: tuple[int, int] | None = None
+        self._tokens: list[tuple[bytes, Principal]] = []
+        self._certificates: dict[str, Principal] = {}
+        self._verified: dict[str, Principal] = {}
+        self.reload()
+
+    def reload(self) -> bool:
+        """Read the file again if it has changed; True if it has. ValueError, and the old principals stay, where it is not as it
+        must be."""
+        stat = self._path.stat()
+        if (stat.st_mtime_ns, stat.st_ino) == self._read_at:
+            return False
+        try:
+            entries = _AuthFile.model_validate(yaml.safe_load(self._path.read_text())).principals
+            tokens, certificates = [], {}
+            for entry in entries:
+                principal = Principal(entry.name, frozenset(entry.scopes))
+                tokens += [(bytes.fromhex(_sha256(digest)), principal) for digest in entry.token_sha256]
+                certificates.update(dict.fromkeys(entry.certificates, principal))
+        except (ValidationError, yaml.YAMLError, ValueError) as error:
+            raise ValueError(f"{self._path}: {error}") from error
+        self._tokens, self._certificates, self._verified = tokens, certificates, {}
+        self._read_at = (stat.st_mtime_ns, stat.st_ino)
+        return True
+
+    def by_authorization(self, header: str) -> Principal:
+        """The principal of an `authorization` header; ServiceError UNAUTHENTICATED where it is nobody's."""
+        known = self._verified.get(header)
+        if known is not None:
+            return known
+        scheme, _, token = header.partition(" ")
+        digest = hashlib.sha256(token.strip().encode()).digest()
+        found = None
+        for candidate, principal in self._tokens:  # all of them, so that the time tells nothing
+            if hmac.compare_digest(candidate, digest):
+                found = principal
+        if found is None or scheme.lower() != "bearer":
+            raise _unauthenticated("CREDENTIALS_INVALID", "the token is not known here")
+        if len(self._verified) >= _CACHE_SIZE:
+            self._verified.clear()
+        self._verified[header] = found
+        return found
+
+    def by_certificate(self, names: Iterable[str]) -> Principal:
+        """The principal of the names in a verified client certificate; ServiceError UNAUTHENTICATED where it is nobody's."""
+        for name in names:
+            if name in self._certificates:
+                return self._certificates[name]
+        raise _unauthenticated("CREDENTIALS_INVALID", "the client certificate is not known here")
+
+
+def certificate_names(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
+    """The names in the verified client certificate of a call; none where there is no certificate."""
+    names = [*auth_context.get("x509_subject_alternative_name", ()), *auth_context.get("x509_common_name", ())]
+    return [name.decode(errors="replace") for name in names]
+
+
+def authenticate(authenticator: Authenticator, header: str | None, certificate: Iterable[str]) -> Principal:
+    """Who calls: by token where there is one, else by certificate."""
+    if header is not None:
+        return authenticator.by_authorization(header)
+    names = list(certificate)
+    if names:
+        return authenticator.by_certificate(names)
+    raise _unauthenticated("CREDENTIALS_MISSING", "the call carries no credentials: send `authorization: Bearer <token>`")
+
+
+def authorize(principal: Principal, method: str, scopes: Mapping[str, str]) -> None:
+    """Raise PERMISSION_DENIED unless `principal` has the scope of `method`; a method without a scope is nobody's."""
+    scope = scopes.get(method)
+    if scope is None or scope not in principal.scopes:
+        raise ServiceError(
+            grpc.StatusCode.PERMISSION_DENIED,
+            "SCOPE_MISSING",
+            f"{principal.name} lacks the scope {scope or 'of this method'}",
+            metadata={"scope": scope or "", "principal": principal.name},
+        )
+
+
+def _unauthenticated(reason: str, text: str) -> ServiceError:
+    return ServiceError(grpc.StatusCode.UNAUTHENTICATED, reason, text)
+
+
+def _sha256(digest: str) -> str:
+    if len(digest) != 64 or not all(letter in "0123456789abcdef" for letter in digest):
+        raise ValueError("token_sha256 must be 64 hexadecimal digits in lower case")
+    return digest

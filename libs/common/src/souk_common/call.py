@@ -1,0 +1,84 @@
+"""The call that is being served: who makes it, what is known of it, and what its time goes into."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+
+from souk_common.auth import ANONYMOUS, Principal
+
+
+class Call:
+    """One rpc or HTTP request in flight."""
+
+    __slots__ = (
+        "authorization",
+        "context",
+        "ended",
+        "facts",
+        "method",
+        "parts",
+        "peer",
+        "principal",
+        "span_id",
+        "started",
+        "task",
+        "trace_id",
+    )
+
+    def __init__(self, method: str, trace_id: int, span_id: int) -> None:
+        self.method = method
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.principal: Principal = ANONYMOUS
+        self.peer = ""
+        self.started = time.perf_counter()
+        self.facts: dict[str, Any] = {}
+        self.parts: dict[str, float] = {}
+        self.authorization: str | None = None
+        self.context: "grpc.aio.ServicerContext[Any, Any] | None" = None
+        self.task: asyncio.Task[Any] | None = None
+        self.ended = False
+        """The server has ended it because it stops."""
+
+    def remaining(self) -> float | None:
+        """Seconds until the caller's deadline; None where there is none. What the call asks of others must take no longer."""
+        return self.context.time_remaining() if self.context is not None else None
+
+    def end(self) -> None:
+        """End the call because the server stops; its caller gets UNAVAILABLE."""
+        if self.task is not None and not self.ended:
+            self.ended = True
+            self.task.cancel()
+
+
+CURRENT: ContextVar[Call | None] = ContextVar("souk_call", default=None)
+"""The call that the running task serves."""
+
+
+def annotate(**facts: Any) -> None:
+    """Put facts into the log line of the current call; nothing happens outside of one."""
+    call = CURRENT.get()
+    if call is not None:
+        call.facts.update(facts)
+
+
+def add_part(name: str, seconds: float) -> None:
+    """Say that the current call spent `seconds` on `name`; its parts are logged where it is slow."""
+    call = CURRENT.get()
+    if call is not None:
+        call.parts[name] = call.parts.get(name, 0.0) + seconds
+
+
+@contextlib.contextmanager
+def part(name: str) -> Iterator[None]:
+    """Measure what the body takes as a part of the current call."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        add_part(name, time.perf_counter() - start)

@@ -1,0 +1,84 @@
+"""Telemetry by OpenTelemetry: traces, metrics and log lines out of every service. What fails here never fails a request."""
+
+import threading
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import structlog
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+
+from souk_common.settings import ServiceSettings
+from souk_common.telemetry import logs, names, process
+from souk_common.telemetry.metrics import Metrics
+
+EXPORT_TIMEOUT = 5
+"""Seconds that one export may take."""
+SHUTDOWN_SECONDS = 2.0
+"""How long the last export may hold the end of the process up."""
+
+
+@dataclass(slots=True)
+class Telemetry:
+    """What one service reports with. `open` starts it, `close` sends the rest."""
+
+    tracer_provider: TracerProvider
+    metrics: Metrics
+    lag: process.LoopLag
+    writer: logs.LineWriter
+    meter_provider: MeterProvider | None = None
+    _endpoint: str | None = None
+    _interval: float = 15.0
+
+    def open(self) -> None:
+        """Start the export of metrics; call it when every metric is registered."""
+        if self._endpoint is None:
+            return
+        exporter = OTLPMetricExporter(endpoint=self._endpoint, insecure=_insecure(self._endpoint), timeout=EXPORT_TIMEOUT)
+        reader = PeriodicExportingMetricReader(
+            exporter, export_interval_millis=self._interval * 1000, export_timeout_millis=EXPORT_TIMEOUT * 1000
+        )
+        self.meter_provider = MeterProvider([reader], resource=self.tracer_provider.resource)
+        self.metrics.register(self.meter_provider.get_meter("souk"))
+
+    def close(self) -> None:
+        """Send what is left, for at most SHUTDOWN_SECONDS."""
+
+        def shutdown() -> None:
+            self.tracer_provider.shutdown()
+            if self.meter_provider:
+                self.meter_provider.shutdown(timeout_millis=SHUTDOWN_SECONDS * 1000)
+
+        thread = threading.Thread(target=shutdown, name="telemetry-shutdown", daemon=True)
+        thread.start()
+        thread.join(SHUTDOWN_SECONDS)
+        if thread.is_alive():
+            structlog.get_logger(__name__).warning("telemetry could not be sent in time", endpoint=self._endpoint)
+        self.writer.close()
+
+
+def setup(settings: ServiceSettings, service: str, *, stream: BinaryIO | None = None) -> Telemetry:
+    """Telemetry of `service`. Log lines go to `stream`, or else to standard output."""
+    writer = logs.setup(service, settings.log_level, stream)
+    resource = Resource.create({"service.name": f"souk-{service}"})
+    # the decision is made before, in rpc.py: what comes here without a parent is to be sampled
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource, shutdown_on_exit=False)
+    endpoint = settings.otlp_endpoint
+    if endpoint is not None:
+        exporter = OTLPSpanExporter(endpoint=endpoint, insecure=_insecure(endpoint), timeout=EXPORT_TIMEOUT)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
+    metrics = Metrics()
+    lag = process.LoopLag()
+    process.register(metrics, lag)
+    metrics.counters(names.LOG_LINES_DROPPED, "{line}", "Log lines that could not be written.", lambda: [(writer.dropped, {})])
+    return Telemetry(provider, metrics, lag, writer, None, endpoint, settings.metrics_interval)
+
+
+def _insecure(endpoint: str) -> bool:
+    return not endpoint.startswith("https://")

@@ -1,0 +1,1 @@
+"""Souk imaging: photos in, responsive variants out."""

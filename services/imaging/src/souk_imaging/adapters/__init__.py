@@ -1,0 +1,1 @@
+"""One driver per file: object stores, worker processes, the local file system."""

@@ -1,0 +1,227 @@
+"""Where images are in the object store: manifests, originals, variants, the indexes that lists are read from, and what is under
+way.
+
+    <image_id>/<variant name>                     public, immutable
+    <image_id>/_original                          private
+    <image_id>/_manifest.json                     the image exists where this does: written last, deleted first
+    _index/all/<entry>                            newest first
+    _index/owner/<owner>/<entry>
+    _index/tag/<tag>/<entry>
+    _pending/<image_id>                           what must be taken further: written before all else, deleted after all else
+    _requests/<owner>/<hash of the request id>    which image a request id made
+
+An index entry's key says all that a filter asks (the owner's and the tags' hashes), so that a list reads only what it returns.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from souk_imaging.images import Image, Variant, newest_first
+from souk_imaging.store import ObjectStore
+
+SCAN_LIMIT = 5_000
+"""How many index entries one page looks at, before it returns with what it has found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What must be taken further for an image, and who is at it."""
+
+    image_id: str
+    owner: str
+    tags: tuple[str, ...]
+    action: str
+    """`process` or `delete`."""
+    node: str
+    expires: float
+    """When another node may take it over, in seconds since 1970."""
+    attempts: int = 0
+    """How often a worker has died of it."""
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Pending":
+        """The record; ValueError where it is none."""
+        try:
+            fields = orjson.loads(data)
+            return cls(**{**fields, "tags": tuple(fields["tags"])})
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"not a pending record: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """Which image a request id made."""
+
+    image_id: str
+    fingerprint: str
+    """Of the upload's spec, so that the same id for another upload is found out."""
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list."""
+
+    images: tuple[Image, ...]
+    next_position: str
+    """Where the next page begins; empty at the end."""
+
+
+def variant_key(image_id: str, name: str) -> str:
+    """The key of a variant's object."""
+    return f"{image_id}/{name}"
+
+
+def _original_key(image_id: str) -> str:
+    return f"{image_id}/_original"
+
+
+def _manifest_key(image_id: str) -> str:
+    return f"{image_id}/_manifest.json"
+
+
+def _request_key(owner: str, request_id: str) -> str:
+    return f"_requests/{owner}/{hashlib.sha256(request_id.encode()).hexdigest()[:32]}"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _index_keys(image_id: str, owner: str, tags: Sequence[str]) -> list[str]:
+    entry = f"{newest_first(image_id)}~{_short_hash(owner)}~{'.'.join(_short_hash(tag) for tag in tags)}"
+    return [
+        f"_index/all/{entry}",
+        f"_index/owner/{owner}/{entry}",
+        *(f"_index/tag/{tag}/{entry}" for tag in tags),
+    ]
+
+
+class Library:
+    """The images in one object store. Any number of libraries, in any number of processes, may share a store."""
+
+    def __init__(self, store: ObjectStore, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def accept(self, image: Image, photo: Path, pending: Pending, request: tuple[str, RequestRecord] | None) -> None:
+        """Store a new image durably: it exists when this returns, and not at all if this raises or is never finished.
+
+        `request` is the request id and its record.
+        """
+        await self.save_pending(pending)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store.put_file(_original_key(image.image_id), photo, content_type=image.original.content_type))
+            for key in _index_keys(image.image_id, image.owner, image.tags):
+                group.create_task(self._store.put(key, b""))
+            if request is not None:
+                request_id, record = request
+                group.create_task(self._store.put(_request_key(image.owner, request_id), orjson.dumps(record)))
+        await self.save(image)
+
+    async def image(self, image_id: str) -> Image | None:
+        """The image as its manifest has it, or None."""
+        manifest = await self._store.get(_manifest_key(image_id))
+        return None if manifest is None else Image.from_json(manifest)
+
+    async def save(self, image: Image) -> None:
+        """Write the manifest."""
+        await self._store.put(_manifest_key(image.image_id), image.to_json(), content_type="application/json")
+
+    async def publish(self, image_id: str, variant: Variant, path: Path) -> None:
+        """Store the bytes of a variant."""
+        await self._store.put_file(variant_key(image_id, variant.name), path, content_type=variant.format.content_type)
+
+    async def fetch_original(self, image_id: str, path: Path) -> bool:
+        """Write the original to a file; False where there is none."""
+        return await self._store.fetch(_original_key(image_id), path)
+
+    async def delete(self, pending: Pending) -> None:
+        """Remove every trace of an image, its manifest first; `pending` (saved by the caller) is removed last."""
+        await self._store.delete(_manifest_key(pending.image_id))
+        async with asyncio.TaskGroup() as group:
+            for key in _index_keys(pending.image_id, pending.owner, pending.tags):
+                group.create_task(self._store.delete(key))
+            group.create_task(self._store.delete_prefix(f"{pending.image_id}/"))
+        await self.forget_pending(pending.image_id)
+
+    # What is under way
+
+    async def save_pending(self, pending: Pending) -> None:
+        """Say who takes an image further."""
+        await self._store.put(f"_pending/{pending.image_id}", orjson.dumps(pending), content_type="application/json")
+
+    async def pending(self, image_id: str) -> Pending | None:
+        """Who takes an image further, or None when it is finished."""
+        data = await self._store.get(f"_pending/{image_id}")
+        return None if data is None else Pending.from_json(data)
+
+    async def forget_pending(self, image_id: str) -> None:
+        """Say that an image is finished."""
+        await self._store.delete(f"_pending/{image_id}")
+
+    async def pending_ids(self) -> list[str]:
+        """The ids of all images that are under way, on this node or another."""
+        return [key.rpartition("/")[2] async for key in self._store.keys("_pending/")]
+
+    # Request ids
+
+    async def request(self, owner: str, request_id: str) -> RequestRecord | None:
+        """What a request id made, or None when it is new or expired."""
+        data = await self._store.get(_request_key(owner, request_id))
+        if data is None:
+            return None
+        record = RequestRecord(**orjson.loads(data))
+        return record if record.expires > self._clock() else None
+
+    async def forget_request(self, owner: str, request_id: str) -> None:
+        """Make a request id new again."""
+        await self._store.delete(_request_key(owner, request_id))
+
+    # Lists
+
+    async def page(self, *, owner: str, tags: Sequence[str], size: int, position: str) -> Page:
+        """At most `size` images of `owner` ('' for all) that carry all `tags`, newest first, from `position` ('' for the start)
+        on."""
+        if tags:
+            prefix = f"_index/tag/{tags[0]}/"
+        elif owner:
+            prefix = f"_index/owner/{owner}/"
+        else:
+            prefix = "_index/all/"
+        wanted_owner = _short_hash(owner) if owner else ""
+        wanted_tags = {_short_hash(tag) for tag in tags}
+        images: list[Image] = []
+        last = position
+        after = prefix + position if position else ""
+        scanned = 0
+        batch: list[str] = []
+        async with contextlib.aclosing(self._store.keys(prefix, after=after, limit=SCAN_LIMIT)) as keys:
+            async for key in keys:
+                scanned += 1
+                entry = key[len(prefix) :]
+                inverted, owner_hash, tag_hashes = entry.split("~")
+                last = entry
+                if (not wanted_owner or owner_hash == wanted_owner) and wanted_tags <= set(tag_hashes.split(".")):
+                    batch.append(newest_first(inverted))
+                if len(images) + len(batch) == size:
+                    images += await self._matching(batch, owner, tags)
+                    batch = []
+                    if len(images) == size:
+                        return Page(tuple(images), next_position=last)
+        images += await self._matching(batch, owner, tags)
+        return Page(tuple(images), next_position=last if scanned == SCAN_LIMIT else "")
+
+    async def _matching(self, image_ids: Sequence[str], owner: str, tags: Sequence[str]) -> list[Image]:
+        """The images of these ids, without those that only seemed to match by their hashes, or are not wholly there."""
+        found = await asyncio.gather(*map(self.image, image_ids))
+        return [
+            image for image in found if image is not None and (not owner or image.owner == owner) and set(tags) <= set(image.tags)
+        ]

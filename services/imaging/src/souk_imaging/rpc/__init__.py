@@ -1,0 +1,1 @@
+"""The proto face of imaging: validate, map, one call, map back."""

@@ -1,0 +1,243 @@
+"""What the first bytes of a file tell: its format, its pixels, and whether it can be taken. Reads bytes, decodes nothing, trusts
+nothing."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from souk_imaging.exceptions import (
+    FormatNotSupportedError,
+    ImageCorruptError,
+    ImageTruncatedError,
+    NotAnImageError,
+    TooManyFramesError,
+    TooManyPixelsError,
+)
+from souk_imaging.photos import Limits
+
+SUPPORTED = "image/avif, image/gif, image/jpeg, image/png, image/webp"
+ENOUGH_FOR_TYPE = 32
+_MAX_DEPTH_BOXES = 512
+
+# ISO base media brands, by what they are
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+_OTHERS = (
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
+    (b"BM", "image/bmp"),
+    (b"8BPS", "image/vnd.adobe.photoshop"),
+    (b"\xff\x0a", "image/jxl"),
+    (b"\0\0\0\x0cJXL ", "image/jxl"),
+    (b"\0\0\0\x0cjP  ", "image/jp2"),
+    (b"\0\0\1\0", "image/x-icon"),
+    (b"%PDF-", "application/pdf"),
+    (b"<svg", "image/svg+xml"),
+    (b"<?xml", "image/svg+xml"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the header of a photo tells."""
+
+    content_type: str
+    width: int
+    """Upright, in pixels."""
+    height: int
+    has_alpha: bool = False
+    """As far as the header tells."""
+    progressive: bool = False
+    frames: int = 1
+    """As far as the header tells."""
+
+
+class _NeedMoreError(Exception):
+    """The bytes end before the header does."""
+
+
+def read_header(start: bytes, *, complete: bool) -> Header | None:
+    """The header in the first bytes of a file; None where more bytes are needed, which with `complete` is an error.
+
+    Raises NotAnImageError, FormatNotSupportedError, ImageTruncatedError or ImageCorruptError, and nothing else, whatever the
+    bytes are.
+    """
+    try:
+        if len(start) < ENOUGH_FOR_TYPE and not complete:
+            return None
+        return _read(start)
+    except (_NeedMoreError, struct.error, IndexError):
+        if complete:
+            raise ImageTruncatedError("the photo ends before its header does") from None
+        return None
+
+
+def check(header: Header, limits: Limits) -> None:
+    """Raise where a photo is over a limit, or has no pixels."""
+    if header.width <= 0 or header.height <= 0:
+        raise ImageCorruptError("the photo has no pixels")
+    if header.frames > limits.max_frames:
+        raise TooManyFramesError(
+            f"a photo may have at most {limits.max_frames} frames, not {header.frames}",
+            limit_frames=limits.max_frames,
+            frames=header.frames,
+        )
+    pixels = header.width * header.height * header.frames
+    limit = limits.max_progressive_pixels if header.progressive else limits.max_pixels
+    if pixels > limit:
+        kind = "progressive photo" if header.progressive else "photo"
+        raise TooManyPixelsError(f"a {kind} may have at most {limit:,} pixels, not {pixels:,}", limit_pixels=limit, pixels=pixels)
+
+
+def _read(data: bytes) -> Header:
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png(data)
+    if data[:6] in (b"GIF87a", b"GIF89a"):
+        width, height = struct.unpack_from("<HH", data, 6)
+        return Header("image/gif", width, height)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _webp(data)
+    if data[4:8] == b"ftyp":
+        return _iso(data)
+    lead = data.lstrip(b"\xef\xbb\xbf \t\r\n") if data[:1] in b"\xef \t\r\n<" else data
+    for magic, found in _OTHERS:
+        if lead.startswith(magic):
+            raise _not_supported(found)
+    raise NotAnImageError("the bytes are no image that is known here")
+
+
+def _not_supported(found: str) -> FormatNotSupportedError:
+    return FormatNotSupportedError(f"{found} is not taken; send one of {SUPPORTED}", found=found, supported=SUPPORTED)
+
+
+def _jpeg(data: bytes) -> Header:
+    """ITU-T T.81, annex B: segments up to the frame header."""
+    position, turned = 2, False
+    while True:
+        if data[position] != 0xFF:
+            raise ImageCorruptError("the photo's JPEG segments are damaged")
+        while data[position] == 0xFF:
+            position += 1
+        marker = data[position]
+        position += 1
+        if marker in (0x01, *range(0xD0, 0xD8)):
+            continue
+        if marker in (0xD9, 0xDA):
+            raise ImageCorruptError("the photo's JPEG data begins before its frame header")
+        (length,) = struct.unpack_from(">H", data, position)
+        if length < 2:
+            raise ImageCorruptError("the photo's JPEG segments are damaged")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, position + 3)
+            if turned:
+                width, height = height, width
+            return Header("image/jpeg", width, height, progressive=marker in (0xC2, 0xC6, 0xCA, 0xCE))
+        if marker == 0xE1:
+            turned = turned or _exif_turns(data[position + 2 : position + length])
+        position += length
+
+
+def _exif_turns(segment: bytes) -> bool:
+    """Whether an EXIF orientation exchanges width and height. Damaged EXIF turns nothing."""
+    if segment[:6] != b"Exif\0\0" or segment[6:8] not in (b"II", b"MM"):
+        return False
+    tiff = segment[6:]
+    order = "<" if tiff[:2] == b"II" else ">"
+    try:
+        (offset,) = struct.unpack_from(order + "I", tiff, 4)
+        (count,) = struct.unpack_from(order + "H", tiff, offset)
+        for index in range(count):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, offset + 2 + 12 * index)
+            if tag == 0x0112 and kind == 3:
+                return bool(5 <= value <= 8)
+    except struct.error:
+        return False
+    return False
+
+
+def _png(data: bytes) -> Header:
+    """W3C PNG: IHDR comes first."""
+    if data[12:16] != b"IHDR":
+        raise ImageCorruptError("the photo's PNG header is damaged")
+    width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
+    return Header("image/png", width, height, has_alpha=colour in (4, 6))
+
+
+def _webp(data: bytes) -> Header:
+    """RFC 9649: a lossy, lossless or extended chunk comes first."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        flags = data[20]
+        wide, high = data[24:27], data[27:30]
+        if len(high) < 3:
+            raise _NeedMoreError
+        width, height = int.from_bytes(wide, "little") + 1, int.from_bytes(high, "little") + 1
+        return Header("image/webp", width, height, has_alpha=bool(flags & 0x10), frames=2 if flags & 0x02 else 1)
+    if kind == b"VP8L":
+        if data[20] != 0x2F:
+            raise ImageCorruptError("the photo's WebP header is damaged")
+        (bits,) = struct.unpack_from("<I", data, 21)
+        return Header("image/webp", (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1, has_alpha=bool(bits >> 28 & 1))
+    if kind == b"VP8 ":
+        if data[23:26] != b"\x9d\x01\x2a" and len(data) >= 26:
+            raise ImageCorruptError("the photo's WebP header is damaged")
+        width, height = struct.unpack_from("<HH", data, 26)
+        return Header("image/webp", width & 0x3FFF, height & 0x3FFF)
+    raise ImageCorruptError("the photo's WebP header is damaged")
+
+
+def _iso(data: bytes) -> Header:
+    """ISO/IEC 14496-12 and 23008-12: the brands, then the picture's properties in meta/iprp/ipco."""
+    (size,) = struct.unpack_from(">I", data, 0)
+    brands = {data[at : at + 4] for at in (8, *range(16, min(size, len(data), 256), 4))}
+    if not brands & _AVIF_BRANDS:
+        raise _not_supported("image/heic" if brands & _HEIC_BRANDS else "a video or another ISO media file")
+    sizes, turned, alpha = [], False, False
+    for kind, body in _boxes(data, [b"meta", b"iprp", b"ipco"]):
+        if kind == b"ispe":
+            sizes.append(struct.unpack_from(">II", body, 4))
+        elif kind == b"irot" and body:
+            turned = bool(body[0] & 1)
+        elif kind == b"auxC":
+            alpha = alpha or b":alpha" in body or b"auxid:1" in body
+    if not sizes:
+        raise ImageCorruptError("the photo's AVIF header has no size")
+    width, height = max(sizes, key=lambda each: each[0] * each[1])
+    if turned:
+        width, height = height, width
+    return Header("image/avif", width, height, has_alpha=alpha)
+
+
+def _boxes(data: bytes, path: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """(kind, body) of the boxes inside the first box of `path`."""
+    position, wanted = 0, path[0]
+    for _ in range(_MAX_DEPTH_BOXES):
+        if position >= len(data):
+            raise _NeedMoreError
+        size, kind = struct.unpack_from(">I4s", data, position)
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+            head = 16
+        if size < head:
+            raise ImageCorruptError("the photo's AVIF boxes are damaged")
+        if kind == wanted:
+            if position + size > len(data):
+                raise _NeedMoreError
+            body = data[position + head + (4 if kind == b"meta" else 0) : position + size]
+            yield from _boxes(body, path[1:]) if len(path) > 1 else _all_boxes(body)
+            return
+        position += size
+    raise ImageCorruptError("the photo's AVIF boxes are damaged")
+
+
+def _all_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 0
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if size < 8:
+            raise ImageCorruptError("the photo's AVIF boxes are damaged")
+        yield kind, data[position + 8 : position + size]
+        position += size

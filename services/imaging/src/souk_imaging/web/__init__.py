@@ -1,0 +1,1 @@
+"""The HTTP face of imaging: what browsers and CDNs fetch."""
