@@ -71,6 +71,7 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
                 limits=limits,
                 node=settings.node,
                 max_backlog=settings.max_backlog,
+                lease_seconds=settings.lease_seconds,
                 describe=describe,
             )
         )

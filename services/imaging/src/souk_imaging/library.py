@@ -8,7 +8,7 @@ way.
     _index/owner/<owner>/<entry>
     _index/tag/<tag>/<entry>
     _pending/<image_id>                           what must be taken further: written before all else, deleted after all else
-    _requests/<owner>/<hash of the request id>    which image a request id made
+    _requests/<day>/<owner>/<hash of the request id>   which image a request id made
 
 An index entry's key says all that a filter asks (the owner's and the tags' hashes), so that a list reads only what it returns.
 """
@@ -26,6 +26,8 @@ import orjson
 from souk_imaging.images import Image, Variant, newest_first
 from souk_imaging.store import ObjectStore
 
+REQUEST_ID_SECONDS = 24 * 3600.0
+"""How long a request id is remembered."""
 SCAN_LIMIT = 5_000
 """How many index entries one page looks at, before it returns with what it has found."""
 
@@ -87,8 +89,8 @@ def _manifest_key(image_id: str) -> str:
     return f"{image_id}/_manifest.json"
 
 
-def _request_key(owner: str, request_id: str) -> str:
-    return f"_requests/{owner}/{hashlib.sha256(request_id.encode()).hexdigest()[:32]}"
+def _request_key(day: int, owner: str, request_id: str) -> str:
+    return f"_requests/{day}/{owner}/{hashlib.sha256(request_id.encode()).hexdigest()[:32]}"
 
 
 def _short_hash(text: str) -> str:
@@ -123,7 +125,7 @@ class Library:
                 group.create_task(self._store.put(key, b""))
             if request is not None:
                 request_id, record = request
-                group.create_task(self._store.put(_request_key(image.owner, request_id), orjson.dumps(record)))
+                group.create_task(self._store.put(_request_key(self._day(), image.owner, request_id), orjson.dumps(record)))
         await self.save(image)
 
     async def image(self, image_id: str) -> Image | None:
@@ -143,14 +145,15 @@ class Library:
         """Write the original to a file; False where there is none."""
         return await self._store.fetch(_original_key(image_id), path)
 
-    async def delete(self, pending: Pending) -> None:
-        """Remove every trace of an image, its manifest first; `pending` (saved by the caller) is removed last."""
+    async def delete(self, pending: Pending, *, keep_record: bool = False) -> None:
+        """Remove every trace of an image, its manifest first; `pending` (saved by the caller) is removed last, or kept."""
         await self._store.delete(_manifest_key(pending.image_id))
         async with asyncio.TaskGroup() as group:
             for key in _index_keys(pending.image_id, pending.owner, pending.tags):
                 group.create_task(self._store.delete(key))
             group.create_task(self._store.delete_prefix(f"{pending.image_id}/"))
-        await self.forget_pending(pending.image_id)
+        if not keep_record:
+            await self.forget_pending(pending.image_id)
 
     # What is under way
 
@@ -175,15 +178,30 @@ class Library:
 
     async def request(self, owner: str, request_id: str) -> RequestRecord | None:
         """What a request id made, or None when it is new or expired."""
-        data = await self._store.get(_request_key(owner, request_id))
-        if data is None:
-            return None
-        record = RequestRecord(**orjson.loads(data))
-        return record if record.expires > self._clock() else None
+        for day in (self._day(), self._day() - 1):
+            data = await self._store.get(_request_key(day, owner, request_id))
+            if data is not None:
+                record = RequestRecord(**orjson.loads(data))
+                return record if record.expires > self._clock() else None
+        return None
 
     async def forget_request(self, owner: str, request_id: str) -> None:
         """Make a request id new again."""
-        await self._store.delete(_request_key(owner, request_id))
+        for day in (self._day(), self._day() - 1):
+            await self._store.delete(_request_key(day, owner, request_id))
+
+    async def forget_old_requests(self) -> int:
+        """Remove the records of days that nobody asks for any more; return how many."""
+        count = 0
+        while True:
+            async with contextlib.aclosing(self._store.keys("_requests/", limit=1)) as keys:
+                oldest = await anext(keys, None)
+            if oldest is None or int(day := oldest.split("/")[1]) >= self._day() - 1:
+                return count
+            count += await self._store.delete_prefix(f"_requests/{day}/")
+
+    def _day(self) -> int:
+        return int(self._clock() // REQUEST_ID_SECONDS)
 
     # Lists
 

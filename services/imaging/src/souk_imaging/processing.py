@@ -30,17 +30,14 @@ from souk_imaging.images import (
     VariantState,
     new_image_id,
 )
-from souk_imaging.library import Library, Pending, RequestRecord
+from souk_imaging.library import REQUEST_ID_SECONDS, Library, Pending, RequestRecord
 from souk_imaging.photos import Encoded, Finished, Job, Limits, PhotoProcessor, Priority, Probed
 from souk_imaging.profiles import Profile, Profiles
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60.0
-"""How long a node may be silent before another takes its images over."""
 MAX_ATTEMPTS = 3
 """How many workers an accepted photo may cost before it is FAILED."""
-REQUEST_ID_SECONDS = 24 * 3600.0
 WATCH_INTERVAL = 1.0
 """How often an image that another node works on is looked at, in seconds."""
 
@@ -62,6 +59,10 @@ class Workplace(Protocol):
 
     def output(self) -> contextlib.AbstractAsyncContextManager[Path]:
         """An empty folder for the variants of one job; gone at the end."""
+
+
+class _TakenOverError(Exception):
+    """Another node has the image now, or has deleted it: this one leaves everything as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,14 @@ class _Work:
     done: asyncio.Future[Image] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     task: asyncio.Task[None] | None = None
 
+    def fail(self, error: Exception) -> None:
+        """Tell whoever waits; there may be nobody, so the error counts as seen."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()
+
     def update(self, image: Image) -> None:
+        """Make a change, and tell whoever watches."""
         self.image = image
         self.changed.set()
         self.changed = asyncio.Event()
@@ -124,6 +132,7 @@ class Processor:
         limits: Limits,
         node: str,
         max_backlog: int,
+        lease_seconds: float,
         describe: Callable[[ImagingError], Failure],
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -135,6 +144,7 @@ class Processor:
         self._node = node
         self._life = f"{node}/{secrets.token_hex(4)}"
         self._max_backlog = max_backlog
+        self._lease = lease_seconds
         self._describe = describe
         self._clock = clock
         self._work: dict[str, _Work] = {}
@@ -181,13 +191,13 @@ class Processor:
             state=ImageState.PROCESSING,
             original=original,
         )
-        pending = Pending(image.image_id, photo.owner, photo.tags, "process", self._life, now + LEASE_SECONDS)
+        pending = Pending(image.image_id, photo.owner, photo.tags, "process", self._life, now + self._lease)
         request = None
         if photo.request_id:
             record = RequestRecord(image.image_id, photo.fingerprint, now + REQUEST_ID_SECONDS)
             request = (photo.request_id, record)
         try:
-            async with asyncio.timeout(LEASE_SECONDS / 2):
+            async with asyncio.timeout(self._lease / 2):
                 await self._library.accept(image, source.path, pending, request)
         except BaseException as error:
             with contextlib.suppress(StoreUnavailableError):
@@ -212,13 +222,15 @@ class Processor:
         is not there.
         """
         if work := self._work.get(image_id):
-            return await asyncio.shield(work.done)
-        async for image in self.watch(image_id):
-            if image is None:
-                raise ImageDeletedError("the image was deleted while it was being worked on", image_id=image_id)
-            if image.finished:
-                return image
-        raise AssertionError("a watch ends with a finished image, or none")
+            with contextlib.suppress(_TakenOverError):
+                return await asyncio.shield(work.done)
+        last: Image | None = None
+        with contextlib.suppress(ImageNotFoundError):
+            async for image in self.watch(image_id):
+                last = image
+        if last is None:
+            raise ImageDeletedError("the image was deleted while it was being worked on", image_id=image_id)
+        return last
 
     async def watch(self, image_id: str) -> AsyncGenerator[Image | None, None]:
         """Yield the image as it is, then after every change, until it is finished; None, at the end, where it was deleted.
@@ -250,18 +262,19 @@ class Processor:
         if image is None:
             return False
         now = self._clock()
-        pending = Pending(image_id, image.owner, image.tags, "delete", self._life, now + LEASE_SECONDS)
+        pending = Pending(image_id, image.owner, image.tags, "delete", self._life, now + self._lease)
         await self._library.save_pending(pending)
         work = self._work.get(image_id)
         if work and work.task:
             work.pending = pending
             work.task.cancel()
             await asyncio.wait([work.task])
-        await self._library.delete(pending)
+        # where another node works on it, the record stays until its lease is over: it tells that node, and whatever that node
+        # wrote meanwhile is removed then
+        elsewhere = work is None and not image.finished
+        await self._library.delete(pending, keep_record=elsewhere)
         if work and not work.done.done():
-            deleted = ImageDeletedError("the image was deleted while it was being worked on", image_id=image_id)
-            work.done.set_exception(deleted)
-            work.done.exception()  # retrieved here, because there may be nobody waiting
+            work.fail(ImageDeletedError("the image was deleted while it was being worked on", image_id=image_id))
         return True
 
     async def recover(self) -> int:
@@ -295,7 +308,7 @@ class Processor:
             await self._library.forget_pending(pending.image_id)
             return
         log.info("taking over an unfinished image", image_id=pending.image_id, from_node=pending.node)
-        mine = replace(pending, node=self._life, expires=self._clock() + LEASE_SECONDS)
+        mine = replace(pending, node=self._life, expires=self._clock() + self._lease)
         await self._library.save_pending(mine)
         self._start(_Work(image, mine, Priority.BACKGROUND, None, keep_failed=True))
 
@@ -306,6 +319,9 @@ class Processor:
             await self._attempts(work)
             self.totals.photos["ready"] += 1
             work.done.set_result(work.image)
+        except _TakenOverError as error:
+            log.info("another node has the image", image_id=image_id)
+            work.fail(error)
         except ImagingError as error:
             await self._fail(work, error)
         except asyncio.CancelledError:
@@ -316,8 +332,7 @@ class Processor:
             raise
         except Exception as error:
             log.exception("an image could not be taken further", image_id=image_id)
-            work.done.set_exception(error)
-            work.done.exception()
+            work.fail(error)
         finally:
             del self._work[image_id]
             if work.source:
@@ -371,12 +386,22 @@ class Processor:
                 peak_memory_bytes=finished.peak_memory_bytes,
             ),
         )
-        await self._library.save(ready)
-        if not await self._is_still_mine(work):
-            await self._library.delete(work.pending)
-            raise ImageDeletedError("the image was deleted while it was being worked on", image_id=ready.image_id)
+        await self._save(work, ready)
+        if await self._is_deleted_elsewhere(work):
+            await self._library.delete(work.pending, keep_record=True)
+            raise _TakenOverError
         await self._library.forget_pending(ready.image_id)
         work.update(ready)
+
+    async def _save(self, work: _Work, image: Image) -> None:
+        if not await self._is_still_mine(work):
+            raise _TakenOverError
+        await self._library.save(image)
+
+    async def _is_deleted_elsewhere(self, work: _Work) -> bool:
+        """Whether another node began to delete the image while its manifest was being written."""
+        current = await self._library.pending(work.image.image_id)
+        return current is not None and current.action == "delete"
 
     async def _is_still_mine(self, work: _Work) -> bool:
         """False where another node has deleted the image, or taken it over, since it was last looked at."""
@@ -421,7 +446,7 @@ class Processor:
             image = work.image
             if all(variant.state is not VariantState.PENDING for variant in image.variants):
                 return
-            await self._library.save(image)
+            await self._save(work, image)
             if image is work.image:
                 await changed.wait()
 
@@ -448,26 +473,27 @@ class Processor:
                 await self._library.delete(work.pending)
         except StoreUnavailableError as unavailable:
             error = unavailable
-        work.done.set_exception(error)
-        work.done.exception()  # retrieved here, because the caller may have gone away
+        work.fail(error)
 
     async def _keep_leases(self) -> None:
         """Renew what is in work here, and take over what is not in work anywhere, for as long as the service runs."""
         while True:
             try:
                 await self.recover()
+                await self._library.forget_old_requests()
                 for work in list(self._work.values()):
                     await self._renew(work)
             except StoreUnavailableError as error:
                 log.warning("leases could not be renewed", detail=error.message)
-            await asyncio.sleep(LEASE_SECONDS / 3)
+            await asyncio.sleep(self._lease / 3)
 
     async def _renew(self, work: _Work) -> None:
         if not await self._is_still_mine(work):
+            work.fail(_TakenOverError())
             if work.task:
                 work.task.cancel()
         elif work.image.image_id in self._work:
-            work.pending = replace(work.pending, expires=self._clock() + LEASE_SECONDS)
+            work.pending = replace(work.pending, expires=self._clock() + self._lease)
             await self._library.save_pending(work.pending)
 
 

@@ -43,14 +43,19 @@ class Profile:
         return self.transparent if has_alpha else self.opaque
 
     def sizes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
-        """(width, height) of every variant of an upright photo of this size, widest first; never larger than the photo."""
+        """(width, height) of every variant of an upright photo of this size, widest first, no width twice; never larger than the
+        photo."""
         if self.aspect is not None:
             width, height = min(width, round(height * self.aspect)), min(height, round(width / self.aspect))
         longer = max(width, height, 1)
         sides = [side for side in self.sides if side <= longer]
         if longer < self.sides[0] and longer > (sides[0] if sides else 0) * NEAR:
             sides.insert(0, longer)
-        return tuple((max(1, round(width * side / longer)), max(1, round(height * side / longer))) for side in sides)
+        by_width: dict[int, tuple[int, int]] = {}  # of a very slim photo, several sides come to the same width
+        for side in sides:
+            size = (max(1, round(width * side / longer)), max(1, round(height * side / longer)))
+            by_width.setdefault(size[0], size)
+        return tuple(by_width.values())
 
 
 class Profiles:

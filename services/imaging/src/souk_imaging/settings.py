@@ -53,6 +53,9 @@ class ImagingSettings(ServiceSettings):
         1536 * 1024 * 1024, ge=64 * 1024 * 1024, description="Memory that a worker may hold before it is killed."
     )
     max_backlog: int = Field(256, ge=1, description="Photos that may wait for a worker. One more upload gets UNAVAILABLE.")
+    lease_seconds: float = Field(
+        60.0, ge=1, description="Seconds of silence after which other replicas take a replica's unfinished photos over."
+    )
 
     # Delivery
     public_url: str = Field(

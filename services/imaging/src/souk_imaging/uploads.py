@@ -83,7 +83,7 @@ class Intake:
     header: sniff.Header | None = None
     _start: bytearray = field(default_factory=bytearray)
     _look_at: int = sniff.ENOUGH_FOR_TYPE
-    """How many bytes of the start there must be before it is looked at again: doubled each time, so that tiny chunks cost little."""
+    """How many bytes there must be before the start is looked at again: doubled each time, so that tiny chunks cost little."""
 
     def __post_init__(self) -> None:
         if self.spec.size_bytes > self.limits.max_bytes:

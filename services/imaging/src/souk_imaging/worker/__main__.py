@@ -16,7 +16,8 @@ def main() -> None:
     """Serve jobs until there are no more."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.nice(NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which lets its workers finish
+    for stop in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C and systemd send them to all: the service lets its workers finish
+        signal.signal(stop, signal.SIG_IGN)
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # whatever a library prints is no event

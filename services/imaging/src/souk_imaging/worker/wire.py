@@ -1,18 +1,24 @@
-"""Jobs and events as JSON lines between the service and a worker."""
+"""Jobs and events as JSON lines between the service and a worker. What a worker says is checked: it has touched a stranger's
+photo."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from souk_imaging import exceptions
-from souk_imaging.exceptions import ImagingError
+from souk_imaging.exceptions import ImagingError, PhotoError
 from souk_imaging.images import Format
 from souk_imaging.photos import Encoded, Event, Finished, Job, Limits, Priority, Probed
 from souk_imaging.profiles import Encoding, Profile
 
 Message = dict[str, Any]
+_PLAIN: dict[type, tuple[type, ...]] = {int: (int,), str: (str,), bool: (bool,), float: (int, float)}
+
+
+class NonsenseError(Exception):
+    """A line is no event of a worker."""
 
 
 def dump(message: Message) -> bytes:
@@ -49,7 +55,7 @@ def probed(event: Probed) -> Message:
 
 def encoded(event: Encoded) -> Message:
     """The message of a variant."""
-    return {"event": "encoded", **asdict(event)}
+    return {"event": "encoded", **asdict(event), "path": None if event.path is None else event.path.name}
 
 
 def finished(event: Finished) -> Message:
@@ -57,27 +63,48 @@ def finished(event: Finished) -> Message:
     return {"event": "finished", **asdict(event)}
 
 
-def failed(error: ImagingError) -> Message:
+def failed(error: PhotoError) -> Message:
     """The message of a photo that cannot be taken."""
     return {"event": "failed", "error": type(error).__name__, "message": error.message, "metadata": dict(error.metadata)}
 
 
-def load_event(line: bytes, *, queue_seconds: float) -> Event:
-    """The event of a line. Raises what a `failed` message says; ValueError where the line is no event."""
+def load_event(line: bytes, output: Path, *, queue_seconds: float) -> Event | ImagingError:
+    """The event of a line, or the PhotoError of a `failed` message. `output` is the job's folder, where its files must be.
+
+    Raises NonsenseError, and nothing else.
+    """
     try:
         plain = orjson.loads(line)
         kind = plain.pop("event")
         if kind == "probed":
-            plain["planned"] = tuple((Format(form), width, height) for form, width, height in plain["planned"])
-            return Probed(**plain)
+            plain["planned"] = tuple((Format(form), int(width), int(height)) for form, width, height in plain["planned"])
+            return Probed(**_typed(Probed, plain))
         if kind == "encoded":
-            path = plain.pop("path")
-            return Encoded(**{**plain, "format": Format(plain["format"])}, path=None if path is None else Path(path))
+            path = None if plain["path"] is None else _inside(output, plain["path"])
+            return Encoded(**_typed(Encoded, {**plain, "format": Format(plain["format"]), "path": path}))
         if kind == "finished":
-            return Finished(**{**plain, "queue_seconds": queue_seconds})
+            return Finished(**_typed(Finished, {**plain, "queue_seconds": queue_seconds}))
         if kind == "failed":
-            error = getattr(exceptions, plain["error"])
-            raise error(plain["message"], **plain["metadata"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("not an event of a worker") from error
-    raise ValueError("not an event of a worker")
+            error: type[PhotoError] = getattr(exceptions, plain["error"])
+            if issubclass(error, PhotoError):
+                return error(str(plain["message"]), **plain["metadata"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise NonsenseError(str(error)) from error
+    raise NonsenseError(f"an event {kind!r}")
+
+
+def _typed(event: type[Event], plain: Message) -> Message:
+    """`plain`, where its plain values have the types of the event's fields; TypeError otherwise."""
+    for each in fields(event):
+        for kind in _PLAIN:
+            if each.type is kind and type(plain[each.name]) not in _PLAIN[kind]:
+                raise TypeError(f"{each.name} is not of its type")
+    return plain
+
+
+def _inside(output: Path, name: str) -> Path:
+    """The file of this name in the job's folder; ValueError where the name leads elsewhere, or to no file of its own."""
+    path = output / name
+    if path.parent != output or path.name in ("", "..") or path.is_symlink() or not path.is_file():
+        raise ValueError("not a file of the job's")
+    return path
