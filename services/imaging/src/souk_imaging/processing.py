@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import structlog
+from souk_common.call import add_part, part
 
 from souk_imaging.exceptions import (
     BacklogFullError,
@@ -370,6 +371,7 @@ class Processor:
                             stores.create_task(self._publish(work, event))
                         case Finished():
                             finished = event
+                            _tell_parts(event)
         if saver is None:
             raise AssertionError("a worker finished without a probe")
         total = time.monotonic() - work.accepted
@@ -435,7 +437,8 @@ class Processor:
         )
         self.totals.encode_seconds[encoded.format.value] += encoded.encode_seconds
         if encoded.path is not None:
-            await self._library.publish(work.image.image_id, variant, encoded.path)
+            with part("store"):
+                await self._library.publish(work.image.image_id, variant, encoded.path)
             self.totals.bytes_out[encoded.format.value] += encoded.size_bytes
         work.update(work.image.with_variant(variant, now=self._clock()))
 
@@ -495,6 +498,14 @@ class Processor:
         elif work.image.image_id in self._work:
             work.pending = replace(work.pending, expires=self._clock() + self._lease)
             await self._library.save_pending(work.pending)
+
+
+def _tell_parts(finished: Finished) -> None:
+    """What the photo's time went into, for the log line of the call that waits for it."""
+    decode = finished.probe_seconds + finished.decode_seconds
+    add_part("queue", finished.queue_seconds)
+    add_part("decode", decode)
+    add_part("encode", finished.worker_seconds - decode)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:

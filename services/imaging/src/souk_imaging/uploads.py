@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 import google_crc32c
+from souk_common.call import part
 
 from souk_imaging import sniff
 from souk_imaging.exceptions import (
@@ -211,9 +212,11 @@ class Uploads:
         self._processor.admit()
         spool = self._new_spool()
         try:
-            original = await _receive(intake, pieces, spool)
+            with part("receive"):
+                original = await _receive(intake, pieces, spool)
             priority = Priority.INTERACTIVE if spec.wait_for_variants else Priority.BACKGROUND
-            image = await self._processor.accept(photo, original, spool, priority)
+            with part("accept"):
+                image = await self._processor.accept(photo, original, spool, priority)
         except BaseException:
             await asyncio.shield(spool.remove())
             raise
