@@ -28,6 +28,7 @@ class Call:
         "started",
         "task",
         "trace_id",
+        "traced",
     )
 
     def __init__(self, method: str, trace_id: int, span_id: int) -> None:
@@ -40,8 +41,10 @@ class Call:
         self.facts: dict[str, Any] = {}
         self.parts: dict[str, float] = {}
         self.authorization: str | None = None
-        self.context: "grpc.aio.ServicerContext[Any, Any] | None" = None
+        self.context: grpc.aio.ServicerContext[Any, Any] | None = None
         self.task: asyncio.Task[Any] | None = None
+        self.traced = False
+        """A span is recorded for it."""
         self.ended = False
         """The server has ended it because it stops."""
 

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     request = health_pb2.HealthCheckRequest(service=arguments[1] if len(arguments) == 2 else "")
     with grpc.insecure_channel(arguments[0]) as channel:
         try:
-            status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT).status
+            status = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT).status  # type: ignore[attr-defined]
         except grpc.RpcError as error:
             sys.stderr.write(f"{arguments[0]}: {error.code().name}\n")
             return 1

@@ -101,6 +101,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         call.authorization = authorization
         CURRENT.set(call)
         if decision.sampled:
+            call.traced = True
             return self._traced[method]
         attach_unsampled(decision)
         return self._plain[method]
@@ -141,14 +142,14 @@ class _Serving:
         self._context = context
         self._call = call
         self._admitted = ""
-        self._span = trace.get_current_span()
+        self._span = trace.get_current_span() if call.traced else trace.INVALID_SPAN
 
     async def __aenter__(self) -> None:
         call, policy, context = self._call, self._dispatcher.policy, self._context
         call.context = context
         call.task = asyncio.current_task()
         self._dispatcher.calls.add(call)
-        if self._span.is_recording():
+        if call.traced:
             ids = self._span.get_span_context()
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
         try:
@@ -184,7 +185,7 @@ class _Serving:
         return told
 
     async def _fail(self, error: errors.ServiceError) -> None:
-        if self._span.is_recording():
+        if self._call.traced:
             self._span.set_attribute(names.ERROR_REASON, error.reason)
             if "error_id" in error.metadata:
                 self._span.set_attribute(names.ERROR_ID, error.metadata["error_id"])
@@ -201,7 +202,7 @@ class _Serving:
         if self._admitted:
             policy.admission.leave(self._admitted)
         self._dispatcher.methods[call.method].record(code, seconds)
-        if self._span.is_recording():
+        if call.traced:
             self._span.set_attribute(names.PRINCIPAL, call.principal.name)
             if code in SERVER_FAULTS:
                 self._span.set_status(Status(StatusCode.ERROR, code))

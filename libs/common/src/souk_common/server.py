@@ -14,10 +14,9 @@ import orjson
 import structlog
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from starlette.types import ASGIApp
 
-from souk_common import telemetry
+from souk_common import reflection, telemetry
 from souk_common.admission import Admission
 from souk_common.auth import Authenticator
 from souk_common.errors import ErrorTable
@@ -129,7 +128,7 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(health), server)
         if settings.reflection:
             services = [registration.service for registration in app.registrations]
-            reflection.enable_server_reflection([*services, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+            reflection.enable(server, [*services, "grpc.health.v1.Health"])
         servers = [server]
         addresses = {"grpc": _bind(server, settings.host, settings.port, _credentials(settings), "PORT", settings)}
         if settings.health_port is not None:

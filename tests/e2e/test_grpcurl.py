@@ -1,0 +1,116 @@
+"""An engineer with grpcurl, and Kubernetes' probe: every rpc by reflection alone."""
+
+import asyncio
+import base64
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pictures
+import pytest
+from processes import ServiceProcess
+
+SERVICE = "souk.imaging.v1.ImagingService"
+RPCS = {"UploadImage", "GetImage", "WatchImage", "ListImages", "DownloadVariant", "SelectVariant", "DeleteImage"}
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name, path=".tools/bin") or shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not there: `make tools` fetches it")
+    return found
+
+
+async def run(*command: str, stdin: str = "") -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate(stdin.encode())
+    return process.returncode or 0, output.decode()
+
+
+async def call(service: ServiceProcess, rpc: str, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an rpc answers to messages, as JSON."""
+    body = "".join(json.dumps(message) for message in messages)
+    status, output = await run(tool("grpcurl"), "-plaintext", "-d", "@", service.grpc, f"{SERVICE}/{rpc}", stdin=body)
+    assert status == 0, output
+    decoder, answers, position = json.JSONDecoder(), [], 0
+    while position < len(output.rstrip()):
+        answer, position = decoder.raw_decode(output, position)
+        answers.append(answer)
+        while position < len(output) and output[position].isspace():
+            position += 1
+    return answers
+
+
+async def test_grpcurl_lists_and_describes_everything(start) -> None:
+    service = await start()
+    grpcurl = tool("grpcurl")
+    _, services = await run(grpcurl, "-plaintext", service.grpc, "list")
+    assert {SERVICE, "grpc.health.v1.Health"} <= set(services.split())
+    _, rpcs = await run(grpcurl, "-plaintext", service.grpc, "list", SERVICE)
+    assert {name.rpartition(".")[2] for name in rpcs.split()} == RPCS
+    for rpc in RPCS:
+        status, described = await run(grpcurl, "-plaintext", service.grpc, "describe", f"{SERVICE}.{rpc}")
+        assert (status, "idempotency_level" in described) == (0, True)
+    status, message = await run(grpcurl, "-plaintext", service.grpc, "describe", "souk.imaging.v1.Image")
+    assert (status, "image_id" in message) == (0, True)
+
+
+async def test_grpcurl_calls_every_rpc(start) -> None:
+    service = await start()
+    photo = pictures.jpeg(300, 200)
+    upload = [
+        {"spec": {"owner": "me", "tags": ["t"], "requestId": "r"}},
+        {"chunk": {"writeOffset": "0", "data": base64.b64encode(photo).decode()}},
+        {"finish": {"sizeBytes": str(len(photo))}},
+    ]
+    (uploaded,) = await call(service, "UploadImage", *upload)
+    image = uploaded["image"]
+    assert image["state"] == "IMAGE_STATE_READY"
+    named = {"imageId": image["imageId"]}
+    assert (await call(service, "GetImage", named))[0]["image"] == image
+    assert (await call(service, "WatchImage", named))[-1]["image"] == image
+    assert (await call(service, "ListImages", {"owner": "me", "tags": ["t"]}))[0]["images"] == [image]
+    (selected,) = await call(service, "SelectVariant", {**named, "accept": "image/webp", "width": 100})
+    parts = await call(service, "DownloadVariant", {**named, "variantName": selected["variant"]["name"]})
+    data = b"".join(base64.b64decode(part["chunk"]["data"]) for part in parts[1:])
+    assert len(data) == int(selected["variant"]["sizeBytes"])
+    assert await call(service, "DeleteImage", named) == [{}]
+    status, output = await run(tool("grpcurl"), "-plaintext", "-d", json.dumps(named), service.grpc, f"{SERVICE}/GetImage")
+    assert status != 0
+    assert "IMAGE_NOT_FOUND" in output
+
+
+@pytest.mark.parametrize("name", ["", "liveness", "readiness", SERVICE])
+async def test_grpc_health_probe_is_answered(start, name: str) -> None:
+    service = await start()
+    status, output = await run(tool("grpc-health-probe"), "-addr", service.grpc, "-service", name)
+    assert (status, "SERVING" in output) == (0, True)
+
+
+async def test_grpc_health_probe_sees_the_store_go_and_come_back(start, tmp_path: Path) -> None:
+    service = await start()
+    probe = (tool("grpc-health-probe"), "-addr", service.grpc, "-service", "readiness")
+
+    async def answers(wanted: int) -> None:
+        async with asyncio.timeout(5):
+            while (await run(*probe))[0] != wanted:
+                pass
+
+    await answers(0)
+    (tmp_path / "state" / "photos").rename(tmp_path / "away")
+    await answers(4)
+    (tmp_path / "away").rename(tmp_path / "state" / "photos")
+    await answers(0)
+
+
+async def test_the_containers_own_health_check_says_what_health_says(start) -> None:
+    import sys
+
+    service = await start()
+    assert await run(sys.executable, "-m", "souk_common.probe", service.grpc, "readiness") == (0, "SERVING\n")
+    assert (await run(sys.executable, "-m", "souk_common.probe", service.grpc, "nothing"))[0] == 1
+    assert (await run(sys.executable, "-m", "souk_common.probe", "127.0.0.1:1"))[0] == 1
+    assert (await run(sys.executable, "-m", "souk_common.probe"))[0] == 2
