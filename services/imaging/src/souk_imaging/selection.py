@@ -65,7 +65,7 @@ def choose(
 def _weights(accept: str) -> Iterable[tuple[str, float]]:
     for entry in accept[:4096].split(","):
         media, *parameters = (part.strip().lower() for part in entry.split(";"))
-        if "/" not in media:
+        if not all(media.partition("/")):
             continue
         weight = 1.0
         for parameter in parameters:

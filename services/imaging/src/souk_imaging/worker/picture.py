@@ -12,7 +12,8 @@ from souk_imaging.photos import Limits
 
 ENLARGED_SOURCE = 2.0
 """A size is made from the smallest picture there is that is at least this much wider."""
-_HEADER_BYTES = 4 * 1024 * 1024
+_USUAL_HEADER_BYTES = 64 * 1024
+_MAX_HEADER_BYTES = 4 * 1024 * 1024
 _ANIMATED_TYPES = ("image/gif", "image/webp")
 
 Image = Any
@@ -25,7 +26,10 @@ def probe(path: Path, limits: Limits) -> sniff.Header:
     Raises PhotoError, or pyvips.Error where the header is damaged. Decodes nothing.
     """
     with path.open("rb") as file:
-        header = sniff.read_header(file.read(_HEADER_BYTES), complete=True)
+        header = sniff.read_header(file.read(_USUAL_HEADER_BYTES), complete=False)
+        if header is None:
+            file.seek(0)
+            header = sniff.read_header(file.read(_MAX_HEADER_BYTES), complete=True)
     if header is None:
         raise ImageTruncatedError("the photo ends before its header does")
     sniff.check(header, limits)

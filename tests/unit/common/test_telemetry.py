@@ -1,0 +1,79 @@
+"""Buckets, sampling decisions, log lines."""
+
+import io
+import math
+import secrets
+import threading
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from souk_common.telemetry.logs import MAX_WAITING_LINES, LineWriter
+from souk_common.telemetry.metrics import Buckets, Method, cumulative
+from souk_common.telemetry.tracing import decide
+
+
+def test_buckets_are_cumulative_and_end_with_everything() -> None:
+    method = Method()
+    for seconds in (0.0005, 0.001, 0.0011, 3.0, 99.0):
+        method.record("OK", seconds)
+    counts = dict(cumulative(method.seconds))
+    assert (counts["0.001"], counts["0.002"], counts["5"], counts["+Inf"]) == (2, 3, 4, 5)
+    assert method.codes == {"OK": 5}
+    assert method.seconds.total == pytest.approx(102.0026)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1), st.floats(0.01, 1))
+def test_a_quantile_is_no_less_than_the_value_of_its_rank_and_no_more_than_the_largest(values: list[float], share: float) -> None:
+    buckets = Buckets()
+    for value in values:
+        buckets.record(value)
+    ranked = sorted(values)[math.ceil(share * len(values)) - 1]
+    assert ranked <= buckets.quantile(share) <= max(values)
+
+
+def test_the_callers_decision_is_followed() -> None:
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    sampled = decide(f"00-{trace_id}-{span_id}-01", 0.0)
+    assert (sampled.sampled, f"{sampled.trace_id:032x}", f"{sampled.span_id:016x}") == (True, trace_id, span_id)
+    assert not decide(f"00-{trace_id}-{span_id}-00", 1.0).sampled
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "nonsense", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "00-" + "z" * 32 + "-" + "1" * 16 + "-01"]
+)
+def test_without_a_valid_traceparent_the_ratio_decides(header: str | None) -> None:
+    assert decide(header, 1.0).sampled
+    assert not decide(header, 0.0).sampled
+    assert decide(header, 0.0).trace_id != decide(header, 0.0).trace_id
+
+
+@given(st.text(max_size=80))
+def test_no_traceparent_breaks_the_reading(header: str) -> None:
+    assert decide(header, 0.5).trace_id > 0
+
+
+def test_lines_are_written_in_order_by_another_thread() -> None:
+    stream = io.BytesIO()
+    writer = LineWriter(stream)
+    for number in range(1000):
+        writer.write(orjson.dumps({"n": number}))
+    writer.close()
+    assert [orjson.loads(line)["n"] for line in stream.getvalue().splitlines()] == list(range(1000))
+
+
+def test_lines_that_nobody_reads_are_dropped_and_counted() -> None:
+    release = threading.Event()
+
+    class Stuck(io.RawIOBase):
+        def write(self, data: object) -> int:
+            release.wait()
+            return 1
+
+    writer = LineWriter(Stuck())  # type: ignore[arg-type]
+    for _ in range(MAX_WAITING_LINES + 100):
+        writer.write(b"x")
+    assert 90 <= writer.dropped <= 100
+    release.set()
+    writer.close()
