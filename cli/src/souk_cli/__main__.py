@@ -1,0 +1,32 @@
+"""The `souk` command."""
+
+import typer
+
+from souk_cli import demo, image, image_upload, tokens, up
+
+app = typer.Typer(
+    name="souk",
+    help="Start the Souk services, use them, and see what they do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+image_app = typer.Typer(help="Upload photos, and find, fetch and delete what became of them.", no_args_is_help=True)
+image_app.command("upload")(image_upload.upload)
+for command in (image.show, image.list_images, image.download, image.watch, image.delete):
+    image_app.command("list" if command is image.list_images else command.__name__)(command)
+app.add_typer(image_app, name="image")
+token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
+token_app.command("create")(tokens.create)
+app.add_typer(token_app, name="token")
+
+
+def main() -> None:
+    """Run the command line; the exit status is 0, 1 where something failed, or 2 for a command that makes no sense."""
+    app(prog_name="souk")
+
+
+if __name__ == "__main__":
+    main()

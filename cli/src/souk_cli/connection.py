@@ -1,0 +1,53 @@
+"""How a command reaches a service: the options that all of them share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+from souk.client import ClientConfig, ImagingClient, SoukError
+
+from souk_cli.display import as_json, print_json, show_error
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+Address: TypeAlias = Annotated[
+    str, typer.Option("--address", envvar="SOUK_IMAGING_ADDRESS", help="Where the imaging service listens, as host:port.")
+]
+Token: TypeAlias = Annotated[
+    str | None, typer.Option("--token", envvar="SOUK_TOKEN", show_envvar=True, help="Token to call with.", show_default=False)
+]
+TlsCa: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--tls-ca", envvar="SOUK_TLS_CA", help="PEM file of the authorities of the server's certificate: speak TLS."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def config_of(address: str, token: str | None, tls_ca: Path | None) -> ClientConfig:
+    """The client's configuration; a usage error where the options contradict each other."""
+    try:
+        return ClientConfig(target=address, token=token or None, tls_ca_file=tls_ca)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def with_client(
+    config: ClientConfig, work: Callable[[ImagingClient], Coroutine[None, None, None]], *, json: bool = False, about: str = ""
+) -> None:
+    """Run `work` with a client. An error of the call, or of a file, is shown, and ends the command with 1."""
+
+    async def run() -> None:
+        async with ImagingClient(config=config) as client:
+            await work(client)
+
+    try:
+        asyncio.run(run())
+    except (SoukError, OSError) as error:
+        if json:
+            print_json({"error": as_json(error, config.target)})
+        else:
+            show_error(error, about=about, address=config.target)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

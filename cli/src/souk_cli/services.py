@@ -1,0 +1,100 @@
+"""The services that `souk up` can start, and what to try on each."""
+
+import importlib.util
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One call to try."""
+
+    method: str
+    """Full name, as "souk.imaging.v1.ImagingService/ListImages"."""
+    request: str = "{}"
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service that can be started."""
+
+    name: str
+    grpc_port: int
+    http_port: int | None
+    """None: the service has no HTTP."""
+    proto: str
+    """The full name of its proto service."""
+    examples: tuple[Example, ...]
+    commands: tuple[str, ...] = ()
+    """Command lines; {address} is put in."""
+
+    @property
+    def module(self) -> str:
+        """What `python -m` runs."""
+        return f"souk_{self.name}"
+
+    @property
+    def prefix(self) -> str:
+        """What its environment variables begin with."""
+        return f"SOUK_{self.name.upper()}_"
+
+    def tries(self, address: str) -> list[str]:
+        """Lines for a shell that work as they are."""
+        lines = [f"grpcurl -plaintext {address} list {self.proto}"]
+        for example in self.examples:
+            data = "" if example.request == "{}" else f" -d '{example.request}'"
+            lines.append(f"grpcurl -plaintext{data} {address} {example.method}")
+        return [*lines, *(command.format(address=address) for command in self.commands)]
+
+
+IMAGING = Service(
+    name="imaging",
+    grpc_port=50051,
+    http_port=8081,
+    proto="souk.imaging.v1.ImagingService",
+    examples=(
+        Example("grpc.health.v1.Health/Check", json.dumps({"service": "readiness"})),
+        Example("souk.imaging.v1.ImagingService/ListImages", json.dumps({"page_size": 5})),
+    ),
+    commands=("souk image upload PHOTO.jpg --address {address}",),
+)
+_ALL = (IMAGING,)
+
+
+def installed() -> dict[str, Service]:
+    """The services that are there to be started."""
+    return {service.name: service for service in _ALL if importlib.util.find_spec(service.module)}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a service is to listen on, and how to choose another."""
+
+    service: str
+    number: int
+    option: str
+
+    def is_free(self, host: str) -> bool:
+        """Whether it can be listened on now."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a port in TIME_WAIT is free
+            try:
+                probe.bind((host, self.number))
+            except OSError:
+                return False
+        return True
+
+
+def ports_of(service: Service, environment: Mapping[str, str]) -> list[Port]:
+    """The fixed ports that a service started with this environment will want."""
+    wanted = [("PORT", service.grpc_port, "--port"), ("HTTP_PORT", service.http_port, "--http-port")]
+    ports = []
+    for setting, default, option in wanted:
+        number = environment.get(f"{service.prefix}{setting}") or str(default or 0)
+        if number.isdigit() and int(number):
+            ports.append(Port(service.name, int(number), option))
+    return ports

@@ -1,0 +1,159 @@
+"""What a photo can be uploaded from, cut into chunks: bytes, a path, an open file, an asynchronous stream."""
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeAlias
+
+PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
+"""A str is the path of a file. What an asynchronous stream yields may be of any size."""
+
+READ_AHEAD_CHUNKS = 4
+"""How many chunks one hop to a thread reads. Two such batches are in memory at the most."""
+
+
+class Source(Protocol):
+    """A photo that is being sent."""
+
+    repeatable: bool
+    """It can be read again from the start."""
+
+    async def size(self) -> int | None:
+        """Bytes, where that is known before it is read. OSError where it cannot be read."""
+
+    def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+        """Read from the start: every chunk but the last has `chunk_bytes`. OSError where it cannot be read."""
+
+
+def source_of(photo: PhotoSource) -> Source:
+    """The source for what a caller gave; TypeError where it is none."""
+    if isinstance(photo, (str, os.PathLike)):
+        return FileSource(Path(photo))
+    if isinstance(photo, (bytes, bytearray, memoryview)):
+        return BytesSource(bytes(photo))
+    if isinstance(photo, AsyncIterable):
+        return StreamSource(photo)
+    if hasattr(photo, "read"):
+        return OpenFileSource(photo)
+    raise TypeError(f"a photo is bytes, a path, a binary file or an asynchronous iterable of bytes, not {type(photo).__name__}")
+
+
+class BytesSource:
+    """A photo in memory."""
+
+    repeatable = True
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def size(self) -> int | None:
+        """See Source."""
+        return len(self._data)
+
+    async def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+        """See Source."""
+        for start in range(0, len(self._data), chunk_bytes):
+            yield [self._data[start : start + chunk_bytes]]
+
+
+class FileSource:
+    """A photo on disk."""
+
+    repeatable = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def size(self) -> int | None:
+        """See Source."""
+        return (await asyncio.to_thread(self._path.stat)).st_size
+
+    async def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+        """See Source."""
+        file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
+        try:
+            async for batch in _read_ahead(file, chunk_bytes):
+                yield batch
+        finally:
+            file.close()
+
+
+class OpenFileSource:
+    """A photo in an open binary file, from where it stands. It stays open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.repeatable = file.seekable()
+        self._start = file.tell() if self.repeatable else 0
+
+    async def size(self) -> int | None:
+        """See Source."""
+        if not self.repeatable:
+            return None
+        return await asyncio.to_thread(self._file.seek, 0, io.SEEK_END) - self._start
+
+    async def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+        """See Source."""
+        if self.repeatable:
+            await asyncio.to_thread(self._file.seek, self._start)
+        async for batch in _read_ahead(self._file, chunk_bytes):
+            yield batch
+
+
+class StreamSource:
+    """A photo that arrives piece by piece, once."""
+
+    repeatable = False
+
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self._pieces = pieces
+
+    async def size(self) -> int | None:
+        """See Source."""
+        return None
+
+    async def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+        """See Source."""
+        left = bytearray()
+        try:
+            async for piece in self._pieces:
+                left += piece
+                full = len(left) - len(left) % chunk_bytes
+                if full:
+                    yield [bytes(left[start : start + chunk_bytes]) for start in range(0, full, chunk_bytes)]
+                    del left[:full]
+        finally:
+            if isinstance(self._pieces, AsyncGenerator):
+                await self._pieces.aclose()
+        if left:
+            yield [bytes(left)]
+
+
+async def _read_ahead(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
+    """Read off the event loop, one batch ahead of what is being sent."""
+    loop = asyncio.get_running_loop()
+    reading = loop.run_in_executor(None, _read_batch, file, chunk_bytes)
+    try:
+        while batch := await asyncio.shield(reading):
+            reading = loop.run_in_executor(None, _read_batch, file, chunk_bytes)
+            yield batch
+    finally:
+        if file.seekable():  # a thread cannot be cancelled, and nobody may close or rewind the file under it
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+def _read_batch(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> list[bytes]:
+    return list(_chunks(file, chunk_bytes))
+
+
+def _chunks(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> Iterator[bytes]:
+    for _ in range(READ_AHEAD_CHUNKS):
+        chunk = file.read(chunk_bytes) or b""
+        while chunk and len(chunk) < chunk_bytes and (more := file.read(chunk_bytes - len(chunk))):
+            chunk += more  # a pipe gives what it has
+        if chunk:
+            yield chunk
+        if len(chunk) < chunk_bytes:
+            return
