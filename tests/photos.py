@@ -1,5 +1,6 @@
 """Photos that are broken, hostile or odd, made from nothing or from good ones."""
 
+import functools
 import io
 import random
 import struct
@@ -21,6 +22,7 @@ def encode(picture: Image.Image, form: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+@functools.cache
 def one_of_each(width: int = 400, height: int = 300) -> dict[str, bytes]:
     """A good photo in every format that is taken, by name."""
     picture = demo_photos.scene(width, height, 21)
@@ -93,9 +95,9 @@ def _mutated(good: bytes, rng: random.Random) -> bytes:
             case 0 | 1:
                 data[at] = rng.randrange(256)
             case 2:
-                del data[at : at + rng.randrange(1, 20)]
+                del data[max(at, 50) : at + rng.randrange(1, 20)]
             case 3:
                 data[at:at] = data[at : at + rng.randrange(1, 20)]
-            case 4 if len(data) > 100:
+            case 4:
                 del data[max(at, 50) :]
     return bytes(data)

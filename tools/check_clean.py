@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 FORBIDDEN = {
-    "an address of a package registry": re.compile(r"https?://(?:files|registry|proxy|static|index|repo|crates)\.[a-z]|--index-url|\"resolved\":"),
+    "an address of a package registry": re.compile(
+        r"https?://(?:files|registry|proxy|static|index|repo|crates)\.[a-z]|--index-url|\"resolved\":"
+    ),
     "a path of one machine": re.compile(r"(?:^|[^A-Za-z0-9_.$}])/(?:work|farm|root|home/[a-z]+)/"),
 }
 ALLOWED = {"tools/check_clean.py"}
@@ -14,7 +16,9 @@ ALLOWED = {"tools/check_clean.py"}
 
 def main() -> int:
     """Print every line that should not be there; 1 where there is one."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=True
+    )
     found = 0
     for name in listed.stdout.splitlines():
         if name in ALLOWED or not Path(name).is_file():

@@ -57,9 +57,8 @@ def settings() -> list[str]:
     problems = []
     files = [Path("docker-compose.yml"), Path("services/imaging/Dockerfile"), *ROOT.rglob("*.yaml")]
     for path in files:
-        for name in sorted(set(re.findall(r"SOUK_IMAGING_[A-Z0-9_]+", path.read_text()))):
-            if name not in SETTINGS:
-                problems.append(f"{path}: there is no setting {name}")
+        named = set(re.findall(r"SOUK_IMAGING_[A-Z0-9_]+", path.read_text()))
+        problems += [f"{path}: there is no setting {name}" for name in sorted(named - SETTINGS)]
     return problems
 
 

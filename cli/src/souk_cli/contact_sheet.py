@@ -85,9 +85,10 @@ def _card(name: str, description: str, image: pb.Image, took: float) -> str:
         ("waited", processing.queue_time.ToTimedelta().total_seconds()),
         ("in all", took),
     ]
+    frame = "photo clear" if original.has_alpha else "photo"
     return f"""
 <article>
-  <a class="photo{" clear" if original.has_alpha else ""}" href="{_link(image, _shown(image, NEWEST_FIRST[0]))}">{_picture(image, name)}</a>
+  <a class="{frame}" href="{_link(image, _shown(image, NEWEST_FIRST[0]))}">{_picture(image, name)}</a>
   <header><h2>{html.escape(name)}</h2><p>{html.escape(description)}</p><p class=facts>{" · ".join(facts)}</p></header>
   <div class=saved><b>−{made.saved_of_original:.0%}</b><span>{size(original.size_bytes)} → {size(made.widest_bytes)}</span></div>
   {_bars(image)}

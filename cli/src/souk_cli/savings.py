@@ -33,7 +33,7 @@ class Savings:
     @property
     def saved_of_original(self) -> float:
         """What loading the widest variant saves against loading the original."""
-        return 1 - self.widest_bytes / self.original_bytes if self.original_bytes else 0.0
+        return 1 - self.widest_bytes / self.original_bytes if self.original_bytes and self.widest_bytes else 0.0
 
 
 def ready(image: pb.Image) -> list[pb.Variant]:

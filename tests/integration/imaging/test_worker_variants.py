@@ -3,17 +3,22 @@
 import asyncio
 import hashlib
 import io
+import json
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import making
 import numpy as np
 import photos
+import processes
 import pytest
 from PIL import Image, ImageSequence
 from souk_cli import demo_photos
+from souk_common.telemetry.process import resident_bytes
 from souk_imaging.adapters.workers import WorkerPool
 from souk_imaging.images import Format
+from souk_imaging.worker import wire
 
 
 @pytest.fixture
@@ -194,30 +199,55 @@ async def test_deep_and_grey_pictures_become_plain_ones(pool: WorkerPool, tmp_pa
             assert _difference(outcome.picture(form, width), grey.convert("RGB")) < 6, (form, width)
 
 
-async def test_a_photo_is_decoded_once(pool: WorkerPool, tmp_path: Path) -> None:
-    photo = demo_photos.camera_jpeg(tmp_path / "photo.jpg", size=(3000, 2000))
-    (worker,) = pool.pids
-    await making.run(pool, making.job(tmp_path, photos.one_of_each()["jpeg"]))  # what is loaded once is loaded
-    before = _bytes_read(worker)
-    outcome = await making.run(pool, making.job(tmp_path, photo.path))
-    read = _bytes_read(worker) - before
-    assert len(outcome.files) >= 10
-    size = outcome.photo.size_bytes
-    variants = sum(each.size_bytes for each in outcome.encoded)  # read again for their checksums
-    # the kernel's count: once for the checksum, once for the pixels; headers are the rest
-    assert read - variants < 2.5 * size
-    assert read - variants > 1.9 * size
+_COUNT_DECODES = """
+import json, sys, pyvips
+from souk_imaging.worker import pipeline, wire
+
+computed = []
+call = pyvips.Operation.call
+
+def watch(name, *arguments, **options):
+    result = call(name, *arguments, **options)
+    if "load" in name.lower() or "thumbnail" in name:
+        index = len(computed)
+        computed.append(0)
+        image = result[0] if isinstance(result, list) else result
+        if isinstance(image, pyvips.Image):
+            def count(*_):
+                computed[index] += 1
+            image.set_progress(True)
+            image.signal_connect("posteval", count)
+    return result
+
+pyvips.Operation.call = staticmethod(watch)
+pipeline.set_up()
+pipeline.run(wire.load_job(sys.stdin.buffer.readline()), lambda event: None)
+print(json.dumps(computed))
+"""
+"""Runs a job, and prints for every image that libvips has opened how often it has computed pixels from it, by its own signals."""
+
+
+@pytest.mark.parametrize("name", ["jpeg", "progressive", "png", "webp", "avif", "gif", "animated"])
+async def test_a_photo_is_decoded_once(pool: WorkerPool, tmp_path: Path, name: str) -> None:
+    photo = photos.one_of_each()[name]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _COUNT_DECODES, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate(wire.dump_job(making.job(tmp_path, photo)))
+    computed = json.loads(said)
+    assert sum(count > 0 for count in computed) == 1, "one opened image gives pixels; the other gives its header"
+    assert len(computed) == 2
+    outcome = await making.run(pool, making.job(tmp_path, photo))
     assert outcome.end.decodes == 1
 
 
-async def test_photos_one_after_the_other_leave_no_memory_behind(pool: WorkerPool, tmp_path: Path) -> None:
-    photo = demo_photos.camera_jpeg(tmp_path / "photo.jpg", size=(2400, 1800)).path
+async def test_a_worker_at_rest_holds_little_memory(pool: WorkerPool, tmp_path: Path) -> None:
+    photo = demo_photos.camera_jpeg(tmp_path / "photo.jpg", size=(3000, 2400)).path
     (worker,) = pool.pids
-    held = []
-    for _ in range(6):
-        await making.run(pool, making.job(tmp_path, photo))
-        held.append(await asyncio.to_thread(_resident_mib, worker))
-    assert held[-1] < held[1] + 24
+    for _ in range(4):
+        outcome = await making.run(pool, making.job(tmp_path, photo))
+    assert outcome.end.peak_memory_bytes > 64 << 20
+    await processes.until(lambda: resident_bytes(worker) < 72 << 20)  # given back after the last event
     assert pool.pids == [worker]
 
 
@@ -230,11 +260,3 @@ def _difference(one: Image.Image, other: Image.Image) -> float:
         white = Image.new("RGBA", rgba.size, "white")
         flat.append(np.asarray(Image.alpha_composite(white, rgba).convert("RGB").resize(size, Image.Resampling.BOX), dtype=float))
     return float(np.abs(flat[0] - flat[1]).mean())
-
-
-def _bytes_read(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
-
-
-def _resident_mib(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / (1 << 20)

@@ -17,7 +17,8 @@ from souk_imaging.photos import Limits
 
 SUPPORTED = "image/avif, image/gif, image/jpeg, image/png, image/webp"
 ENOUGH_FOR_TYPE = 32
-_MAX_DEPTH_BOXES = 512
+_MAX_BOXES = 512
+_MAX_BRANDS_BYTES = 256
 
 # ISO base media brands, by what they are
 _AVIF_BRANDS = {b"avif", b"avis"}
@@ -159,6 +160,8 @@ def _exif_turns(segment: bytes) -> bool:
 
 def _png(data: bytes) -> Header:
     """W3C PNG: IHDR comes first."""
+    if len(data) < 16:
+        raise _NeedMoreError
     if data[12:16] != b"IHDR":
         raise ImageCorruptError("the photo's PNG header is damaged")
     width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
@@ -168,6 +171,8 @@ def _png(data: bytes) -> Header:
 def _webp(data: bytes) -> Header:
     """RFC 9649: a lossy, lossless or extended chunk comes first."""
     kind = data[12:16]
+    if len(kind) < 4:
+        raise _NeedMoreError
     if kind == b"VP8X":
         flags = data[20]
         wide, high = data[24:27], data[27:30]
@@ -191,7 +196,9 @@ def _webp(data: bytes) -> Header:
 def _iso(data: bytes) -> Header:
     """ISO/IEC 14496-12 and 23008-12: the brands, then the picture's properties in meta/iprp/ipco."""
     (size,) = struct.unpack_from(">I", data, 0)
-    brands = {data[at : at + 4] for at in (8, *range(16, min(size, len(data), 256), 4))}
+    if len(data) < min(size, _MAX_BRANDS_BYTES):
+        raise _NeedMoreError
+    brands = {data[at : at + 4] for at in (8, *range(16, min(size, _MAX_BRANDS_BYTES), 4))}
     if not brands & _AVIF_BRANDS:
         raise _not_supported("image/heic" if brands & _HEIC_BRANDS else "a video or another ISO media file")
     sizes, turned, alpha = [], False, False
@@ -213,7 +220,7 @@ def _iso(data: bytes) -> Header:
 def _boxes(data: bytes, path: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """(kind, body) of the boxes inside the first box of `path`."""
     position, wanted = 0, path[0]
-    for _ in range(_MAX_DEPTH_BOXES):
+    for _ in range(_MAX_BOXES):
         if position >= len(data):
             raise _NeedMoreError
         size, kind = struct.unpack_from(">I4s", data, position)
@@ -227,7 +234,10 @@ def _boxes(data: bytes, path: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
             if position + size > len(data):
                 raise _NeedMoreError
             body = data[position + head + (4 if kind == b"meta" else 0) : position + size]
-            yield from _boxes(body, path[1:]) if len(path) > 1 else _all_boxes(body)
+            try:
+                yield from _boxes(body, path[1:]) if len(path) > 1 else _all_boxes(body)
+            except (_NeedMoreError, struct.error):  # the box is whole, so no more bytes will mend what is in it
+                raise ImageCorruptError("the photo's AVIF boxes are damaged") from None
             return
         position += size
     raise ImageCorruptError("the photo's AVIF boxes are damaged")

@@ -9,6 +9,7 @@ import pyvips
 from souk_imaging import sniff
 from souk_imaging.exceptions import ImageTruncatedError
 from souk_imaging.photos import Limits
+from souk_imaging.worker.wholeness import is_truncated
 
 ENLARGED_SOURCE = 2.0
 """A size is made from the smallest picture there is that is at least this much wider."""
@@ -33,6 +34,8 @@ def probe(path: Path, limits: Limits) -> sniff.Header:
     if header is None:
         raise ImageTruncatedError("the photo ends before its header does")
     sniff.check(header, limits)
+    if is_truncated(path, header.content_type):
+        raise ImageTruncatedError("the photo ends before its pixels do")
     opened = _open(path, replace(header, frames=1))
     frames = _get(opened, "n-pages", 1) if header.content_type in _ANIMATED_TYPES else 1
     width, height = opened.width, opened.get_page_height()

@@ -1,0 +1,57 @@
+"""`souk token create`: what it makes is what the services take."""
+
+import stat
+
+import pictures
+from souk_command import souk
+
+
+async def test_a_new_token_opens_what_its_scopes_say_and_nothing_else(start, tmp_path):
+    file = tmp_path / "tokens.yaml"
+    writer = await souk("token", "create", "shop", "--scope", "imaging.write", "--scope", "imaging.read", "--file", file)
+    reader = await souk("token", "create", "site", "--scope", "imaging.read", "--file", file, "--json")
+    assert (writer.status, reader.status) == (0, 0)
+    assert reader.json()["scopes"] == ["imaging.read"]
+    token = writer.out.strip()
+    assert token.startswith("souk_")
+    assert token not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+    service = await start(auth_file=file)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(pictures.jpeg(64, 48))
+    upload = ("image", "upload", photo, "--profile", "avatar", "--address", service.grpc)
+    assert (await souk(*upload, SOUK_TOKEN=token)).status == 0
+    assert (await souk("image", "list", "--address", service.grpc, "--token", reader.json()["token"])).status == 0
+    denied = await souk(*upload, SOUK_TOKEN=reader.json()["token"])
+    assert (denied.status, "SCOPE_MISSING" in denied.err, "--scope imaging.write" in denied.err) == (1, True, True)
+    without = await souk("image", "list", "--address", service.grpc)
+    assert (without.status, "--token or SOUK_TOKEN" in without.err) == (1, True)
+
+
+async def test_what_stands_in_the_file_stays(tmp_path):
+    file = tmp_path / "tokens.yaml"
+    before = "# ours\nprincipals:\n  - name: old\n    scopes: [imaging.read]  # kept\n    certificates: [shop.example]\n"
+    file.write_text(before)
+    file.chmod(0o640)
+    assert (await souk("token", "create", "new", "--scope", "imaging.read", "--file", file)).status == 0
+    assert file.read_text().startswith(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+
+
+async def test_a_name_that_is_taken_and_a_file_that_is_something_else_are_left_alone(tmp_path):
+    file = tmp_path / "tokens.yaml"
+    await souk("token", "create", "shop", "--scope", "imaging.read", "--file", file)
+    before = file.read_text()
+    taken = await souk("token", "create", "shop", "--scope", "imaging.read", "--file", file)
+    assert (taken.status, "already" in taken.err, file.read_text() == before) == (1, True, True)
+    other = tmp_path / "compose.yaml"
+    other.write_text("services: {}\n")
+    refused = await souk("token", "create", "shop", "--scope", "imaging.read", "--file", other)
+    assert (refused.status, "not an auth file" in refused.err, other.read_text()) == (1, True, "services: {}\n")
+
+
+async def test_a_scope_that_is_none_is_a_usage_error(tmp_path):
+    result = await souk("token", "create", "shop", "--scope", "everything", "--file", tmp_path / "t", COLUMNS="200")
+    assert (result.status, "service.right" in result.err) == (2, True)

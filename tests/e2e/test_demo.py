@@ -1,0 +1,72 @@
+"""`souk demo`: what `make demo` runs."""
+
+import re
+from pathlib import Path
+
+import pictures
+import pytest
+from souk_command import souk
+
+
+def running() -> set[str]:
+    """The command lines of souk's processes."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "souk-demo-" in line:
+            found.add(line)
+    return found
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "one.jpg").write_bytes(pictures.jpeg(1200, 900))
+    (folder / "two.JPEG").write_bytes(pictures.jpeg(300, 400, seed=2))
+    (folder / "notes.txt").write_text("not looked at")
+    return folder
+
+
+async def test_photos_of_a_folder_are_shown_checked_and_put_on_a_sheet(photos, tmp_path):
+    before = running()
+    result = await souk("demo", "--out", tmp_path / "sheet", PHOTOS=str(photos), TMPDIR=str(tmp_path))
+    assert (result.status, "✗" in result.out) == (0, False), result.out + result.err
+    assert "2 uploaded photos became READY" in result.out
+    assert re.search(r"\d+ variants are the same by rpc and HTTP", result.out)
+    assert re.search(r"\d+ variants carry no GPS, EXIF or XMP", result.out)
+    for browser, form in (("Chrome 140", "avif"), ("Safari 15", "webp|jpeg"), ("an old one", "jpeg")):
+        assert re.search(rf"{browser}\s+image/({form})", result.out), result.out
+    assert running() == before, "nothing is left running"
+    assert not list(tmp_path.glob("souk-demo-*")), "nothing is left behind"
+    page = (tmp_path / "sheet" / "index.html").read_text()
+    links = set(re.findall(r'(?:href|src|srcset)="([^"]+)"', page))
+    assert links
+    assert all((tmp_path / "sheet" / link).is_file() for link in links), "the page shows what is beside it"
+    assert "http" not in "".join(links), "and needs nothing else"
+
+
+async def test_a_photo_that_fails_fails_the_demo_and_the_rest_is_shown(photos, tmp_path):
+    (photos / "broken.jpg").write_bytes(b"no photo at all" * 100)
+    result = await souk("demo", "--photos", photos, "--out", tmp_path / "sheet")
+    assert result.status == 1
+    assert "✗ broken.jpg became READY" in result.out
+    assert "NOT_AN_IMAGE" in result.err
+    assert (tmp_path / "sheet" / "index.html").exists()
+
+
+async def test_a_folder_without_photos_is_an_error(tmp_path):
+    result = await souk("demo", "--photos", tmp_path, "--out", tmp_path / "sheet")
+    assert (result.status, "there are no photos in" in result.err) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+async def test_without_photos_of_ones_own_the_demo_makes_some_of_every_kind(tmp_path):
+    result = await souk("demo", "--out", tmp_path / "sheet")
+    assert (result.status, "✗" in result.out) == (0, False), result.out + result.err
+    for name in ("camera-12mp", "progressive-12mp", "cmyk", "display-p3", "transparent", "animated.webp", "orientation-8"):
+        assert name in result.out

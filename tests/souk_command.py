@@ -1,0 +1,110 @@
+"""The `souk` command as a process, with or without a terminal."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from processes import until
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours, without what a user might have set for souk or for colours."""
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("SOUK_") and key not in ("NO_COLOR", "PHOTOS")}
+    return {**ours, "TERM": "xterm-256color", **more}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command said and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+async def souk(*arguments: str | Path, **more: str) -> Result:
+    """Run a command to its end, without a terminal."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "souk_cli", *map(str, arguments)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(**more),
+    )
+    out, err = await process.communicate()
+    return Result(process.returncode or 0, out.decode(errors="replace"), err.decode())
+
+
+@dataclass
+class Terminal:
+    """A command in a pseudo-terminal."""
+
+    process: asyncio.subprocess.Process
+    written: bytearray = field(default_factory=bytearray)
+
+    @property
+    def text(self) -> str:
+        """What it wrote so far, without escape sequences."""
+        return ESCAPES.sub("", self.written.decode(errors="replace"))
+
+    async def says(self, text: str, timeout: float = 60.0) -> None:
+        """Return as soon as it has said that; TimeoutError where it ends or the time does without it."""
+        await until(lambda: text in self.text or self.process.returncode is not None, timeout)
+        assert text in self.text, self.text
+
+    async def ends(self, timeout: float = 60.0) -> int:
+        """Its exit status."""
+        async with asyncio.timeout(timeout):
+            return await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> AsyncIterator[Terminal]:
+    """Run a command in a terminal of its own; it is killed at the end if it still runs."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "souk_cli", *map(str, arguments)),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(COLUMNS=str(columns), LINES="50", **more),
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = Terminal(process)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:  # Linux says EIO when the other side is gone
+            data = b""
+        if data:
+            seen.written.extend(data)
+        else:
+            loop.remove_reader(ours)
+
+    loop.add_reader(ours, read)
+    try:
+        yield seen
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            await process.wait()
+        loop.remove_reader(ours)
+        os.close(ours)
