@@ -4,14 +4,10 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 import structlog
-from souk_common.call import add_part, part
 
 from souk_imaging.exceptions import (
     BacklogFullError,
@@ -19,51 +15,24 @@ from souk_imaging.exceptions import (
     ImageNotFoundError,
     ImagingError,
     StoreUnavailableError,
-    WorkerError,
 )
 from souk_imaging.images import (
     Failure,
     Image,
     ImageState,
     Original,
-    Processing,
-    Variant,
-    VariantState,
     new_image_id,
 )
 from souk_imaging.library import REQUEST_ID_SECONDS, Library, Pending, RequestRecord
-from souk_imaging.photos import Encoded, Finished, Job, Limits, PhotoProcessor, Priority, Probed
+from souk_imaging.making import Maker
+from souk_imaging.photos import Limits, PhotoProcessor, Priority
 from souk_imaging.profiles import Profile, Profiles
+from souk_imaging.work import Source, TakenOverError, Totals, Work, Workplace
 
 log = structlog.get_logger(__name__)
 
-MAX_ATTEMPTS = 3
-"""How many workers an accepted photo may cost before it is FAILED."""
 WATCH_INTERVAL = 1.0
 """How often an image that another node works on is looked at, in seconds."""
-
-
-class Source(Protocol):
-    """A photo in a local file."""
-
-    path: Path
-
-    async def remove(self) -> None:
-        """Delete the file; nothing happens when it is gone."""
-
-
-class Workplace(Protocol):
-    """Where jobs have their local files."""
-
-    def new_source(self) -> Source:
-        """A file of its own for one photo that comes out of the store."""
-
-    def output(self) -> contextlib.AbstractAsyncContextManager[Path]:
-        """An empty folder for the variants of one job; gone at the end."""
-
-
-class _TakenOverError(Exception):
-    """Another node has the image now, or has deleted it: this one leaves everything as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,49 +44,6 @@ class NewPhoto:
     profile: Profile
     request_id: str = ""
     fingerprint: str = ""
-
-
-@dataclass(slots=True)
-class Totals:
-    """What this node has done since it started."""
-
-    photos: Counter[str] = field(default_factory=Counter)
-    """By result: ready, failed."""
-    bytes_in: int = 0
-    bytes_out: Counter[str] = field(default_factory=Counter)
-    """By format."""
-    encode_seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """One image that this node works on."""
-
-    image: Image
-    pending: Pending
-    priority: Priority
-    source: Source | None
-    """None: it is to be fetched from the store."""
-    keep_failed: bool
-    """A photo that cannot be decoded becomes FAILED; otherwise it is removed, and the waiting caller gets the error."""
-    request_id: str = ""
-    accepted: float = field(default_factory=time.monotonic)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set, and replaced, with every change of `image`."""
-    done: asyncio.Future[Image] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    task: asyncio.Task[None] | None = None
-
-    def fail(self, error: Exception) -> None:
-        """Tell whoever waits; there may be nobody, so the error counts as seen."""
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()
-
-    def update(self, image: Image) -> None:
-        """Make a change, and tell whoever watches."""
-        self.image = image
-        self.changed.set()
-        self.changed = asyncio.Event()
 
 
 class Processor:
@@ -138,20 +64,26 @@ class Processor:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._library = library
-        self._workers = workers
-        self._workplace = workplace
-        self._profiles = profiles
-        self._limits = limits
         self._node = node
         self._life = f"{node}/{secrets.token_hex(4)}"
         self._max_backlog = max_backlog
         self._lease = lease_seconds
         self._describe = describe
         self._clock = clock
-        self._work: dict[str, _Work] = {}
+        self._work: dict[str, Work] = {}
         self._keeper: asyncio.Task[None] | None = None
         self.draining = False
         self.totals = Totals()
+        self._maker = Maker(
+            library=library,
+            workers=workers,
+            workplace=workplace,
+            profiles=profiles,
+            limits=limits,
+            life=self._life,
+            clock=clock,
+            totals=self.totals,
+        )
 
     async def __aenter__(self) -> "Processor":
         self._keeper = asyncio.create_task(self._keep_leases(), name="imaging-leases")
@@ -208,7 +140,7 @@ class Processor:
             raise
         self.totals.bytes_in += original.size_bytes
         keep_failed = priority is Priority.BACKGROUND
-        self._start(_Work(image, pending, priority, source, keep_failed, request_id=photo.request_id))
+        self._start(Work(image, pending, priority, source, keep_failed, request_id=photo.request_id))
         return image
 
     async def image(self, image_id: str) -> Image | None:
@@ -223,7 +155,7 @@ class Processor:
         is not there.
         """
         if work := self._work.get(image_id):
-            with contextlib.suppress(_TakenOverError):
+            with contextlib.suppress(TakenOverError):
                 return await asyncio.shield(work.done)
         last: Image | None = None
         with contextlib.suppress(ImageNotFoundError):
@@ -296,7 +228,7 @@ class Processor:
     def _is_of_an_earlier_life(self, pending: Pending) -> bool:
         return pending.node != self._life and pending.node.rpartition("/")[0] == self._node
 
-    def _start(self, work: _Work) -> None:
+    def _start(self, work: Work) -> None:
         self._work[work.image.image_id] = work
         work.task = asyncio.create_task(self._run(work), name=f"imaging-{work.image.image_id}")
 
@@ -311,16 +243,16 @@ class Processor:
         log.info("taking over an unfinished image", image_id=pending.image_id, from_node=pending.node)
         mine = replace(pending, node=self._life, expires=self._clock() + self._lease)
         await self._library.save_pending(mine)
-        self._start(_Work(image, mine, Priority.BACKGROUND, None, keep_failed=True))
+        self._start(Work(image, mine, Priority.BACKGROUND, None, keep_failed=True))
 
-    async def _run(self, work: _Work) -> None:
+    async def _run(self, work: Work) -> None:
         """Take one image to its end, and tell whoever waits."""
         image_id = work.image.image_id
         try:
-            await self._attempts(work)
+            await self._maker.make(work)
             self.totals.photos["ready"] += 1
             work.done.set_result(work.image)
-        except _TakenOverError as error:
+        except TakenOverError as error:
             log.info("another node has the image", image_id=image_id)
             work.fail(error)
         except ImagingError as error:
@@ -339,121 +271,7 @@ class Processor:
             if work.source:
                 await asyncio.shield(work.source.remove())
 
-    async def _attempts(self, work: _Work) -> None:
-        """Make the variants; where nobody waits for the answer, a worker's death is not yet the photo's end."""
-        profile = self._profiles.get(work.image.profile)
-        while True:
-            try:
-                return await self._make(work, profile)
-            except ExceptionGroup as group:  # of the stores that ran beside the worker
-                error = _first(group)
-                work.pending = replace(work.pending, attempts=work.pending.attempts + 1)
-                last = not work.keep_failed or work.pending.attempts >= MAX_ATTEMPTS
-                if last or not isinstance(error, WorkerError):
-                    raise error from group
-                await self._library.save_pending(work.pending)
-
-    async def _make(self, work: _Work, profile: Profile) -> None:
-        if work.source is None:
-            work.source = self._workplace.new_source()
-            if not await self._library.fetch_original(work.image.image_id, work.source.path):
-                raise ImageDeletedError("the image's original is gone", image_id=work.image.image_id)
-        saver: asyncio.Task[None] | None = None
-        async with self._workplace.output() as output, asyncio.TaskGroup() as stores:
-            job = Job(work.image.image_id, work.source.path, output, profile, self._limits, work.priority)
-            async with contextlib.aclosing(self._workers.process(job)) as events:
-                async for event in events:
-                    match event:
-                        case Probed():
-                            work.update(self._planned(work.image, event))
-                            saver = stores.create_task(self._save_changes(work))
-                        case Encoded():
-                            stores.create_task(self._publish(work, event))
-                        case Finished():
-                            finished = event
-                            _tell_parts(event)
-        if saver is None:
-            raise AssertionError("a worker finished without a probe")
-        total = time.monotonic() - work.accepted
-        ready = replace(
-            work.image,
-            state=ImageState.READY,
-            update_time=self._clock(),
-            processing=Processing(
-                queue_seconds=finished.queue_seconds,
-                decode_seconds=finished.probe_seconds + finished.decode_seconds,
-                worker_seconds=finished.worker_seconds,
-                total_seconds=total,
-                decodes=finished.decodes,
-                peak_memory_bytes=finished.peak_memory_bytes,
-            ),
-        )
-        await self._save(work, ready)
-        if await self._is_deleted_elsewhere(work):
-            await self._library.delete(work.pending, keep_record=True)
-            raise _TakenOverError
-        await self._library.forget_pending(ready.image_id)
-        work.update(ready)
-
-    async def _save(self, work: _Work, image: Image) -> None:
-        if not await self._is_still_mine(work):
-            raise _TakenOverError
-        await self._library.save(image)
-
-    async def _is_deleted_elsewhere(self, work: _Work) -> bool:
-        """Whether another node began to delete the image while its manifest was being written."""
-        current = await self._library.pending(work.image.image_id)
-        return current is not None and current.action == "delete"
-
-    async def _is_still_mine(self, work: _Work) -> bool:
-        """False where another node has deleted the image, or taken it over, since it was last looked at."""
-        current = await self._library.pending(work.image.image_id)
-        return current is not None and current.action == "process" and current.node == self._life
-
-    def _planned(self, image: Image, probed: Probed) -> Image:
-        original = replace(
-            image.original,
-            content_type=probed.content_type,
-            width=probed.width,
-            height=probed.height,
-            frames=probed.frames,
-            has_alpha=probed.has_alpha,
-        )
-        planned = replace(image, original=original, variants=())
-        for form, width, height in probed.planned:
-            planned = planned.with_variant(Variant(image.profile, form, width, height), now=self._clock())
-        return planned
-
-    async def _publish(self, work: _Work, encoded: Encoded) -> None:
-        variant = Variant(
-            work.image.profile,
-            encoded.format,
-            encoded.width,
-            encoded.height,
-            VariantState.SKIPPED if encoded.path is None else VariantState.READY,
-            encoded.size_bytes,
-            "" if encoded.path is None else encoded.sha256[:16],
-            encoded.encode_seconds,
-        )
-        self.totals.encode_seconds[encoded.format.value] += encoded.encode_seconds
-        if encoded.path is not None:
-            with part("store"):
-                await self._library.publish(work.image.image_id, variant, encoded.path)
-            self.totals.bytes_out[encoded.format.value] += encoded.size_bytes
-        work.update(work.image.with_variant(variant, now=self._clock()))
-
-    async def _save_changes(self, work: _Work) -> None:
-        """Keep the manifest up with the image until every variant is made; never more than one write under way."""
-        while True:
-            changed = work.changed
-            image = work.image
-            if all(variant.state is not VariantState.PENDING for variant in image.variants):
-                return
-            await self._save(work, image)
-            if image is work.image:
-                await changed.wait()
-
-    async def _fail(self, work: _Work, error: ImagingError) -> None:
+    async def _fail(self, work: Work, error: ImagingError) -> None:
         """Make a photo that failed FAILED, or nothing; what only the store's absence stopped is taken up again when its lease is
         over."""
         image_id = work.image.image_id
@@ -490,26 +308,11 @@ class Processor:
                 log.warning("leases could not be renewed", detail=error.message)
             await asyncio.sleep(self._lease / 3)
 
-    async def _renew(self, work: _Work) -> None:
-        if not await self._is_still_mine(work):
-            work.fail(_TakenOverError())
+    async def _renew(self, work: Work) -> None:
+        if not await self._maker.is_mine(work):
+            work.fail(TakenOverError())
             if work.task:
                 work.task.cancel()
         elif work.image.image_id in self._work:
             work.pending = replace(work.pending, expires=self._clock() + self._lease)
             await self._library.save_pending(work.pending)
-
-
-def _tell_parts(finished: Finished) -> None:
-    """What the photo's time went into, for the log line of the call that waits for it."""
-    decode = finished.probe_seconds + finished.decode_seconds
-    add_part("queue", finished.queue_seconds)
-    add_part("decode", decode)
-    add_part("encode", finished.worker_seconds - decode)
-
-
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    error: Exception = group
-    while isinstance(error, ExceptionGroup):
-        error = error.exceptions[0]
-    return error
