@@ -11,7 +11,7 @@ import numpy as np
 import photos
 import pytest
 from PIL import Image, ImageCms
-from souk_cli import demo_photos
+from souk_cli import demo_photos, demo_profiles
 from souk_imaging.images import Format
 
 LIMIT = 2.0
@@ -46,7 +46,7 @@ def test_the_colour_difference_is_that_of_its_paper() -> None:
 
 
 async def test_display_p3_becomes_srgb(tmp_path: Path) -> None:
-    profile = demo_photos.display_p3_profile()
+    profile = demo_profiles.display_p3_profile()
     hues = np.kron(np.arange(0, 240, 20), np.ones((2, 1))).astype(np.uint8)
     patches = np.stack([hues, np.full_like(hues, 215), np.array([[210], [120]], dtype=np.uint8) + 0 * hues], axis=-1)
     vivid = Image.fromarray(patches, "HSV").convert("RGB").resize((1200, 200), Image.Resampling.NEAREST)
@@ -75,7 +75,7 @@ async def test_cmyk_with_a_profile_becomes_srgb(tmp_path: Path) -> None:
     await _assert_looks_like(expected, photo, tmp_path)
 
 
-@pytest.mark.parametrize("profile", [b"", demo_photos.srgb_profile(), demo_photos.display_p3_profile()[:200], b"nonsense"])
+@pytest.mark.parametrize("profile", [b"", demo_profiles.srgb_profile(), demo_profiles.display_p3_profile()[:200], b"nonsense"])
 async def test_srgb_stays_as_it_is_with_a_profile_without_or_with_a_broken_one(tmp_path: Path, profile: bytes) -> None:
     picture = demo_photos.scene(800, 600, 32)
     photo = photos.encode(picture, "JPEG", quality=95, icc_profile=profile)

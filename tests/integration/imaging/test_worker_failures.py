@@ -318,6 +318,15 @@ async def test_a_worker_is_replaced_after_its_share_of_photos(tmp_path: Path, mo
         await processes.until(lambda: pool.restarts == 2 and len(pool.pids) == 1)
 
 
+async def test_a_pool_that_cannot_start_says_so_and_leaves_nothing_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")  # no interpreter starts with it
+    with pytest.raises(RuntimeError, match="ended before it was ready"):
+        async with making.open_pool(size=2):
+            pass
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not [pid for pid in children if b"souk_imaging.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 async def test_closing_ends_every_worker_and_every_wait(tmp_path: Path, large: Path) -> None:
     async with making.open_pool(size=1) as pool:
         pids = pool.pids
@@ -359,9 +368,15 @@ async def test_workers_die_with_the_service(tmp_path: Path, large: Path) -> None
     assert parent.stdout is not None
     pids = [int(pid) for pid in (await parent.stdout.readline()).split()]
     assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)  # so that they cannot see that their input has ended
     parent.kill()
     await parent.wait()
-    await processes.until(lambda: not any(_runs(pid) for pid in pids), timeout=2.0)
+    try:
+        await processes.until(lambda: not any(_runs(pid) for pid in pids), timeout=2.0)
+    finally:
+        for pid in filter(_runs, pids):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _runs(pid: int) -> bool:
