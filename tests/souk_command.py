@@ -72,16 +72,25 @@ class Terminal:
             return await self.process.wait()
 
 
+def open_screen() -> tuple[int, int, dict[str, str]]:
+    """(our end, the command's end, what the command is told) of a pseudo-terminal; where the machine has none to give, of a pipe
+    that rich is told to take for one."""
+    try:
+        return *pty.openpty(), {}
+    except OSError:
+        return *os.pipe(), {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
+
+
 @contextlib.asynccontextmanager
 async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> AsyncIterator[Terminal]:
     """Run a command in a terminal of its own; it is killed at the end if it still runs."""
-    ours, theirs = pty.openpty()
+    ours, theirs, told = open_screen()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "souk_cli", *map(str, arguments)),
-        stdin=theirs,
+        stdin=theirs if not told else asyncio.subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env=environment(COLUMNS=str(columns), LINES="50", **more),
+        env=environment(COLUMNS=str(columns), LINES="50", **told, **more),
         start_new_session=True,
     )
     os.close(theirs)
