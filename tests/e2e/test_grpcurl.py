@@ -94,16 +94,17 @@ async def test_grpc_health_probe_sees_the_store_go_and_come_back(start, tmp_path
     service = await start()
     probe = (tool("grpc-health-probe"), "-addr", service.grpc, "-service", "readiness")
 
-    async def answers(wanted: int) -> None:
+    async def answers(wanted: int) -> bool:
         async with asyncio.timeout(5):
             while (await run(*probe))[0] != wanted:
                 pass
+        return True
 
-    await answers(0)
+    assert await answers(0)
     (tmp_path / "state" / "photos").rename(tmp_path / "away")
-    await answers(4)
+    assert await answers(4)
     (tmp_path / "away").rename(tmp_path / "state" / "photos")
-    await answers(0)
+    assert await answers(0)
 
 
 async def test_the_containers_own_health_check_says_what_health_says(start) -> None:

@@ -28,7 +28,7 @@ IDS = [
     "01jd/../x",
     "%2e%2e",
     "0" * 27,
-    "01JDXXXXXXXXXXXXXXXXXXXXXX",
+    "01JDABCDEFGHJKMNPQRSTVWXYZ",
     "z" * 26,
     "_index",
     "\x00" * 26,
