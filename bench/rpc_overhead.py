@@ -1,10 +1,11 @@
 """What our server stack costs: a trivial rpc through all of it, beside the same rpc on an empty grpc.aio server.
 
 Ours has token auth, traces at 1 % to a collector, metrics, and a log line for 1 % of the successes, as a busy service would.
-Both run uvloop in a process of their own and are driven by h2load, a C client: a Python client would be the bottleneck and hide
-the difference. Runs alternate.
+Both run uvloop in a process of their own, pinned to one core, and are driven from another core by h2load, a C client: a Python
+client would be the bottleneck and hide the difference. Runs are short and alternate, and a ratio is of two neighbours, so that
+what else the machine does falls on both.
 
-    python bench/rpc_overhead.py [--runs 7] [--requests 40000]
+    python bench/rpc_overhead.py [--runs 15] [--requests 10000]
 """
 
 import argparse
@@ -36,6 +37,7 @@ from souk_common.telemetry import Telemetry
 SERVICE = "souk.bench.v1.EchoService"
 METHOD = f"/{SERVICE}/Echo"
 TARGET = 0.80
+SERVER_CORE, CLIENT_CORE = 0, 1
 
 
 class Echo:
@@ -75,6 +77,7 @@ async def serve_collector(path: Path) -> None:
 
 def child(role: str, *arguments: str) -> None:
     """What the processes of the benchmark do."""
+    os.sched_setaffinity(0, {SERVER_CORE if role != "collector" else CLIENT_CORE})
     if role == "empty":
         uvloop.run(serve_empty(int(arguments[0])))
     elif role == "collector":
@@ -90,7 +93,7 @@ def child(role: str, *arguments: str) -> None:
 def drive(port: int, token: str, requests: int, body: Path) -> float:
     """Requests a second, over 4 connections with 8 in flight each."""
     command = [
-        "h2load", "-t1", "-c4", "-m8", f"-n{requests}", "-d", str(body),
+        "taskset", "-c", str(CLIENT_CORE), "h2load", "-t1", "-c4", "-m8", f"-n{requests}", "-d", str(body),
         "-H", "content-type: application/grpc", "-H", "te: trailers", "-H", f"authorization: Bearer {token}",
         f"http://127.0.0.1:{port}{METHOD}",
     ]  # fmt: skip
@@ -111,8 +114,8 @@ async def check(port: int, token: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=40_000)
+    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=10_000)
     options = parser.parse_args()
     if not shutil.which("h2load"):
         sys.exit("h2load is not there: apt-get install nghttp2-client")

@@ -34,7 +34,7 @@ END_BEFORE_GRACE = 1.0
 """Calls that are still in flight this long before the grace is over are ended with UNAVAILABLE, so that their callers try
 elsewhere."""
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.001
 """How long a thread (of a store, of the log) may keep the interpreter from the event loop. Python's own 5 ms, times the threads
 that want it, would be the loop's lag."""
 
