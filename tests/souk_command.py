@@ -54,6 +54,8 @@ class Terminal:
     """A command in a pseudo-terminal."""
 
     process: asyncio.subprocess.Process
+    side: int
+    """Our side of it; -1 when it is closed."""
     written: bytearray = field(default_factory=bytearray)
 
     @property
@@ -65,6 +67,13 @@ class Terminal:
         """Return as soon as it has said that; TimeoutError where it ends or the time does without it."""
         await until(lambda: text in self.text or self.process.returncode is not None, timeout)
         assert text in self.text, self.text
+
+    def close(self) -> None:
+        """Close the window: nothing can be written to it any more."""
+        if self.side >= 0:
+            asyncio.get_running_loop().remove_reader(self.side)
+            os.close(self.side)
+            self.side = -1
 
     async def ends(self, timeout: float = 60.0) -> int:
         """Its exit status."""
@@ -94,7 +103,7 @@ async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> A
         start_new_session=True,
     )
     os.close(theirs)
-    seen = Terminal(process)
+    seen = Terminal(process, ours)
     loop = asyncio.get_running_loop()
 
     def read() -> None:
@@ -115,5 +124,4 @@ async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> A
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             await process.wait()
-        loop.remove_reader(ours)
-        os.close(ours)
+        seen.close()

@@ -55,6 +55,16 @@ async def test_services_are_started_shown_and_stopped_together(tmp_path, number)
     assert not ready.exists()
 
 
+async def test_services_are_stopped_when_the_terminal_is_closed(tmp_path):
+    async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
+        await screen.says("Ctrl-C stops everything")
+        family = children_of(screen.process.pid)
+        screen.close()
+        screen.process.send_signal(signal.SIGHUP)
+        await screen.ends()
+    assert not [pid for pid in family if is_alive(pid)]
+
+
 async def test_the_lines_to_try_work_as_they_are(tmp_path):
     grpcurl = shutil.which("grpcurl", path=".tools/bin") or shutil.which("grpcurl")
     if grpcurl is None:

@@ -26,7 +26,7 @@ from souk_cli.display import err, out, seconds, show_error, size
 from souk_cli.image_upload import Bars, Outcome, Wishes, show_outcomes, upload_all
 from souk_cli.savings import savings
 
-TYPES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff"}
+TYPES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif"}
 OWNER = "demo"
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 45.0
@@ -69,7 +69,7 @@ def demo(
         Path | None,
         typer.Option(envvar="PHOTOS", help="Folder with photos of yours. Default: photos are made.", show_default=False),
     ] = None,
-    to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path(".state/demo"),
+    to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path("build/demo"),
 ) -> None:
     """Upload photos to a service started for it, fetch them as browsers do, check what came out, and write a contact sheet.
 

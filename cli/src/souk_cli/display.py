@@ -23,7 +23,7 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 _HINTS = {
-    "NOT_AN_IMAGE": "Send a photo: JPEG, PNG, WebP, AVIF, GIF or TIFF.",
+    "NOT_AN_IMAGE": "Send a photo: JPEG, PNG, WebP, AVIF or GIF.",
     "FORMAT_NOT_SUPPORTED": "Save it in one of these formats: {supported}.",
     "IMAGE_TRUNCATED": "The file ends too early; copy it again from where it came.",
     "IMAGE_CORRUPT": "The file is damaged; save it again in an editor.",

@@ -53,7 +53,7 @@ async def _run(services: list[Service], folder: Path, environment: dict[str, str
             supervisor.hurry()
         stopping.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     failures: list[ChildError] = []
     try:
@@ -61,12 +61,12 @@ async def _run(services: list[Service], folder: Path, environment: dict[str, str
             _check_ports(services, environment)
             try:
                 await _first(_serve(supervisor, services, folder, ready_file), stopping.wait())
+                err.print("[dim]Stopping …[/]")
             except ChildError as error:
                 failures.append(error)
-            if stopping.is_set():
-                err.print("[dim]Stopping …[/]")
-            failures += await supervisor.stop()
-            _tell_others(ready_file, None)
+            finally:  # also where the terminal is gone, and printing fails
+                failures += await supervisor.stop()
+                _tell_others(ready_file, None)
     except (RefusedError, OSError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}")
         return 1

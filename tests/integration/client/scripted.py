@@ -51,7 +51,7 @@ class ScriptedImaging(pb_grpc.ImagingServiceServicer):
 
 @contextlib.asynccontextmanager
 async def serving(servicer: ScriptedImaging, credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[ScriptedImaging]:
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     pb_grpc.add_ImagingServiceServicer_to_server(servicer, server)
     port = server.add_secure_port("localhost:0", credentials) if credentials else server.add_insecure_port("127.0.0.1:0")
     servicer.target = f"{'localhost' if credentials else '127.0.0.1'}:{port}"

@@ -9,6 +9,7 @@ import trustme
 from integration.client.scripted import ScriptedImaging, abort, serving
 from souk.client import ClientConfig, ImagingClient, NotFoundError, UnavailableError
 from souk.imaging.v1 import imaging_pb2 as pb
+from souk.imaging.v1 import imaging_pb2_grpc as pb_grpc
 
 Code = grpc.StatusCode
 
@@ -125,3 +126,21 @@ async def test_a_channel_that_is_given_stays_open(server):
         async with ImagingClient(channel=channel) as client:
             await client.get("x")
         assert (await ImagingClient(channel=channel).get("y")).image_id == "y"
+
+
+async def test_a_new_client_does_not_wait_for_the_back_off_of_one_before(nobody):
+    slow = ClientConfig(target=nobody, attempts=1, initial_backoff=5.0, max_backoff=5.0)
+    async with ImagingClient(config=slow) as before:
+        with pytest.raises(UnavailableError):
+            await before.get("x")
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        servicer = ScriptedImaging()
+        servicer.script = [found]
+        pb_grpc.add_ImagingServiceServicer_to_server(servicer, server)
+        server.add_insecure_port(nobody)
+        await server.start()
+        try:
+            async with ImagingClient(config=slow) as client:
+                assert (await client.get("x")).image_id == "x"
+        finally:
+            await server.stop(None)

@@ -92,3 +92,19 @@ async def test_what_cannot_be_read_twice_is_not_repeatable():
 def test_what_is_no_photo_is_a_type_error():
     with pytest.raises(TypeError, match="not int"):
         source_of(7)  # type: ignore[arg-type]
+
+
+async def test_a_stream_that_is_left_in_the_middle_is_closed():
+    closed = []
+
+    async def endless():
+        try:
+            while True:
+                yield b"0123"
+        finally:
+            closed.append(True)
+
+    batches = source_of(endless()).batches(4)
+    await anext(batches)
+    await batches.aclose()
+    assert closed

@@ -17,6 +17,7 @@ def open_channel(config: ClientConfig, services: Iterable[ServiceDescriptor]) ->
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", json.dumps(service_config(services, config))),
         ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.use_local_subchannel_pool", 1),  # or a new client would inherit the back-off of one that was closed
         ("grpc.keepalive_time_ms", round(config.keepalive * 1000)),
         ("grpc.keepalive_timeout_ms", round(config.keepalive_timeout * 1000)),
         ("grpc.http2.max_pings_without_data", 0),

@@ -1,16 +1,17 @@
 """What a photo can be uploaded from, cut into chunks: bytes, a path, an open file, an asynchronous stream."""
 
 import asyncio
+import contextlib
 import io
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
 
 PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
 """A str is the path of a file. What an asynchronous stream yields may be of any size."""
 
-READ_AHEAD_CHUNKS = 4
+READ_AHEAD_CHUNKS = 8
 """How many chunks one hop to a thread reads. Two such batches are in memory at the most."""
 
 
@@ -72,12 +73,17 @@ class FileSource:
 
     async def batches(self, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
         """See Source."""
-        file = await asyncio.to_thread(self._path.open, "rb", buffering=0)
-        try:
-            async for batch in _read_ahead(file, chunk_bytes):
+        files = contextlib.ExitStack()
+        opened: list[BinaryIO | io.RawIOBase] = []
+
+        def read() -> list[bytes]:
+            if not opened:  # in the thread that reads: one that is opened for a caller who has left would stay open
+                opened.append(files.enter_context(self._path.open("rb", buffering=0)))
+            return _read_batch(opened[0], chunk_bytes)
+
+        async with contextlib.aclosing(_read_ahead(read, leave=files.close)) as batches:
+            async for batch in batches:
                 yield batch
-        finally:
-            file.close()
 
 
 class OpenFileSource:
@@ -98,8 +104,10 @@ class OpenFileSource:
         """See Source."""
         if self.repeatable:
             await asyncio.to_thread(self._file.seek, self._start)
-        async for batch in _read_ahead(self._file, chunk_bytes):
-            yield batch
+        reading = _read_ahead(lambda: _read_batch(self._file, chunk_bytes), wait=self.repeatable)
+        async with contextlib.aclosing(reading) as batches:
+            async for batch in batches:
+                yield batch
 
 
 class StreamSource:
@@ -131,17 +139,29 @@ class StreamSource:
             yield [bytes(left)]
 
 
-async def _read_ahead(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> AsyncGenerator[list[bytes], None]:
-    """Read off the event loop, one batch ahead of what is being sent."""
+async def _read_ahead(
+    read: Callable[[], list[bytes]], *, wait: bool = True, leave: Callable[[], None] = lambda: None
+) -> AsyncGenerator[list[bytes], None]:
+    """Read off the event loop, one batch ahead of what is being sent.
+
+    A thread cannot be cancelled, and nobody may close or rewind a file under it: `leave` is called when the last read is over, and
+    with `wait` this ends no sooner, unless it is cancelled a second time.
+    """
     loop = asyncio.get_running_loop()
-    reading = loop.run_in_executor(None, _read_batch, file, chunk_bytes)
+    reading = loop.run_in_executor(None, read)
     try:
         while batch := await asyncio.shield(reading):
-            reading = loop.run_in_executor(None, _read_batch, file, chunk_bytes)
+            reading = loop.run_in_executor(None, read)
             yield batch
     finally:
-        if file.seekable():  # a thread cannot be cancelled, and nobody may close or rewind the file under it
-            await asyncio.gather(reading, return_exceptions=True)
+        reading.add_done_callback(lambda done: _leave(done, leave))
+        if wait:
+            await asyncio.wait([reading])
+
+
+def _leave(done: asyncio.Future[list[bytes]], leave: Callable[[], None]) -> None:
+    done.exception()  # it was raised already, or nobody is there to raise it to
+    leave()
 
 
 def _read_batch(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> list[bytes]:
