@@ -22,12 +22,14 @@ TlsCa: TypeAlias = Annotated[
     typer.Option("--tls-ca", envvar="SOUK_TLS_CA", help="PEM file of the authorities of the server's certificate: speak TLS."),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PROGRESS_BYTES = 256 * 1024
+"""A progress bar moves this often."""
 
 
 def config_of(address: str, token: str | None, tls_ca: Path | None) -> ClientConfig:
     """The client's configuration; a usage error where the options contradict each other."""
     try:
-        return ClientConfig(target=address, token=token or None, tls_ca_file=tls_ca)
+        return ClientConfig(target=address, token=token or None, tls_ca_file=tls_ca, chunk_bytes=PROGRESS_BYTES)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from souk.client import ClientConfig, ImagingClient, NotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
 from souk_common.auth import new_token
 from souk_common.server import StartError
+from souk_common.telemetry import names
 from souk_imaging.settings import ImagingSettings
 
 from services import Serve
@@ -128,6 +129,26 @@ async def test_tokens_let_in_whom_they_are_of_for_what_they_are_for(serve: Serve
         assert writer not in str(server.log.lines)
         assert writer_hash not in str(server.log.lines)
         assert line["method"].endswith("UploadImage")
+
+
+async def test_a_changed_auth_file_counts_without_a_restart_and_a_wrong_one_changes_nothing(serve: Serve, tmp_path: Path) -> None:
+    (old, old_hash), (new, new_hash) = new_token(), new_token()
+    path = auth_file(tmp_path, {"name": "shop", "scopes": ["imaging.read"], "token_sha256": [old_hash]})
+    async with serve(auth_file=path, auth_reload_interval=0.02) as server:
+        target = server.addresses.grpc
+        await reach(target, token=old)
+
+        path.write_text("principals: 7")
+        await server.log.wait_for(lambda line: line["event"] == names.EVENT_AUTH_REFUSED and "auth.yaml" in line["detail"])
+        path.unlink()
+        await server.log.wait_for(lambda line: line["event"] == names.EVENT_AUTH_REFUSED and "No such file" in line["detail"])
+        await reach(target, token=old)
+
+        auth_file(tmp_path, {"name": "shop", "scopes": ["imaging.read"], "token_sha256": [new_hash]})
+        await server.log.wait_for(lambda line: line["event"] == names.EVENT_AUTH_RELOADED)
+        await reach(target, token=new)
+        with pytest.raises(UnauthenticatedError):
+            await reach(target, token=old)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,18 @@ async def test_an_upload_returns_every_variant_ready_and_each_can_be_downloaded(
     assert await client.get(image.image_id) == image
 
 
+@pytest.mark.parametrize("given", [True, False])
+async def test_the_sha256_of_a_photo_is_known_at_once_where_it_was_given_and_in_the_end_anyway(
+    client: ImagingClient, given: bool
+) -> None:
+    photo = pictures.jpeg(300, 200)
+    digest = hashlib.sha256(photo).digest()
+    accepted = await client.upload(photo, wait_for=pb.WAIT_FOR_ACCEPTED, sha256=given)
+    assert accepted.original.sha256 in ({digest} if given else {b"", digest})
+    seen = [image async for image in client.watch(accepted.image_id)]
+    assert seen[-1].original.sha256 == digest
+
+
 async def test_a_path_bytes_and_a_stream_give_the_same_variants(client: ImagingClient, tmp_path: Path) -> None:
     photo = pictures.jpeg(300, 200)
     path = tmp_path / "photo.jpg"

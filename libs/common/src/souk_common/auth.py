@@ -7,6 +7,7 @@ principals:
     certificates: [shop.example.internal]   # DNS or URI names, or the common name, of a client certificate
 """
 
+import asyncio
 import hashlib
 import hmac
 import secrets
@@ -15,10 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import structlog
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from souk_common.errors import ServiceError
+from souk_common.telemetry import names
+
+log = structlog.get_logger(__name__)
 
 PUBLIC_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
 """What is served without credentials."""
@@ -62,7 +67,7 @@ def token_hash(token: str) -> str:
 
 
 class Authenticator:
-    """Knows the principals of one auth file, which is read again when it changes."""
+    """Knows the principals of one auth file; `follow` reads it again when it changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,6 +96,20 @@ class Authenticator:
         self._read_at = (stat.st_mtime_ns, stat.st_ino)
         return True
 
+    async def follow(self, interval: float) -> None:
+        """Reload every `interval` seconds until cancelled. A file that is missing or wrong is logged once, and changes nothing."""
+        refused = ""
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                if self.reload():
+                    log.info(names.EVENT_AUTH_RELOADED, file=str(self._path))
+                refused = ""
+            except (OSError, ValueError) as error:
+                if str(error) != refused:
+                    refused = str(error)
+                    log.error(names.EVENT_AUTH_REFUSED, detail=refused)  # noqa: TRY400 — the text says it all
+
     def by_authorization(self, header: str) -> Principal:
         """The principal of an `authorization` header; ServiceError UNAUTHENTICATED where it is nobody's."""
         known = self._verified.get(header)
@@ -109,9 +128,9 @@ class Authenticator:
         self._verified[header] = found
         return found
 
-    def by_certificate(self, names: Iterable[str]) -> Principal:
+    def by_certificate(self, shown: Iterable[str]) -> Principal:
         """The principal of the names in a verified client certificate; ServiceError UNAUTHENTICATED where it is nobody's."""
-        for name in names:
+        for name in shown:
             if name in self._certificates:
                 return self._certificates[name]
         raise _unauthenticated("CREDENTIALS_INVALID", "the client certificate is not known here")
@@ -119,17 +138,17 @@ class Authenticator:
 
 def certificate_names(auth_context: Mapping[str, Iterable[bytes]]) -> list[str]:
     """The names in the verified client certificate of a call; none where there is no certificate."""
-    names = [*auth_context.get("x509_subject_alternative_name", ()), *auth_context.get("x509_common_name", ())]
-    return [name.decode(errors="replace") for name in names]
+    found = [*auth_context.get("x509_subject_alternative_name", ()), *auth_context.get("x509_common_name", ())]
+    return [name.decode(errors="replace") for name in found]
 
 
 def authenticate(authenticator: Authenticator, header: str | None, certificate: Iterable[str]) -> Principal:
     """Who calls: by token where there is one, else by certificate."""
     if header is not None:
         return authenticator.by_authorization(header)
-    names = list(certificate)
-    if names:
-        return authenticator.by_certificate(names)
+    shown = list(certificate)
+    if shown:
+        return authenticator.by_certificate(shown)
     raise _unauthenticated("CREDENTIALS_MISSING", "the call carries no credentials: send `authorization: Bearer <token>`")
 
 

@@ -65,6 +65,7 @@ class ServiceSettings(BaseSettings):
         None,
         description="YAML file of principals with their token hashes and certificate names. Set: calls must be authorised.",
     )
+    auth_reload_interval: float = Field(5.0, gt=0, description="Seconds between looks at whether the auth file has changed.")
 
     # Admission
     max_rpcs: int = Field(1000, gt=0, description="Calls in flight at the most. One more gets UNAVAILABLE.")

@@ -60,7 +60,7 @@ class Original:
     frames: int
     has_alpha: bool
     sha256: str
-    """In hexadecimal."""
+    """In hexadecimal; '' while it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ class Maker:
             height=probed.height,
             frames=probed.frames,
             has_alpha=probed.has_alpha,
+            sha256=probed.sha256,
         )
         planned = replace(image, original=original, variants=())
         for form, width, height in probed.planned:

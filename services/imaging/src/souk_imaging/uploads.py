@@ -162,8 +162,11 @@ class SpoolFile(Protocol):
     async def write(self, data: bytes) -> None:
         """Take the next piece; may return before it is written, with a bounded amount unwritten."""
 
-    async def finish(self) -> str:
-        """Write what is left; return the SHA-256 of the whole in hexadecimal."""
+    async def finish(self) -> None:
+        """Write what is left."""
+
+    async def sha256(self) -> str:
+        """The SHA-256 of a finished file in hexadecimal."""
 
     async def remove(self) -> None:
         """Delete the file; nothing happens when it is gone."""
@@ -238,10 +241,10 @@ async def _receive(intake: Intake, pieces: AsyncIterator[Chunk | Finish], spool:
             await spool.write(piece.data)
             continue
         header = intake.finish(piece)
-        sha256 = await spool.finish()
-        if piece.sha256 and piece.sha256.hex() != sha256:
+        await spool.finish()
+        if piece.sha256 and piece.sha256.hex() != await spool.sha256():
             raise ChecksumMismatchError("the checksum is not that of the bytes received", algorithm="sha256")
-        return Original(header.content_type, intake.size, header.width, header.height, 1, header.has_alpha, sha256)
+        return Original(header.content_type, intake.size, header.width, header.height, 1, header.has_alpha, piece.sha256.hex())
     if intake.size == 0:
         raise UploadEmptyError("the stream carried no bytes of a photo")
     raise UploadIncompleteError("the stream ended before its finish message; nothing is stored")

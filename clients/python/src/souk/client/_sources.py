@@ -11,8 +11,8 @@ from typing import BinaryIO, Protocol, TypeAlias
 PhotoSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | AsyncIterable[bytes]
 """A str is the path of a file. What an asynchronous stream yields may be of any size."""
 
-READ_AHEAD_CHUNKS = 8
-"""How many chunks one hop to a thread reads. Two such batches are in memory at the most."""
+READ_AHEAD_BYTES = 2 * 1024 * 1024
+"""How much one hop to a thread reads, or one chunk if that is more. Two such batches are in memory at the most."""
 
 
 class Source(Protocol):
@@ -169,7 +169,7 @@ def _read_batch(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> list[bytes]:
 
 
 def _chunks(file: BinaryIO | io.RawIOBase, chunk_bytes: int) -> Iterator[bytes]:
-    for _ in range(READ_AHEAD_CHUNKS):
+    for _ in range(max(1, READ_AHEAD_BYTES // chunk_bytes)):
         chunk = file.read(chunk_bytes) or b""
         while chunk and len(chunk) < chunk_bytes and (more := file.read(chunk_bytes - len(chunk))):
             chunk += more  # a pipe gives what it has

@@ -13,10 +13,12 @@ from pathlib import Path
 
 BATCH_BYTES = 1024 * 1024
 """An upload hands this much to its thread at a time, and keeps at most twice as much in memory."""
+BATCH_PIECES = 256
+"""Nor more pieces than this, however small they are. Linux writes up to 1,024 at once."""
 
 
 class SpoolFile:
-    """One file that is written in batches by a thread, with its SHA-256 made on the way."""
+    """One file that is written in batches by a thread."""
 
     def __init__(self, path: Path, executor: Executor) -> None:
         self.path = path
@@ -24,23 +26,25 @@ class SpoolFile:
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._writing: asyncio.Future[None] | None = None
-        self._sha256 = hashlib.sha256()
         self._descriptor = -1
 
     async def write(self, data: bytes) -> None:
         """Take the next piece; waits only while the batch before is still being written."""
         self._batch.append(data)
         self._batch_bytes += len(data)
-        if self._batch_bytes >= BATCH_BYTES:
+        if self._batch_bytes >= BATCH_BYTES or len(self._batch) >= BATCH_PIECES:
             await self._flush()
 
-    async def finish(self) -> str:
-        """Write what is left and close; return the SHA-256 of the whole in hexadecimal."""
+    async def finish(self) -> None:
+        """Write what is left and close."""
         await self._flush()
         if self._writing:
             await self._writing
         self._close()
-        return self._sha256.hexdigest()
+
+    async def sha256(self) -> str:
+        """The SHA-256 of a finished file in hexadecimal."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _sha256, self.path)
 
     async def remove(self) -> None:
         """Delete the file; nothing happens when it is gone."""
@@ -59,16 +63,23 @@ class SpoolFile:
     def _write_batch(self, batch: list[bytes]) -> None:
         if self._descriptor < 0:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        for data in batch:
-            self._sha256.update(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+        unwritten = [memoryview(data) for data in batch]
+        while unwritten:
+            written = os.writev(self._descriptor, unwritten)
+            while unwritten and written >= len(unwritten[0]):
+                written -= len(unwritten.pop(0))
+            if written:
+                unwritten[0] = unwritten[0][written:]
 
     def _close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Spool:

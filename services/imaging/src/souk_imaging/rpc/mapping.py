@@ -50,8 +50,9 @@ async def pieces_from(steps: AsyncIterator[pb.UploadImageRequest]) -> AsyncItera
     async for message in steps:
         if message.HasField("chunk"):
             chunk = message.chunk
-            validate.upload_chunk(chunk)
-            yield Chunk(chunk.write_offset, chunk.data, chunk.crc32c if chunk.HasField("crc32c") else None)
+            data = chunk.data  # each look at it copies it
+            validate.chunk_data(data)
+            yield Chunk(chunk.write_offset, data, chunk.crc32c if chunk.HasField("crc32c") else None)
         elif message.HasField("finish"):
             finish = message.finish
             validate.upload_finish(finish)

@@ -61,9 +61,9 @@ def upload_spec(spec: pb.UploadSpec) -> None:
     _refuse(violations)
 
 
-def upload_chunk(chunk: pb.UploadChunk) -> None:
-    """Raise ServiceError where a chunk is not as the proto says."""
-    if not 0 < len(chunk.data) <= MAX_CHUNK_BYTES:
+def chunk_data(data: bytes) -> None:
+    """Raise ServiceError where the data of a chunk is not as the proto says."""
+    if not 0 < len(data) <= MAX_CHUNK_BYTES:
         raise invalid_fields([FieldViolation("chunk.data", f"must be 1 to {MAX_CHUNK_BYTES} bytes")])
 
 

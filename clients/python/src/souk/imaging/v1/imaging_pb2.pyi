@@ -697,7 +697,7 @@ class UploadChunk(_message.Message):
     write_offset: _builtins.int
     """How many bytes of the photo come before this chunk."""
     data: _builtins.bytes
-    """1 byte to 1 MiB; 64 to 256 KiB is best."""
+    """1 byte to 1 MiB. The larger, the fewer messages; a photo is refused by its header when the chunk that holds it is there."""
     crc32c: _builtins.int
     """CRC-32C (RFC 3720) of data. Checked where it is given."""
     def __init__(
@@ -902,7 +902,7 @@ class Original(_message.Message):
     has_alpha: _builtins.bool
     """It has transparent pixels."""
     sha256: _builtins.bytes
-    """SHA-256 of its bytes."""
+    """SHA-256 of its bytes. Empty until a worker has looked at the photo, unless the upload gave it."""
     def __init__(
         self,
         *,
