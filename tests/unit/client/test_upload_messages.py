@@ -67,6 +67,14 @@ async def test_every_kind_of_source_is_cut_into_full_chunks_with_offsets_and_che
     assert (finish.finish.size_bytes, finish.finish.crc32c, finish.finish.sha256, total) == (10, google_crc32c.value(DATA), b"", 10)
 
 
+async def test_the_first_chunk_is_small_so_that_a_photo_is_refused_by_its_header_before_the_rest_is_sent():
+    data = bytes(range(256)) * 2048
+    _, *chunks, (finish, _) = await messages(data, chunk_bytes=256 * 1024)
+    assert [len(m.chunk.data) for m, _ in chunks] == [64 * 1024, 192 * 1024, 256 * 1024]
+    assert b"".join(m.chunk.data for m, _ in chunks) == data
+    assert finish.finish.crc32c == google_crc32c.value(data)
+
+
 async def test_sha256_is_sent_where_it_is_asked_for():
     import hashlib
 

@@ -7,7 +7,6 @@ principals:
     certificates: [shop.example.internal]   # DNS or URI names, or the common name, of a client certificate
 """
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -16,14 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import structlog
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from souk_common.errors import ServiceError
-from souk_common.telemetry import names
-
-log = structlog.get_logger(__name__)
 
 PUBLIC_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
 """What is served without credentials."""
@@ -67,7 +62,7 @@ def token_hash(token: str) -> str:
 
 
 class Authenticator:
-    """Knows the principals of one auth file; `follow` reads it again when it changes."""
+    """Knows the principals of one auth file; `reload` reads it again when it has changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -95,20 +90,6 @@ class Authenticator:
         self._tokens, self._certificates, self._verified = tokens, certificates, {}
         self._read_at = (stat.st_mtime_ns, stat.st_ino)
         return True
-
-    async def follow(self, interval: float) -> None:
-        """Reload every `interval` seconds until cancelled. A file that is missing or wrong is logged once, and changes nothing."""
-        refused = ""
-        while True:
-            await asyncio.sleep(interval)
-            try:
-                if self.reload():
-                    log.info(names.EVENT_AUTH_RELOADED, file=str(self._path))
-                refused = ""
-            except (OSError, ValueError) as error:
-                if str(error) != refused:
-                    refused = str(error)
-                    log.error(names.EVENT_AUTH_REFUSED, detail=refused)  # noqa: TRY400 — the text says it all
 
     def by_authorization(self, header: str) -> Principal:
         """The principal of an `authorization` header; ServiceError UNAUTHENTICATED where it is nobody's."""

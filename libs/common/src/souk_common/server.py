@@ -169,7 +169,7 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         lag = asyncio.create_task(reporting.lag.run(), name="loop-lag")
         stack.callback(lag.cancel)
         if authenticator := dispatcher.policy.authenticator:
-            following = asyncio.create_task(authenticator.follow(settings.auth_reload_interval), name="auth-file")
+            following = asyncio.create_task(_follow(authenticator, settings.auth_reload_interval), name="auth-file")
             stack.callback(following.cancel)
         for each in servers:
             await each.start()
@@ -183,6 +183,21 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         finally:
             await _drain(settings, app, health, dispatcher, servers, http)
             log.info(names.EVENT_STOPPED, **_usage(reporting))
+
+
+async def _follow(authenticator: Authenticator, interval: float) -> None:
+    """Read the auth file again when it changes, until cancelled. A missing or wrong one is logged once, and changes nothing."""
+    refused = ""
+    while True:
+        await asyncio.sleep(interval)
+        try:
+            if authenticator.reload():
+                log.info(names.EVENT_AUTH_RELOADED)
+            refused = ""
+        except (OSError, ValueError) as error:
+            if str(error) != refused:
+                refused = str(error)
+                log.error(names.EVENT_AUTH_REFUSED, detail=refused)  # noqa: TRY400 — the text says it all
 
 
 async def _drain(

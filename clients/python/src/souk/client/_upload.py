@@ -18,6 +18,8 @@ T = TypeVar("T")
 METHOD = "/souk.imaging.v1.ImagingService/UploadImage"
 Progress: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes that gRPC has taken so far, and the size of the photo where it is known."""
+HEADER_BYTES = 64 * 1024
+"""The first chunk has no more, for the service looks at a photo's header by then, and refuses it before the rest is sent."""
 HEAP_KEPT_BYTES = 16 * 1024 * 1024
 UploadMethod: TypeAlias = "grpc.aio.StreamUnaryMultiCallable[bytes, pb.UploadImageResponse]"
 UploadCall: TypeAlias = "grpc.aio.StreamUnaryCall[bytes, pb.UploadImageResponse]"
@@ -81,6 +83,8 @@ class Upload:
         yield pb.UploadImageRequest(spec=self.spec).SerializeToString(), 0
         async with contextlib.aclosing(self.source.batches(self.chunk_bytes)) as batches:
             async for batch in batches:
+                if size == 0 and len(batch[0]) > HEADER_BYTES:
+                    batch[:1] = batch[0][:HEADER_BYTES], batch[0][HEADER_BYTES:]
                 for data in batch:
                     of_chunk = google_crc32c.value(data)
                     is_full = len(data) == self.chunk_bytes
