@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)"
-PACKAGES := clients/python libs/common services/imaging cli
-SOURCES := libs/common/src services/imaging/src cli/src clients/python/src/souk/client
+PACKAGES := clients/python libs/common services/imaging services/cache cli
+SOURCES := libs/common/src services/imaging/src services/cache/src cli/src clients/python/src/souk/client
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PHOTOS ?=
 OUT ?= build/demo
@@ -13,7 +13,7 @@ OUT ?= build/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-.PHONY: help demo up test lint fmt protos bench lock tools clean
+.PHONY: help demo up test soak lint fmt protos bench lock tools clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ tools: $(VENV)/.installed ## Fetch what only tests need: grpcurl, grpc-health-pr
 test: $(VENV)/.installed tools ## Run every test
 	@$(RUN) python -m pytest $(PYTEST_ARGS)
 
+soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol
+	@$(RUN) env SOUK_SCHEDULES=200000 python -m pytest -s tests/unit/cache/test_protocol_simulated.py -k stale
+
 lint: $(VENV)/.installed ## Check code, contract, generated code, deployment
 	@$(RUN) tools/lint $(SOURCES)
 
@@ -52,13 +55,14 @@ bench: $(VENV)/.installed ## Measure, side by side with peers and floors
 	@$(RUN) bench/run
 
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	$(foreach name,client common imaging cli,--no-emit-package souk-$(name))
+	$(foreach name,client common imaging cache cli,--no-emit-package souk-$(name))
 
 lock: ## Make the lock files anew
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(LOCK) pyproject.toml $(MANIFESTS) --group dev --output-file requirements.lock
 	@$(LOCK) services/imaging/pyproject.toml --output-file services/imaging/requirements.lock
+	@$(LOCK) services/cache/pyproject.toml --output-file services/cache/requirements.lock
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) .tools build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/e2e/node/node_modules

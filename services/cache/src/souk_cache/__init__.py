@@ -1,0 +1,1 @@
+"""The cache service: two levels, with invalidation that is exact."""

@@ -1,0 +1,40 @@
+-- A member's heartbeat: what it has applied, for what it has not. ARGV 2 member, 3 its epoch or '', 4 seq that it has applied,
+-- 5 seq that its clients have applied, 6 ms of read lease that it gives its clients, 7 1: it leaves, 8 events at the most,
+-- 9 seq that it waits for or '', 10 level of that.
+-- -> epoch, seq, status, events {seq, names …}, ms until the awaited is known everywhere
+--    status: ok (the lease is renewed) | flush (it must drop what it holds; then all is known) | behind (apply the events and beat again)
+local name = 'm:' .. ARGV[2]
+if ARGV[7] == '1' then
+  redis.call('HDEL', META, name)
+  return {EPOCH, SEQ, 'ok', {}, 0}
+end
+local served, kept, now = tonumber(ARGV[4]), tonumber(ARGV[5]), clock()
+local status, events, told = 'ok', {}, served
+if ARGV[3] ~= EPOCH or served > SEQ then
+  status, served, kept, told = 'flush', 0, 0, SEQ
+elseif served < SEQ then
+  local entries = redis.call('XRANGE', STREAM, string.format('%d-0', served + 1), '+', 'COUNT', ARGV[8])
+  if #entries == 0 or entries[1][1] ~= string.format('%d-0', served + 1) then
+    status, told = 'flush', SEQ
+  else
+    for i = 1, #entries do events[i] = {served + i, entries[i][2][2]} end
+    told = served + #entries
+    if told < SEQ then status = 'behind' end
+  end
+end
+local own, clients = now + LEASE_MS, 0
+local before = redis.call('HGET', META, name)
+if before then
+  local _, _, earlier, until_own, until_clients = string.match(before, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  clients = tonumber(until_clients)
+  -- one that does not apply what it was told, or has yet to say that it dropped all, holds no writer up for ever
+  if status == 'flush' or served < tonumber(earlier) then own = tonumber(until_own) end
+  if status == 'ok' and served < tonumber(earlier) then status = 'behind' end
+elseif status == 'flush' then
+  own = now -- it has no lease of this epoch
+end
+if status ~= 'flush' then clients = math.max(clients, own + tonumber(ARGV[6])) end
+redis.call('HSET', META, name, string.format('%d %d %d %d %d', served, kept, told, own, math.max(own, clients)))
+local left = 0
+if ARGV[9] ~= '' then left = remaining(tonumber(ARGV[9]), tonumber(ARGV[10])) end
+return {EPOCH, SEQ, status, events, left}

@@ -1,0 +1,138 @@
+-- What every script begins with: which epoch this is, and what may be believed.
+--
+-- KEYS  1 meta (hash: run, epoch, seq, floor, rotated, quiet, m:<member>, s:<namespace>)
+--       2 counters (hash: what was invalidated -> seq of its last invalidation; '' -> epoch)
+--       3 older counters, as they were when counters became too many
+--       4 stream of invalidations, ids <seq>-0
+-- ARGV  1 milliseconds that a member's read lease may last, with a margin for clocks
+--
+-- An epoch lasts as long as the data of one Redis process: a script that sees another run_id, or counters without their mark,
+-- begins a new one, and whatever carries the old one counts as absent.
+
+local META, COUNTERS, OLDER, STREAM = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local LEASE_MS = tonumber(ARGV[1])
+local RUN = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local EPOCH, SEQ, FLOOR, ROTATED
+
+local function clock()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function begin_epoch()
+  local time = redis.call('TIME')
+  EPOCH, SEQ, FLOOR, ROTATED = RUN .. '.' .. time[1] .. string.format('%06d', time[2]), 0, 0, 0
+  redis.call('DEL', META, COUNTERS, OLDER, STREAM)
+  -- members of the epoch before are not known here, and may trust what they hold for one lease more
+  redis.call('HSET', META, 'run', RUN, 'epoch', EPOCH, 'seq', '0', 'floor', '0', 'rotated', '0', 'quiet',
+    string.format('%d', clock() + LEASE_MS))
+  redis.call('HSET', COUNTERS, '', EPOCH)
+end
+
+do
+  local meta = redis.call('HMGET', META, 'run', 'epoch', 'seq', 'floor', 'rotated')
+  EPOCH, SEQ, FLOOR, ROTATED = meta[2], tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
+  if meta[1] ~= RUN or not (EPOCH and SEQ and FLOOR and ROTATED) then begin_epoch() end
+end
+
+local function split(text)
+  local parts = {}
+  for part in string.gmatch(text, '[^\n]+') do parts[#parts + 1] = part end
+  return parts
+end
+
+-- The latest invalidation of any of `names`. Counters that have lost their mark begin a new epoch, in which nothing old counts.
+local function invalidated(names)
+  local latest = 0
+  for first = 1, #names, 1000 do
+    local last = math.min(first + 999, #names)
+    local now = redis.call('HMGET', COUNTERS, '', unpack(names, first, last))
+    local before = ROTATED > 0 and redis.call('HMGET', OLDER, '', unpack(names, first, last)) or nil
+    if now[1] ~= EPOCH or (before and before[1] ~= EPOCH) then
+      begin_epoch()
+      return math.huge
+    end
+    for i = 2, #now do
+      latest = math.max(latest, tonumber(now[i]) or 0, before and tonumber(before[i]) or 0)
+    end
+  end
+  return latest
+end
+
+-- The value at `key` if it may be believed: {data, names, seq, at, version}; else nil. Anything else that is there goes away.
+local function believed(key)
+  local value = redis.pcall('HMGET', key, 'e', 's', 'n', 'd', 'a', 'r')
+  if value.err then
+    redis.call('DEL', key)
+    return nil
+  end
+  local seq = tonumber(value[2])
+  if not value[1] then return nil end
+  if value[1] ~= EPOCH or not seq or seq < FLOOR or not value[3] or not value[4] then return nil end
+  if invalidated(split(value[3])) > seq then return nil end
+  if seq < ROTATED then -- it is valid now, so let it outlive the older counters
+    seq = SEQ
+    redis.call('HSET', key, 's', string.format('%d', seq))
+  end
+  return {value[4], value[3], seq, tonumber(value[5]) or 0, value[6] or ''}
+end
+
+local function store(key, data, names, seq, milliseconds, version)
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'e', EPOCH, 's', string.format('%d', seq), 'n', names, 'd', data, 'a', string.format('%d', clock()), 'r', version)
+  redis.call('PEXPIRE', key, milliseconds)
+end
+
+-- The lease at `key`: its token and the seq when it was given; nil where there is none of this epoch.
+local function lease(key)
+  local text = redis.pcall('GET', key)
+  if type(text) ~= 'string' then return nil end
+  local epoch, token, seq = string.match(text, '^(%S+) (%S+) (%d+)$')
+  if epoch == EPOCH then return token, tonumber(seq) end
+end
+
+-- Count one invalidation of `names`, and tell the members.
+local function invalidate(names)
+  SEQ = SEQ + 1
+  redis.call('HSET', META, 'seq', string.format('%d', SEQ))
+  local seq = string.format('%d', SEQ)
+  for first = 1, #names, 1000 do
+    local fields = {}
+    for i = first, math.min(first + 999, #names) do
+      fields[#fields + 1] = names[i]
+      fields[#fields + 1] = seq
+    end
+    redis.call('HSET', COUNTERS, unpack(fields))
+  end
+  redis.call('XADD', STREAM, 'MAXLEN', '~', '100000', seq .. '-0', 'n', table.concat(names, '\n'))
+  if redis.call('HLEN', COUNTERS) > 200000 then
+    redis.call('UNLINK', OLDER)
+    redis.call('RENAME', COUNTERS, OLDER)
+    redis.call('HSET', COUNTERS, '', EPOCH)
+    FLOOR, ROTATED = ROTATED, SEQ
+    redis.call('HSET', META, 'floor', string.format('%d', FLOOR), 'rotated', string.format('%d', ROTATED))
+  end
+end
+
+-- Milliseconds until every member has acknowledged `seq`, at the latest; 0: all have. A member whose lease is over is forgotten.
+-- level 1: what the member serves itself; 2: what its clients keep too.
+local function remaining(seq, level)
+  local now, longest = clock(), 0
+  local meta = redis.call('HGETALL', META)
+  for i = 1, #meta, 2 do
+    local name, text = meta[i], meta[i + 1]
+    if name == 'quiet' then
+      longest = math.max(longest, tonumber(text) + (level - 1) * LEASE_MS - now)
+    elseif string.sub(name, 1, 2) == 'm:' then
+      local served, kept, told, own, clients = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+      if tonumber(clients) <= now then
+        redis.call('HDEL', META, name)
+      elseif level == 1 and tonumber(served) < seq then
+        longest = math.max(longest, tonumber(own) - now)
+      elseif level == 2 and tonumber(kept) < seq then
+        longest = math.max(longest, tonumber(clients) - now)
+      end
+    end
+  end
+  return math.max(longest, 0)
+end

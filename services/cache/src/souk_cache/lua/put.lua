@@ -1,0 +1,13 @@
+-- Store a value that a writer knows to be the newest. KEYS 5 value, 6 lease. ARGV 2 data, 3 names, 4 milliseconds to keep,
+-- 5 version or '', 6 the name of the key itself, 7 epoch and 8 seq that the node knew when the writer came.
+-- -> epoch, seq, stored | tainted (invalidated since the writer came: the key is left without a value) | older, milliseconds until
+--    every member knows
+if ARGV[5] ~= '' then
+  local value = believed(KEYS[5])
+  if value and value[5] > ARGV[5] then return {EPOCH, SEQ, 'older', 0} end
+end
+local current = ARGV[7] == EPOCH and invalidated(split(ARGV[3])) <= tonumber(ARGV[8])
+redis.call('DEL', KEYS[5], KEYS[6])
+invalidate({ARGV[6]})
+if current then store(KEYS[5], ARGV[2], ARGV[3], SEQ, ARGV[4], ARGV[5]) end
+return {EPOCH, SEQ, current and 'stored' or 'tainted', remaining(SEQ, 1)}

@@ -1,0 +1,408 @@
+"""Nodes, one Redis and the network between them, on a virtual clock and by a seeded schedule: the shipped protocol and the shipped
+Lua run in it, everything else is a model.
+
+Faults: messages lost, late, or executed without an answer; links cut in one direction; nodes killed, frozen, restarted; Redis
+killed with its data, or replaced by a replica that lost the tail; clocks that run up to 1 % fast or slow.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+from simulator.oracle import Oracle
+from simulator.redis_model import RedisModel
+from souk_cache.protocol import NODES, Busy, Call, Coherence, Found, Join, Leased, Sleep
+from souk_cache.scripts import source
+
+READ_LEASE = 2.0
+LOAD_LEASE = 1.5
+CALL_TIMEOUT = 1.0
+KEYS = ("a", "b", "c")
+TAGS = {"a": ("+red", "+all"), "b": ("+red", "+all"), "c": ("+all",)}
+
+
+class UnreachableError(Exception):
+    """Redis did not answer in time."""
+
+
+@dataclass(slots=True)
+class MemoryEntry:
+    """What a simulated memory keeps."""
+
+    key: str
+    value: bytes
+    seq: int
+    tags: tuple[Any, ...]
+
+
+class Memory:
+    """A memory without bounds: what a real one forgets is never stale."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, MemoryEntry] = {}
+
+    def get(self, key: str, now: float) -> MemoryEntry | None:
+        return self.entries.get(key)
+
+    def remember(self, key: str, data: bytes, seq: int, tags: tuple[Any, ...], age: float) -> None:
+        self.entries[key] = MemoryEntry(key, data, seq, tags)
+
+    def remove(self, key: str) -> bool:
+        return self.entries.pop(key, None) is not None
+
+    def clear(self) -> None:
+        self.entries.clear()
+
+
+@dataclass(eq=False)
+class Process:
+    """One life of one node."""
+
+    name: str
+    coherence: Coherence
+    memory: Memory
+    rate: float
+    alive: bool = True
+    frozen_until: float = 0.0
+    can_send: bool = True
+    can_receive: bool = True
+    slow: float = 0.0
+    beating: bool = False
+    beat_again: bool = False
+
+
+@cache
+def _small(text: str) -> str:
+    return text.replace("'100000'", "'3'").replace("> 200000", "> 8")
+
+
+class World:
+    """One schedule."""
+
+    def __init__(self, seed: int, *, coherence: type[Coherence] = Coherence, script: Callable[[str], str] | None = None) -> None:
+        self.random = random.Random(seed)
+        self.now = 1000.0
+        self.events = 0
+        self.faults = 0
+        self.oracle = Oracle()
+        self._coherence = coherence
+        self._script = script or source
+        self._small = self.random.random() < 0.5
+        """The stream is trimmed and the counters are rotated after a few invalidations, not after a hundred thousand."""
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._redis_rate = self.random.uniform(0.99, 1.01)
+        self._lives = 0
+        self.redis = RedisModel(self._redis_clock, f"{0:040x}")
+        self.redis_up = True
+        self._pushed: tuple[bytes, int] = (b"", 0)
+        self.nodes = [self._boot(f"n{i}") for i in range(self.random.choice((3, 3, 4)))]
+
+    # Time
+
+    def _redis_clock(self) -> float:
+        return self.now * self._redis_rate * 1000
+
+    def at(self, delay: float, do: Callable[[], None], process: Process | None = None) -> None:
+        """Do something later; what a process does waits while it is frozen, and ends with it."""
+
+        def run() -> None:
+            if process is not None:
+                if not process.alive:
+                    return
+                if process.frozen_until > self.now:
+                    self.at(process.frozen_until - self.now + self.random.random() * 1e-3, do, process)
+                    return
+            do()
+
+        self._order += 1
+        heapq.heappush(self._heap, (self.now + max(0.0, delay), self._order, run))
+
+    def run(self, until: float) -> None:
+        """Let things happen until then."""
+        while self._heap and self._heap[0][0] <= until:
+            self.now, _, do = heapq.heappop(self._heap)
+            self.events += 1
+            do()
+
+    # Processes
+
+    def _boot(self, name: str) -> Process:
+        self._lives += 1
+        memory = Memory()
+        rate = self.random.uniform(0.99, 1.01)
+        tokens = iter(range(10**9))
+        life = f"{name}.{self._lives}"
+        coherence = self._coherence(
+            member=life,
+            partition="p",
+            memory=memory,
+            read_lease=READ_LEASE,
+            client_lease=0.0,
+            load_lease=LOAD_LEASE,
+            clock=lambda: self.now * rate,
+            new_token=lambda: f"{life}-{next(tokens)}",
+        )
+        coherence.longest_poll = 0.25
+        process = Process(name, coherence, memory, rate)
+        self.at(0.0, lambda: self._beat_regularly(process), process)
+        return process
+
+    def _beat_regularly(self, process: Process) -> None:
+        self.beat(process)
+        self.at(READ_LEASE / 3, lambda: self._beat_regularly(process), process)
+
+    def beat(self, process: Process) -> None:
+        """Beat now, or once more when the beat under way is over."""
+        if process.beating:
+            process.beat_again = True
+            return
+        process.beating = True
+
+        def done(came: Any, error: Exception | None) -> None:
+            process.beating = False
+            if process.beat_again or (came is not None and (came.status != "ok" or came.events)):
+                process.beat_again = False
+                self.at(0.0, lambda: self.beat(process), process)
+
+        self.drive(process, process.coherence.beat(), done)
+
+    def drive(self, process: Process, operation: Any, done: Callable[[Any, Exception | None], None]) -> None:
+        """Carry an operation's steps out, as its process."""
+
+        def go(value: Any = None, error: Exception | None = None) -> None:
+            try:
+                step = operation.throw(error) if error else operation.send(value)
+            except StopIteration as end:
+                done(end.value, None)
+                return
+            except UnreachableError as failed:
+                done(None, failed)
+                return
+            match step:
+                case Call():
+                    self._call(process, step, go)
+                case Sleep():
+                    self.at(step.seconds / process.rate, go, process)
+                case Join():
+                    if step.flight.done:
+                        self.at(0.0, go, process)
+                    else:
+                        step.flight.waiters.append(lambda: self.at(0.0, go, process))
+
+        go()
+
+    # Network
+
+    def _delay(self, process: Process) -> float:
+        delay = self.random.expovariate(1 / 0.002)
+        if self.random.random() < 0.02:
+            delay += self.random.random() * 0.5
+        return delay + self.random.random() * process.slow
+
+    def _call(self, process: Process, call: Call, go: Callable[..., None]) -> None:
+        answered = [False]
+
+        def answer(value: Any, error: Exception | None = None) -> None:
+            if not answered[0]:
+                answered[0] = True
+                go(value, error)
+
+        def execute() -> None:
+            if not self.redis_up:
+                return
+            text = self._script(call.script)
+            reply = self.redis.run(_small(text) if self._small else text, call.keys, call.args)
+            self._push_new()
+            if process.can_receive and self.random.random() > 0.005:
+                self.at(self._delay(process), lambda: answer(reply), process)
+
+        if process.can_send and self.random.random() > 0.005:
+            self.at(self._delay(process), execute)
+        timeout = CALL_TIMEOUT if self.random.random() < 0.8 else 10 * READ_LEASE  # a client without a time-out waits for long
+        self.at(timeout, lambda: answer(None, UnreachableError()), process)
+
+    def _push_new(self) -> None:
+        keys = self.nodes[0].coherence.keys
+        epoch = self.redis.field(keys.shared[0], "epoch")
+        last = self._pushed[1] if self._pushed[0] == epoch else 0
+        for number, names in self.redis.entries(keys.stream, last + 1):
+            for process in self.nodes:
+                self._push(process, epoch.decode(), number, tuple(names.decode().split("\n")))
+            last = number
+        self._pushed = (epoch, last)
+
+    def _push(self, process: Process, epoch: str, number: int, names: tuple[str, ...]) -> None:
+        def arrive() -> None:
+            if process.coherence.push(epoch, number, names) or epoch == process.coherence.epoch:
+                self.beat(process)
+
+        if process.can_receive and self.random.random() > 0.05:
+            self.at(self._delay(process), arrive, process)
+            if self.random.random() < 0.02:
+                self.at(self._delay(process), arrive, process)
+
+    # What callers do
+
+    def at_node(self, index: int, do: Callable[["World", Process, Any], None], what: Any) -> None:
+        """A caller comes to a node; where that stands still or is dead, he goes away."""
+        process = self.nodes[index]
+        if process.alive and process.frozen_until <= self.now:
+            do(self, process, what)
+
+    def get(self, process: Process, key: str) -> None:
+        """A read, which loads where it gets the lease."""
+        started = self.now
+        entry = process.coherence.lookup(key, started * process.rate)
+        if entry is not None:
+            self._returned(key, started, entry.value)  # type: ignore[attr-defined]
+            return
+        until = started * process.rate + self.random.choice((0.0, 0.5, 3.0))
+
+        def done(outcome: Any, error: Exception | None) -> None:
+            if isinstance(outcome, Found):
+                self._returned(key, started, outcome.acquired.data)
+            elif isinstance(outcome, Leased):
+                self._load(process, key, outcome, started)
+            else:
+                assert error or isinstance(outcome, Busy)
+
+        joins = self.random.random() < 0.9
+        self.drive(process, process.coherence.get(key, namespace="n", mode="load", until=until, joins=joins), done)
+
+    def _load(self, process: Process, key: str, leased: Leased, started: float) -> None:
+        data = repr(self.now).encode()  # a source read that begins now
+        took = self.random.choice((0.001, 0.01, 0.1, 1.0, 3.0)) * self.random.random()
+
+        def loaded() -> None:
+            self._returned(key, started, data)
+            names = ("=n", f"#{key}", *TAGS[key])
+            self.drive(process, process.coherence.fill(key, leased, data, names, keep=60.0), lambda *_: None)
+
+        self.at(took, loaded, process)
+
+    def _returned(self, key: str, started: float, data: bytes) -> None:
+        self.oracle.read(key, started=started, load_began=float(data))
+
+    def invalidate(self, process: Process, names: tuple[str, ...]) -> None:
+        """A writer has committed, and says so."""
+        called = self.now
+        keys = tuple(name[1:] for name in names if name.startswith("#"))
+        affected = tuple(key for key in KEYS if f"#{key}" in names or "=n" in names or set(TAGS[key]) & set(names))
+
+        def done(token: Any, error: Exception | None) -> None:
+            if error is None:
+                self.oracle.invalidated(affected, called=called, returned=self.now)
+                self._look_everywhere(affected)
+
+        self.drive(process, process.coherence.invalidate(names, keys, level=NODES), done)
+
+    def _look_everywhere(self, keys: tuple[str, ...]) -> None:
+        """Read at every node at once: that is when a rule that is broken shows."""
+        for index in range(len(self.nodes)):
+            delay = self.random.choice((0.0, 0.0, 0.01, 0.1)) * self.random.random()
+            self.at(delay, partial(self.at_node, index, World.get, self.random.choice(keys)))
+
+    def put(self, process: Process, key: str) -> None:
+        """A writer has committed, and says what."""
+        called = self.now
+        data = repr(called).encode()
+        names = ("=n", f"#{key}", *TAGS[key])
+
+        def done(came: Any, error: Exception | None) -> None:
+            if error is None and came.status != "older":
+                self.oracle.invalidated((key,), called=called, returned=self.now)
+
+        self.drive(process, process.coherence.put(key, data, names, name=f"#{key}", keep=60.0), done)
+
+    # Faults
+
+    def crash(self, index: int) -> None:
+        """A node dies, and comes back later as a new member."""
+        self.nodes[index].alive = False
+        self.at(self.random.random() * 3, lambda: self._restart(index))
+
+    def _restart(self, index: int) -> None:
+        if not self.nodes[index].alive:
+            self.nodes[index] = self._boot(self.nodes[index].name)
+
+    def freeze(self, index: int) -> None:
+        """A node stands still, and goes on as if nothing had been."""
+        self.nodes[index].frozen_until = self.now + self.random.random() * 3 * READ_LEASE
+
+    def cut(self, index: int) -> None:
+        """A link carries nothing, in one direction or both, and heals later."""
+        process = self.nodes[index]
+        how = self.random.randrange(3)
+        process.can_send, process.can_receive = how == 1, how == 2
+
+        def heal() -> None:
+            process.can_send = process.can_receive = True
+
+        self.at(self.random.random() * 3 * READ_LEASE, heal)
+
+    def slow_down(self, index: int) -> None:
+        """A link is late by up to a lease."""
+        process = self.nodes[index]
+        process.slow = self.random.random() * READ_LEASE
+
+        def heal() -> None:
+            process.slow = 0.0
+
+        self.at(self.random.random() * 2 * READ_LEASE, heal)
+
+    def lose_redis(self) -> None:
+        """Redis dies with its data, and another begins empty."""
+        self._replace_redis(None)
+
+    def fail_over(self) -> None:
+        """A replica that lacks the tail takes over."""
+        replica = self.redis.copy()
+        self.at(self.random.random() * 0.5, lambda: self._replace_redis(replica))
+
+    def restart_redis(self) -> None:
+        """Redis dies, and comes back with what it had."""
+        self._replace_redis(self.redis.copy())
+
+    def _replace_redis(self, data: Any) -> None:
+        self.redis_up = False
+
+        def back() -> None:
+            self.redis.run_id = f"{self._order:040x}"
+            self.redis.replace(data)
+            self.redis_up = True
+
+        self.at(self.random.random() * READ_LEASE, back)
+
+
+def simulate(seed: int, **mutation: Any) -> World:
+    """One schedule of the seed, over: at least 200 events, two faults, three nodes."""
+    world = World(seed, **mutation)
+    rng = world.random
+    length = rng.uniform(6, 20)
+    world.run(world.now + rng.choice((0.5, 3.0)))
+    end = world.now + length
+    for _ in range(rng.randrange(40, 120)):
+        when = rng.random() * length
+        kind = rng.random()
+        index = rng.randrange(len(world.nodes))
+        key = rng.choice(KEYS)
+        if kind < 0.68:
+            world.at(when, partial(world.at_node, index, World.get, key))
+        elif kind < 0.93:
+            names = rng.choice(((f"#{key}",), (f"#{key}",), ("+red",), ("+all",), ("=n",), (f"#{key}", "+red")))
+            world.at(when, partial(world.at_node, index, World.invalidate, names))
+        else:
+            world.at(when, partial(world.at_node, index, World.put, key))
+    for _ in range(rng.randrange(2, 6)):
+        world.faults += 1
+        fault = rng.choice((world.crash, world.freeze, world.freeze, world.cut, world.cut, world.slow_down, None, None))
+        if fault is None:
+            world.at(rng.random() * length, rng.choice((world.lose_redis, world.fail_over, world.restart_redis)))
+        else:
+            world.at(rng.random() * length, partial(fault, rng.randrange(len(world.nodes))))
+    world.run(end + 10)
+    return world

@@ -1,0 +1,55 @@
+"""The shipped protocol and the shipped Lua, by seeded schedules of faults: no stale read, and every broken rule is seen."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import pytest
+from simulator.mutants import MUTANTS, Mutant
+from simulator.world import simulate
+
+SCHEDULES = int(os.environ.get("SOUK_SCHEDULES", "4000"))
+"""`make soak` runs 200,000."""
+BATCH = 100
+ENOUGH = 4000
+"""Schedules within which every mutant is seen; most within fifty."""
+
+
+def stale_reads(first: int) -> tuple[list[str], int, int, int, int]:
+    """The schedules of one batch: what was stale, and how much happened at least and in all."""
+    stale, fewest_events, fewest_faults, reads, invalidations = [], 10**9, 10**9, 0, 0
+    for seed in range(first, first + BATCH):
+        world = simulate(seed)
+        stale += [f"seed {seed}: {read}" for read in world.oracle.stale]
+        fewest_events, fewest_faults = min(fewest_events, world.events), min(fewest_faults, world.faults)
+        reads += world.oracle.reads
+        invalidations += world.oracle.invalidations
+        assert len(world.nodes) >= 3
+    return stale, fewest_events, fewest_faults, reads, invalidations
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_no_read_is_stale_in_any_schedule():
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        batches = list(pool.map(stale_reads, range(0, SCHEDULES, BATCH)))
+    stale = [read for batch in batches for read in batch[0]]
+    assert stale == []
+    assert min(batch[1] for batch in batches) >= 200
+    assert min(batch[2] for batch in batches) >= 2
+    reads, invalidations = sum(batch[3] for batch in batches), sum(batch[4] for batch in batches)
+    print(f"{SCHEDULES:,} schedules, {reads:,} reads, {invalidations:,} invalidations that returned, 0 stale")
+    assert reads > 30 * SCHEDULES
+    assert invalidations > 8 * SCHEDULES
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_every_broken_rule_is_seen(mutant: Mutant):
+    assert any(simulate(seed, coherence=mutant.coherence, script=mutant.script).oracle.stale for seed in range(ENOUGH)), (
+        "no schedule shows that this rule is missing"
+    )
+
+
+def test_a_schedule_is_the_same_each_time():
+    first, second = simulate(7), simulate(7)
+    assert (first.events, first.now, first.oracle.reads) == (second.events, second.now, second.oracle.reads)
