@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass
 class ServiceProcess:
-    """One `python -m souk_imaging`."""
+    """One `python -m souk_imaging`, or another service."""
 
     process: asyncio.subprocess.Process
     addresses: dict[str, Any]
@@ -46,29 +46,26 @@ class ServiceProcess:
 
 async def start_imaging(folder: Path, name: str = "imaging", **settings: Any) -> ServiceProcess:
     """Start imaging with a state folder under `folder`, and return when it listens."""
+    chosen = {"http_port": 0, "state_dir": folder / "state", **settings}
+    return await start_service("imaging", folder, name, **chosen)
+
+
+async def start_service(service: str, folder: Path, name: str, **settings: Any) -> ServiceProcess:
+    """Start a service as the node `name`, and return when it listens."""
     ready = folder / f"{name}.ready.json"
     ready.unlink(missing_ok=True)
     log = folder / f"{name}.log"
-    chosen = {
-        "port": 0,
-        "http_port": 0,
-        "state_dir": folder / "state",
-        "ready_file": ready,
-        "node": name,
-        "drain_grace": 30,
-        "trace_ratio": 0,
-        **settings,
-    }
+    chosen = {"port": 0, "ready_file": ready, "node": name, "drain_grace": 30, "trace_ratio": 0, **settings}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SOUK_")}
-    environment |= {f"SOUK_IMAGING_{key.upper()}": str(value) for key, value in chosen.items()}
+    environment |= {f"SOUK_{service.upper()}_{key.upper()}": str(value) for key, value in chosen.items()}
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "souk_imaging", stdout=output, stderr=output, env=environment
+            sys.executable, "-m", f"souk_{service}", stdout=output, stderr=output, env=environment
         )
     try:
         await until(lambda: ready.exists() or process.returncode is not None, timeout=30)
         if process.returncode is not None:
-            raise RuntimeError(f"imaging ended with {process.returncode}: {log.read_text()[-2000:]}")
+            raise RuntimeError(f"{service} ended with {process.returncode}: {log.read_text()[-2000:]}")
         return ServiceProcess(process, json.loads(ready.read_text()), log)
     except BaseException:
         if process.returncode is None:

@@ -47,7 +47,7 @@ class Memory:
     def get(self, key: str, now: float) -> MemoryEntry | None:
         return self.entries.get(key)
 
-    def remember(self, key: str, data: bytes, seq: int, tags: tuple[Any, ...], age: float) -> None:
+    def remember(self, key: str, data: bytes, seq: int, tags: tuple[Any, ...], age: float, version: str) -> None:
         self.entries[key] = MemoryEntry(key, data, seq, tags)
 
     def remove(self, key: str) -> bool:

@@ -73,7 +73,7 @@ class Memory(Protocol):
     def get(self, key: str, now: float) -> Entry | None:
         """The entry of a key, unless it is expired."""
 
-    def remember(self, key: str, data: bytes, seq: int, tags: tuple[Cell, ...], age: float) -> None:
+    def remember(self, key: str, data: bytes, seq: int, tags: tuple[Cell, ...], age: float, version: str) -> None:
         """Keep what Redis holds of a key, if it is worth its place. age: seconds since it was stored there."""
 
     def remove(self, key: str) -> bool:
@@ -88,6 +88,8 @@ class Found:
     """A value."""
 
     acquired: Acquired
+    leased: "Leased | None" = None
+    """With mode refresh: the right to load it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +251,9 @@ class Coherence:
                             if flight.detached:
                                 break  # others must not join what began before an invalidation
                     elif found.status == "hit":
-                        outcome = shared = Found(found)
-                        self._remember(flight, found.epoch, found.data, found.seq, found.names, found.age)
+                        leased = Leased(token, found.epoch, found.source) if found.granted else None
+                        outcome = shared = Found(found, leased)
+                        self._remember(flight, found.epoch, found.data, found.seq, found.names, found.age, found.version)
                     elif found.status == "lease":
                         outcome = Leased(token, found.epoch, found.source)
                     else:
@@ -302,7 +305,7 @@ class Coherence:
             assert reply is not None  # noqa: S101
             came = scripts.stored(reply, is_put=False)
             if came.status == "stored":
-                self._remember(flight, came.epoch, data, came.seq, names, 0.0)
+                self._remember(flight, came.epoch, data, came.seq, names, 0.0, version)
             return came
         finally:
             self._land(flight, None)
@@ -336,7 +339,7 @@ class Coherence:
                 self._drop((name,), came.seq)
             if came.status == "stored":
                 flight.detached = detached  # what it has just dropped is what was there before it
-                self._remember(flight, came.epoch, data, came.seq, names, 0.0)
+                self._remember(flight, came.epoch, data, came.seq, names, 0.0, version)
         finally:
             self._land(flight, None)
         if not (yield from self._await(Token(came.epoch, came.seq), level)):
@@ -437,7 +440,9 @@ class Coherence:
         for name in names:
             if name.startswith("#"):
                 key = name[1:]
-                self._memory.remove(key)
+                entry = self._memory.get(key, self._clock())
+                if entry is not None and entry.seq < seq:  # else it was stored after that, as by a put of this node
+                    self._memory.remove(key)
                 for flight in self._open.get(key, ()):
                     flight.detached = True
                 self._joinable.pop(key, None)
@@ -472,10 +477,12 @@ class Coherence:
                 flight.detached = True
         self._joinable.clear()
 
-    def _remember(self, flight: Flight, epoch: str, data: bytes, seq: int, names: tuple[str, ...], age: float) -> None:
+    def _remember(
+        self, flight: Flight, epoch: str, data: bytes, seq: int, names: tuple[str, ...], age: float, version: str
+    ) -> None:
         """Keep what a flight brought: now, or never, for only until now is it known that no invalidation has passed it."""
         if not flight.detached and epoch == self.epoch and self.fresh:
-            self._memory.remember(flight.key, data, seq, self.cells(names), age)
+            self._memory.remember(flight.key, data, seq, self.cells(names), age, version)
 
     @property
     def _lease_ms(self) -> str:

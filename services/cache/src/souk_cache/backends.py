@@ -1,0 +1,22 @@
+"""What keeps the shared state of a partition: Redis, or, for one node alone, this process."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from souk_cache.scripts import Call, Reply
+
+
+class Backend(Protocol):
+    """Runs the scripts of one partition."""
+
+    async def run(self, call: Call) -> Reply:
+        """Run a script; StoreUnavailableError where there is no answer in time. It may have run all the same."""
+
+    def invalidations(self, stream: str, after: int) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
+        """What is invalidated after seq `after`, as it happens; ends from time to time, or with StoreUnavailableError."""
+
+    async def check(self) -> None:
+        """Raise where it does not answer."""
+
+    async def close(self) -> None:
+        """Let go of it."""

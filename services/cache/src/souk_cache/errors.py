@@ -1,0 +1,29 @@
+"""What a caller is told when something goes wrong: one table, core exception -> status code, reason and retry delay."""
+
+from collections.abc import Callable
+
+import grpc
+from souk_common.errors import ErrorTable, ServiceError
+
+from souk_cache import exceptions as exc
+
+DOMAIN = "souk.cache.v1"
+COMMON_DOMAIN = "souk.common.v1"
+
+Code = grpc.StatusCode
+
+
+def _tell(
+    code: Code, reason: str, *, domain: str = DOMAIN, retry_delay: float | None = None
+) -> Callable[[exc.CacheError], ServiceError]:
+    def tell(error: exc.CacheError) -> ServiceError:
+        return ServiceError(code, reason, error.message, domain=domain, metadata=error.metadata, retry_delay=retry_delay)
+
+    return tell
+
+
+ERRORS: ErrorTable = {
+    exc.NamespaceUnknownError: _tell(Code.NOT_FOUND, "NAMESPACE_UNKNOWN"),
+    exc.ValueTooLargeError: _tell(Code.INVALID_ARGUMENT, "VALUE_TOO_LARGE"),
+    exc.StoreUnavailableError: _tell(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", domain=COMMON_DOMAIN, retry_delay=0.5),
+}

@@ -1,0 +1,30 @@
+"""Everything that can go wrong in the cache, as the core says it; errors.py says what a caller is told.
+
+CacheError
+├── NamespaceUnknownError
+├── ValueTooLargeError
+└── StoreUnavailableError
+"""
+
+from collections.abc import Mapping
+
+
+class CacheError(Exception):
+    """The root of the tree. `metadata` is what the error says of itself, by the names that the proto's ErrorReason documents."""
+
+    def __init__(self, message: str, **metadata: str | int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata: Mapping[str, str] = {key: str(value) for key, value in metadata.items()}
+
+
+class NamespaceUnknownError(CacheError):
+    """No namespace has this name."""
+
+
+class ValueTooLargeError(CacheError):
+    """A value has more bytes than its namespace takes."""
+
+
+class StoreUnavailableError(CacheError):
+    """Redis does not answer."""

@@ -1,0 +1,67 @@
+"""A value as Redis keeps it: a header, then the caller's bytes. What is not one of these is a miss, never an error.
+
+4 bytes  "SKV1"
+1 byte   flags: 1 negative (it is known that there is nothing), 2 compressed with zstd
+4 bytes  milliseconds that it is fresh, big-endian
+4 bytes  CRC-32C of what follows, big-endian
+the rest: the caller's bytes
+"""
+
+import struct
+from dataclasses import dataclass
+
+import google_crc32c
+import zstandard
+
+_HEADER = struct.Struct(">4sBII")
+_MAGIC = b"SKV1"
+_NEGATIVE, _COMPRESSED = 1, 2
+COMPRESS_FROM_BYTES = 1024
+"""Smaller values gain nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a key has: bytes, or the knowledge that there is nothing."""
+
+    data: bytes | None
+    """None: negative."""
+    fresh_for: float
+    """Seconds since it was stored in which it is fresh."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes, for bounds."""
+        return len(self.data or b"")
+
+
+def encode(value: Value, *, compress: bool) -> bytes:
+    """A value as Redis keeps it."""
+    body, flags = value.data or b"", 0
+    if value.data is None:
+        flags |= _NEGATIVE
+    elif compress and len(body) >= COMPRESS_FROM_BYTES:
+        smaller = zstandard.ZstdCompressor(level=3).compress(body)
+        if len(smaller) < len(body):
+            body, flags = smaller, flags | _COMPRESSED
+    return _HEADER.pack(_MAGIC, flags, round(value.fresh_for * 1000), google_crc32c.value(body)) + body
+
+
+def decode(stored: bytes, *, max_bytes: int) -> Value | None:
+    """The value; None where the bytes are not one, are damaged, or would have more than `max_bytes`."""
+    if len(stored) < _HEADER.size:
+        return None
+    magic, flags, fresh_ms, checksum = _HEADER.unpack_from(stored)
+    body = stored[_HEADER.size :]
+    if magic != _MAGIC or flags & ~(_NEGATIVE | _COMPRESSED) or google_crc32c.value(body) != checksum:
+        return None
+    if flags & _COMPRESSED:
+        try:
+            if zstandard.frame_content_size(body) > max_bytes:
+                return None
+            body = zstandard.ZstdDecompressor().decompress(body, max_output_size=max_bytes)
+        except zstandard.ZstdError:
+            return None
+    if len(body) > max_bytes:
+        return None
+    return Value(None if flags & _NEGATIVE else body, fresh_ms / 1000)
