@@ -12,6 +12,8 @@ from pathlib import Path
 import grpc
 import pytest
 from processes import until
+from souk.cache.v1 import cache_pb2
+from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 from souk.client import ImagingClient
 from souk_command import Terminal, souk, terminal
 
@@ -55,6 +57,24 @@ async def test_services_are_started_shown_and_stopped_together(tmp_path, number)
     assert not ready.exists()
 
 
+async def test_the_cache_gets_a_redis_of_its_own_that_ends_with_it(tmp_path):
+    ready = tmp_path / "ready.json"
+    async with terminal("up", "cache", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready) as screen:
+        await screen.says("Ctrl-C stops everything")
+        await until(ready.exists)
+        async with grpc.aio.insecure_channel(json.loads(ready.read_text())["cache"]["grpc"]) as channel:
+            cache = CacheServiceStub(channel)
+            await cache.Put(cache_pb2.PutRequest(namespace="product", key="1", value=b"shoe"), timeout=10)
+            told = await cache.Get(cache_pb2.GetRequest(namespace="product", key="1"), timeout=10)
+            assert told.result.hit.value == b"shoe"
+        family = children_of(screen.process.pid)
+        engines = [pid for pid in family if b"redis-server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        assert len(engines) == 1
+        screen.process.send_signal(signal.SIGTERM)
+        assert await screen.ends() == 0
+    assert not [pid for pid in family if is_alive(pid)]
+
+
 async def test_services_are_stopped_when_the_terminal_is_closed(tmp_path):
     async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Ctrl-C stops everything")
@@ -86,10 +106,22 @@ async def test_a_service_that_dies_is_reported_with_its_last_log_lines_and_ends_
     async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Ctrl-C stops everything")
         family = children_of(screen.process.pid)
-        os.kill(family[0], signal.SIGKILL)
+        (imaging,) = [pid for pid in family if b"souk_imaging\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(imaging, signal.SIGKILL)
         assert await screen.ends() == 1
         await screen.says("imaging ended by itself (killed by SIGKILL)")
         assert "listening" in screen.text, "the end of its log"
+    await until(lambda: not [pid for pid in family if is_alive(pid)])
+
+
+async def test_a_redis_that_dies_is_reported_and_ends_everything(tmp_path):
+    async with terminal("up", "cache", "--state", tmp_path / "state", "--free-ports") as screen:
+        await screen.says("Ctrl-C stops everything")
+        family = children_of(screen.process.pid)
+        (engine,) = [pid for pid in family if b"redis-server" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(engine, signal.SIGKILL)
+        assert await screen.ends() == 1
+        await screen.says("redis-server ended by itself (killed by SIGKILL)")
     await until(lambda: not [pid for pid in family if is_alive(pid)])
 
 
@@ -139,7 +171,7 @@ async def test_a_signal_while_services_start_stops_them(tmp_path):
         (("nothing",), "there is no service nothing; there are: imaging"),
         (("--port", "50051"), "must be SERVICE=PORT"),
         (("--port", "imaging=70000"), "must be SERVICE=PORT"),
-        (("--port", "cache=1"), "must be SERVICE=PORT"),
+        (("--port", "nothing=1"), "must be SERVICE=PORT"),
     ],
 )
 async def test_a_command_that_makes_no_sense_is_a_usage_error(arguments, text):

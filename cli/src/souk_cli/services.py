@@ -30,6 +30,8 @@ class Service:
     examples: tuple[Example, ...]
     commands: tuple[str, ...] = ()
     """Command lines; {address} is put in."""
+    redis_setting: str | None = None
+    """The setting that names its Redis, where it stands on one."""
 
     @property
     def module(self) -> str:
@@ -61,7 +63,19 @@ IMAGING = Service(
     ),
     commands=("souk image upload PHOTO.jpg --address {address}",),
 )
-_ALL = (IMAGING,)
+CACHE = Service(
+    name="cache",
+    grpc_port=50052,
+    http_port=None,
+    proto="souk.cache.v1.CacheService",
+    examples=(
+        Example("souk.cache.v1.CacheService/ListNamespaces"),
+        Example("souk.cache.v1.CacheService/Put", json.dumps({"namespace": "product", "key": "1", "value": "c2hvZQ=="})),
+        Example("souk.cache.v1.CacheService/Get", json.dumps({"namespace": "product", "key": "1"})),
+    ),
+    redis_setting="REDIS_URL",
+)
+_ALL = (IMAGING, CACHE)
 
 
 def installed() -> dict[str, Service]:

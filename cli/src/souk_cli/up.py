@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from souk_cli.display import err, out
+from souk_cli.engines import EngineError
 from souk_cli.services import Service, installed, ports_of
 from souk_cli.supervisor import Child, ChildError, Supervisor
 
@@ -67,7 +68,7 @@ async def _run(services: list[Service], folder: Path, environment: dict[str, str
             finally:  # also where the terminal is gone, and printing fails
                 failures += await supervisor.stop()
                 _tell_others(ready_file, None)
-    except (RefusedError, OSError) as error:
+    except (RefusedError, EngineError, OSError) as error:
         err.print(f"[red]✗[/] {escape(str(error))}")
         return 1
     for failure in failures:
