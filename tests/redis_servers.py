@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -44,6 +45,11 @@ class RedisServer:
                     await client.ping()
                     return
                 await asyncio.sleep(0.01)
+
+    def signal(self, number: signal.Signals) -> None:
+        """As SIGSTOP and SIGCONT, for a server that stands still."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     async def kill(self) -> None:
         """It is gone, from one moment to the next, with its data."""

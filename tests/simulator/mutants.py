@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from souk_cache.protocol import Coherence
+from souk.cache.v1 import cache_pb2 as pb
+from souk.client._near import NearCache
+from souk_cache.protocol import Coherence, Token
 from souk_cache.scripts import Beaten, source
+from souk_cache.watchers import Watcher, Watchers
 
 
 class LeaseFromReceipt(Coherence):
@@ -75,7 +78,7 @@ class SeqRaisedTooFar(Coherence):
     def lookup(self, key: str, now: float) -> Any:
         entry = super().lookup(key, now)
         if entry is not None:
-            entry.seq = max(entry.seq, self._latest_tag)
+            entry.seq = max(entry.seq, self._memory.latest_tag)
         return entry
 
 
@@ -83,8 +86,8 @@ class ClocksTrusted(Coherence):
     """Redis believes in a lease for just as long as its holder, whatever their clocks."""
 
     @property
-    def _lease_ms(self) -> str:
-        return str(round(self._read_lease * 1000))
+    def _leases(self) -> str:
+        return f"{round(self._read_lease * 1000)} {round(self._client_lease * 1000)}"
 
 
 class AcknowledgedTooEarly(Coherence):
@@ -97,6 +100,98 @@ class AcknowledgedTooEarly(Coherence):
         return super().push(epoch, seq, names)
 
 
+class NearLeaseFromReceipt(NearCache):
+    """A near cache counts its lease from when the heartbeat came."""
+
+    def _lent(self, heartbeat: pb.WatchHeartbeat) -> None:
+        self._pings = {ping: self._clock() for ping in self._pings}
+        super()._lent(heartbeat)
+
+
+class NearLeaseWithoutEnd(NearCache):
+    """A near cache that is cut off serves for ever."""
+
+    def _lent(self, heartbeat: pb.WatchHeartbeat) -> None:
+        super()._lent(heartbeat)
+        for partition in self._partitions.values():
+            partition.lease_until = float("inf")
+
+
+class NearKeepsWhatCameLate(NearCache):
+    """A near cache keeps a value although it was invalidated on its way."""
+
+    def _drop(self, partition: Any, seq: int, names: Any) -> None:
+        super()._drop(partition, seq, names)
+        partition.recent.clear()
+
+
+class NearKeepsThroughDiscontinuity(NearCache):
+    """A near cache keeps what it has when it could not be told of everything."""
+
+    def _discontinued(self, place: pb.Position) -> pb.WatchRequest:
+        kept = list(self._entries.values())
+        answer = super()._discontinued(place)
+        for entry in kept:
+            self._entries[entry.key] = entry
+            for name in entry.names:
+                self._by_name.setdefault(name, set()).add(entry.key)
+        return answer
+
+
+class NearServesWhileItMoves(NearCache):
+    """A near cache goes on serving although its node has said that it leaves."""
+
+    def stop_serving(self) -> None:
+        pass
+
+
+class ClientsNotWaitedFor(Watchers):
+    """What near caches have not acknowledged does not count."""
+
+    def applied(self) -> int:
+        return self.coherence.applied
+
+
+class LostClientsForgotten(Watchers):
+    """A near cache whose stream is gone is not waited for, although its lease goes on."""
+
+    def close(self, watcher: Watcher, *, served_nothing: bool) -> None:
+        super().close(watcher, served_nothing=True)
+
+
+class SlowClientsNotTold(Watchers):
+    """What a slow near cache has no room for is left out."""
+
+    def open(self, *args: Any, **kwargs: Any) -> Watcher:
+        watcher = super().open(*args, **kwargs)
+        watcher.drop = lambda epoch, seq: None  # type: ignore[method-assign]
+        return watcher
+
+
+class LentWithoutLease(Watchers):
+    """A node that is cut off itself lends leases."""
+
+    class _Fresh:
+        def __init__(self, coherence: Coherence) -> None:
+            self._coherence = coherence
+
+        def __getattr__(self, name: str) -> Any:
+            return True if name == "fresh" else getattr(self._coherence, name)
+
+    def __init__(self, coherence: Coherence, **kwargs: Any) -> None:
+        super().__init__(coherence, **kwargs)
+        self.coherence: Any = self._Fresh(coherence)
+
+
+class ResumedWithoutHistory(Watchers):
+    """A stream that is taken up is not told what happened meanwhile."""
+
+    def open(self, namespaces: Any, resume: Token | None, wake: Any, history: Any = ()) -> Watcher:
+        if resume is not None and resume.epoch == self.coherence.epoch:
+            resume = Token(resume.epoch, max(resume.seq, self.coherence.applied))
+        return super().open(namespaces, resume, wake, history)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One of them."""
@@ -104,6 +199,10 @@ class Mutant:
     name: str
     coherence: type[Coherence] = Coherence
     script: Callable[[str], str] | None = None
+    near: type[NearCache] = NearCache
+    watchers: type[Watchers] = Watchers
+    first: int = 0
+    """The seed to begin with: it is rare, and was seen soon after."""
 
 
 def _without(text: str, instead: str = "") -> Callable[[str], str]:
@@ -136,6 +235,22 @@ MUTANTS = (
             AcknowledgedTooEarly,
         )
     ),
+    *(
+        Mutant(each.__name__, near=each)
+        for each in (
+            NearLeaseFromReceipt,
+            NearLeaseWithoutEnd,
+            NearKeepsWhatCameLate,
+            NearKeepsThroughDiscontinuity,
+            NearServesWhileItMoves,
+        )
+    ),
+    *(
+        Mutant(each.__name__, watchers=each)
+        for each in (ClientsNotWaitedFor, LostClientsForgotten, SlowClientsNotTold, LentWithoutLease, ResumedWithoutHistory)
+    ),
+    Mutant("a stopping node forgets its clients", script=_without("if ARGV[6] == 'all' then", "if ARGV[6] ~= '' then")),
+    Mutant("a new epoch is not quiet for clients", script=_without("tonumber(text) + (level - 1) * CLIENT_MS", "tonumber(text)")),
     Mutant("fills are not fenced", script=_without("if seq < FLOOR or invalidated(split(ARGV[4])) > seq", "if false")),
     Mutant("a forged lease fills", script=_without("if token ~= ARGV[2] then", "if not token then")),
     Mutant("the epoch outlives its Redis", script=_without("meta[1] ~= RUN or ")),

@@ -1,8 +1,9 @@
 """Nodes, one Redis and the network between them, on a virtual clock and by a seeded schedule: the shipped protocol and the shipped
 Lua run in it, everything else is a model.
 
-Faults: messages lost, late, or executed without an answer; links cut in one direction; nodes killed, frozen, restarted; Redis
-killed with its data, or replaced by a replica that lost the tail; clocks that run up to 1 % fast or slow.
+Faults: messages lost, late, or executed without an answer; links cut in one direction; nodes killed, frozen, stopped, restarted;
+Redis killed with its data, or replaced by a replica that lost the tail; streams to near caches that stall, break off or go silent;
+clients that stand still; clocks that run up to 1 % fast or slow.
 """
 
 import heapq
@@ -12,16 +13,19 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from simulator.near import CLIENT_LEASE, Client
 from simulator.oracle import Oracle
 from simulator.redis_model import RedisModel
-from souk_cache.protocol import NODES, Busy, Call, Coherence, Found, Join, Leased, Sleep
+from souk.client._near import NearCache
+from souk_cache.protocol import CLIENTS, NODES, Busy, Call, Coherence, Found, Join, Leased, Sleep
 from souk_cache.scripts import source
+from souk_cache.watchers import Watchers
 
 READ_LEASE = 2.0
 LOAD_LEASE = 1.5
 CALL_TIMEOUT = 1.0
-KEYS = ("a", "b", "c")
-TAGS = {"a": ("+red", "+all"), "b": ("+red", "+all"), "c": ("+all",)}
+KEYS = ("n:a", "n:b", "n:c")
+TAGS = {"n:a": ("+red", "+all"), "n:b": ("+red", "+all"), "n:c": ("+all",)}
 
 
 class UnreachableError(Exception):
@@ -63,8 +67,11 @@ class Process:
 
     name: str
     coherence: Coherence
+    watchers: Watchers
     memory: Memory
     rate: float
+    clock: Callable[[], float]
+    leaving: bool = False
     alive: bool = True
     frozen_until: float = 0.0
     can_send: bool = True
@@ -82,13 +89,22 @@ def _small(text: str) -> str:
 class World:
     """One schedule."""
 
-    def __init__(self, seed: int, *, coherence: type[Coherence] = Coherence, script: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        coherence: type[Coherence] = Coherence,
+        script: Callable[[str], str] | None = None,
+        near: type[NearCache] = NearCache,
+        watchers: type[Watchers] = Watchers,
+    ) -> None:
         self.random = random.Random(seed)
         self.now = 1000.0
         self.events = 0
         self.faults = 0
         self.oracle = Oracle()
         self._coherence = coherence
+        self._watchers = watchers
         self._script = script or source
         self._small = self.random.random() < 0.5
         """The stream is trimmed and the counters are rotated after a few invalidations, not after a hundred thousand."""
@@ -100,6 +116,7 @@ class World:
         self.redis_up = True
         self._pushed: tuple[bytes, int] = (b"", 0)
         self.nodes = [self._boot(f"n{i}") for i in range(self.random.choice((3, 3, 4)))]
+        self.clients = [Client(self, near) for _ in range(self.random.choice((0, 1, 2)))]
 
     # Time
 
@@ -118,8 +135,8 @@ class World:
                     return
             do()
 
-        self._order += 1
-        heapq.heappush(self._heap, (self.now + max(0.0, delay), self._order, run))
+        order = self._order = self._order + 1  # what is collected as garbage meanwhile may come here too
+        heapq.heappush(self._heap, (self.now + max(0.0, delay), order, run))
 
     def run(self, until: float) -> None:
         """Let things happen until then."""
@@ -136,24 +153,30 @@ class World:
         rate = self.random.uniform(0.99, 1.01)
         tokens = iter(range(10**9))
         life = f"{name}.{self._lives}"
+
+        def clock() -> float:
+            return self.now * rate
+
         coherence = self._coherence(
             member=life,
             partition="p",
             memory=memory,
             read_lease=READ_LEASE,
-            client_lease=0.0,
-            load_lease=LOAD_LEASE,
-            clock=lambda: self.now * rate,
+            client_lease=CLIENT_LEASE,
+            clock=clock,
             new_token=lambda: f"{life}-{next(tokens)}",
         )
         coherence.longest_poll = 0.25
-        process = Process(name, coherence, memory, rate)
+        watchers = self._watchers(coherence, lease=CLIENT_LEASE, max_messages=self.random.choice((2, 100)), clock=clock)
+        process = Process(name, coherence, watchers, memory, rate, clock)
+        watchers.on_acknowledged = lambda: self.at(0.0, lambda: self.beat(process), process)
         self.at(0.0, lambda: self._beat_regularly(process), process)
         return process
 
     def _beat_regularly(self, process: Process) -> None:
         self.beat(process)
-        self.at(READ_LEASE / 3, lambda: self._beat_regularly(process), process)
+        if not process.leaving:
+            self.at(READ_LEASE / 3, lambda: self._beat_regularly(process), process)
 
     def beat(self, process: Process) -> None:
         """Beat now, or once more when the beat under way is over."""
@@ -197,11 +220,15 @@ class World:
 
     # Network
 
-    def _delay(self, process: Process) -> float:
+    def delay(self) -> float:
+        """How long a message takes."""
         delay = self.random.expovariate(1 / 0.002)
         if self.random.random() < 0.02:
             delay += self.random.random() * 0.5
-        return delay + self.random.random() * process.slow
+        return delay
+
+    def _delay(self, process: Process) -> float:
+        return self.delay() + self.random.random() * process.slow
 
     def _call(self, process: Process, call: Call, go: Callable[..., None]) -> None:
         answered = [False]
@@ -266,14 +293,20 @@ class World:
             if isinstance(outcome, Found):
                 self._returned(key, started, outcome.acquired.data)
             elif isinstance(outcome, Leased):
-                self._load(process, key, outcome, started)
+                self.load(process, key, outcome, started)
             else:
                 assert error or isinstance(outcome, Busy)
 
         joins = self.random.random() < 0.9
-        self.drive(process, process.coherence.get(key, namespace="n", mode="load", until=until, joins=joins), done)
+        read = process.coherence.get(key, namespace="n", mode="load", lease=LOAD_LEASE, until=until, joins=joins)
+        self.drive(process, read, done)
 
-    def _load(self, process: Process, key: str, leased: Leased, started: float) -> None:
+    def tags(self, key: str) -> tuple[str, ...]:
+        """The names of a key's tags."""
+        return TAGS[key]
+
+    def load(self, process: Process, key: str, leased: Leased, started: float) -> None:
+        """Load with a lease, and fill."""
         data = repr(self.now).encode()  # a source read that begins now
         took = self.random.choice((0.001, 0.01, 0.1, 1.0, 3.0)) * self.random.random()
 
@@ -292,19 +325,22 @@ class World:
         called = self.now
         keys = tuple(name[1:] for name in names if name.startswith("#"))
         affected = tuple(key for key in KEYS if f"#{key}" in names or "=n" in names or set(TAGS[key]) & set(names))
+        level = self.random.choice((NODES, CLIENTS))
 
         def done(token: Any, error: Exception | None) -> None:
             if error is None:
-                self.oracle.invalidated(affected, called=called, returned=self.now)
+                self.oracle.invalidated(affected, called=called, returned=self.now, for_clients=level == CLIENTS)
                 self._look_everywhere(affected)
 
-        self.drive(process, process.coherence.invalidate(names, keys, level=NODES), done)
+        self.drive(process, process.coherence.invalidate(names, keys, level=level), done)
 
     def _look_everywhere(self, keys: tuple[str, ...]) -> None:
         """Read at every node at once: that is when a rule that is broken shows."""
         for index in range(len(self.nodes)):
             delay = self.random.choice((0.0, 0.0, 0.01, 0.1)) * self.random.random()
             self.at(delay, partial(self.at_node, index, World.get, self.random.choice(keys)))
+        for client in self.clients:
+            client.read(self.random.choice(keys))
 
     def put(self, process: Process, key: str) -> None:
         """A writer has committed, and says what."""
@@ -314,9 +350,10 @@ class World:
 
         def done(came: Any, error: Exception | None) -> None:
             if error is None and came.status != "older":
-                self.oracle.invalidated((key,), called=called, returned=self.now)
+                self.oracle.invalidated((key,), called=called, returned=self.now, for_clients=level == CLIENTS)
 
-        self.drive(process, process.coherence.put(key, data, names, name=f"#{key}", keep=60.0), done)
+        level = self.random.choice((NODES, CLIENTS))
+        self.drive(process, process.coherence.put(key, data, names, replaces=(f"#{key}",), keep=60.0, level=level), done)
 
     # Faults
 
@@ -325,13 +362,34 @@ class World:
         self.nodes[index].alive = False
         self.at(self.random.random() * 3, lambda: self._restart(index))
 
+    def stop(self, index: int) -> None:
+        """A node stops as it should: its clients go elsewhere, it leaves, and comes back later as a new member."""
+        process = self.nodes[index]
+        if not process.alive or process.leaving:
+            return
+        process.leaving = True
+        for client in self.clients:
+            if client.stream is not None and client.stream.process is process:
+                client.stream.silent["down"] |= self.random.random() < 0.3
+                client.stream.wake()
+
+        def over(*_: Any) -> None:
+            process.alive = False
+            self.at(self.random.random() * 3, lambda: self._restart(index))
+
+        def leave() -> None:
+            self.drive(process, process.coherence.beat(leaves=True), over)
+
+        self.at(self.random.choice((0.2, 2.0)) * self.random.random(), leave, process)
+
     def _restart(self, index: int) -> None:
         if not self.nodes[index].alive:
             self.nodes[index] = self._boot(self.nodes[index].name)
 
     def freeze(self, index: int) -> None:
         """A node stands still, and goes on as if nothing had been."""
-        self.nodes[index].frozen_until = self.now + self.random.random() * 3 * READ_LEASE
+        process = self.nodes[index]
+        process.frozen_until = max(process.frozen_until, self.now + self.random.random() * 3 * READ_LEASE)
 
     def cut(self, index: int) -> None:
         """A link carries nothing, in one direction or both, and heals later."""
@@ -390,7 +448,9 @@ def simulate(seed: int, **mutation: Any) -> World:
         kind = rng.random()
         index = rng.randrange(len(world.nodes))
         key = rng.choice(KEYS)
-        if kind < 0.68:
+        if kind < 0.3 and world.clients:
+            world.at(when, partial(rng.choice(world.clients).read, key))
+        elif kind < 0.68:
             world.at(when, partial(world.at_node, index, World.get, key))
         elif kind < 0.93:
             names = rng.choice(((f"#{key}",), (f"#{key}",), ("+red",), ("+all",), ("=n",), (f"#{key}", "+red")))
@@ -399,8 +459,12 @@ def simulate(seed: int, **mutation: Any) -> World:
             world.at(when, partial(world.at_node, index, World.put, key))
     for _ in range(rng.randrange(2, 6)):
         world.faults += 1
-        fault = rng.choice((world.crash, world.freeze, world.freeze, world.cut, world.cut, world.slow_down, None, None))
-        if fault is None:
+        nodes = (world.crash, world.freeze, world.freeze, world.cut, world.cut, world.slow_down, world.stop)
+        fault = rng.choice((*nodes, None, None))
+        if world.clients and rng.random() < 0.3:
+            client = rng.choice(world.clients)
+            world.at(rng.random() * length, rng.choice((client.freeze, client.stall, client.fade, client.cut, client.break_off)))
+        elif fault is None:
             world.at(rng.random() * length, rng.choice((world.lose_redis, world.fail_over, world.restart_redis)))
         else:
             world.at(rng.random() * length, partial(fault, rng.randrange(len(world.nodes))))

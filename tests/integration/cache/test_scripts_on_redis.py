@@ -15,7 +15,8 @@ from souk_cache.scripts import Keys
 
 KEYS = Keys("p")
 EPOCH = re.compile(rb"[0-9a-f]{40}\.\d+")
-NAMES = ("=n", "#a", "#b", "+red", "+blue")
+NAMES = ("=n", "#a", "#b", "+red", "+blue", "~n:w", "~n:e")
+LEASES = "600000 900000"
 SMALL = (("'100000'", "'3'"), ("> 200000", "> 8"))
 
 
@@ -79,27 +80,47 @@ async def test_the_model_answers_as_redis_does(real: redis.Redis, seed: int):
     for number in range(150):
         key = rng.choice("ab")
         slots = (KEYS.value(key), KEYS.lease(key))
-        names = "\n".join(("=n", f"#{key}", *rng.sample(("+red", "+blue"), rng.randrange(3))))
+        named = rng.sample(("w", "e"), rng.randrange(3))
+        aliases = [KEYS.value(f"n~{each}") for each in named]
+        alias_names = [f"=n\n~n:{each}" for each in named]
+        tags = rng.sample(("+red", "+blue"), rng.randrange(3))
+        names = "\n".join(("=n", f"#{key}", *tags, *(f"~n:{each}" for each in named)))
+        if rng.random() < 0.3:
+            slots = (KEYS.value("n~w"), KEYS.lease("n~w"))
         match rng.randrange(9):
             case 0 | 1 | 2:
                 token = f"t{number}"
-                answer = await both.run("acquire", slots, "600000", token, "600000", rng.choice(("load", "read", "refresh")), "n")
+                answer = await both.run("acquire", slots, LEASES, token, "600000", rng.choice(("load", "read", "refresh")), "n")
                 if answer[3] == b"lease" or (answer[3] == b"hit" and answer[9]):
                     tokens[key] = token
             case 3 | 4:
                 token = tokens.get(key, "forged") if rng.random() < 0.9 else "forged"
                 version = rng.choice(("", f"{rng.randrange(5):020}"))
-                await both.run("fill", slots, "600000", token, f"data{number}", names, "600000", version, "", "", "0")
+                given_back = rng.choice("000001")
+                args = (LEASES, token, f"data{number}", names, "600000", version, given_back, key, *alias_names)
+                await both.run("fill", (*slots, *aliases), *args)
             case 5:
                 known = str(rng.randrange(number + 1))
-                await both.run("put", slots, "600000", f"put{number}", names, "600000", "", f"#{key}", "EPOCH", known)
+                replaces = "\n".join((f"#{key}", *(f"~n:{each}" for each in named)))
+                args = (LEASES, f"put{number}", names, "600000", "", replaces, "EPOCH", known, key, *alias_names)
+                await both.run("put", (*slots, *aliases), *args)
             case 6:
                 gone = slots if rng.random() < 0.5 else ()
                 source = rng.choice(("", f"{rng.randrange(100):020}"))
-                await both.run("invalidate", gone, "600000", rng.choice("12"), "n", source, *rng.sample(NAMES, rng.randrange(1, 4)))
+                await both.run(
+                    "invalidate",
+                    gone,
+                    LEASES,
+                    rng.choice("12"),
+                    rng.choice(("n", "n\nm")),
+                    source,
+                    *rng.sample(NAMES, rng.randrange(1, 4)),
+                )
             case 7:
                 member, applied = rng.choice(("m1", "m2")), str(rng.randrange(number + 1))
-                await both.run("beat", (), "600000", member, "EPOCH", applied, applied, "0", "0", "4", rng.choice(("", "3")), "1")
+                await both.run(
+                    "beat", (), LEASES, member, "EPOCH", applied, applied, "0", "4", rng.choice(("", "3")), rng.choice("12")
+                )
             case 8 if rng.random() < 0.3:
                 await real.set(slots[0], b"rubbish")
                 both.model.put(slots[0], b"rubbish")
@@ -111,7 +132,7 @@ async def test_rubbish_and_other_types_in_redis_are_a_miss(real: redis.Redis):
     await real.hset(KEYS.lease("a"), "not", "a lease")
     for key in "ab":
         every = (*KEYS.shared, KEYS.value(key), KEYS.lease(key))
-        answer = await real.eval(scripts.source("acquire"), len(every), *every, "1000", "t", "1000", "read", "n")
+        answer = await real.eval(scripts.source("acquire"), len(every), *every, "1000 0", "t", "1000", "read", "n")
         assert answer[3] == b"miss"
 
 
@@ -119,10 +140,10 @@ async def test_a_restart_with_other_data_begins_a_new_epoch(real: redis.Redis):
     every = (*KEYS.shared, KEYS.value("a"), KEYS.lease("a"))
 
     async def acquire(mode: str) -> Any:
-        return await real.eval(scripts.source("acquire"), len(every), *every, "1000", "t", "60000", mode, "n")
+        return await real.eval(scripts.source("acquire"), len(every), *every, "1000 0", "t", "60000", mode, "n")
 
     first = await acquire("load")
-    fill = ("1000", "t", "data", "=n\n#a", "60000", "", "", "", "0")
+    fill = ("1000 0", "t", "data", "=n\n#a", "60000", "", "0", "")
     assert (await real.eval(scripts.source("fill"), len(every), *every, *fill))[2] == b"stored"
     assert (await acquire("read"))[3] == b"hit"
 

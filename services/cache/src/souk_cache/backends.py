@@ -15,6 +15,9 @@ class Backend(Protocol):
     def invalidations(self, stream: str, after: int) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
         """What is invalidated after seq `after`, as it happens; ends from time to time, or with StoreUnavailableError."""
 
+    async def history(self, stream: str, after: int, last: int) -> list[tuple[int, tuple[str, ...]]]:
+        """What was invalidated after seq `after` up to `last`, as far as it is still known."""
+
     async def check(self) -> None:
         """Raise where it does not answer."""
 

@@ -1,18 +1,33 @@
-"""The cache as its callers see it: namespaces, keys, freshness, leases."""
+"""The cache as its callers see it: namespaces, keys and their aliases, freshness, leases."""
 
 import asyncio
 import random
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from souk_cache import values
-from souk_cache.exceptions import StoreUnavailableError, ValueTooLargeError
-from souk_cache.memory import Entry, Memory
+from souk_cache.counts import CountsByNamespace
+from souk_cache.exceptions import LoaderFailedError, StoreUnavailableError, ValueTooLargeError
+from souk_cache.loading import Loaded, Loads, Wanted, policy_of
+from souk_cache.memory import Entry
 from souk_cache.namespaces import Consistency, Namespace, Namespaces
-from souk_cache.node import Node
-from souk_cache.protocol import FIRST_POLL, Busy, Found, Leased, Missing, Token
+from souk_cache.partitions import Partition, Partitions
+from souk_cache.protocol import ALIAS, FIRST_POLL, NO_ALIASES, Aliases, Busy, Found, Leased, Missing, Token
+from souk_cache.results import (
+    Content,
+    Description,
+    FillStatus,
+    Freshness,
+    Hit,
+    Lease,
+    Level,
+    Miss,
+    Position,
+    Read,
+    Result,
+    Wait,
+)
 from souk_cache.values import Value
 
 VERSION_DIGITS = 20
@@ -20,116 +35,49 @@ VERSION_DIGITS = 20
 LONGEST_POLL = 0.05
 
 
-class Level(Enum):
-    """Where a value came from."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is read: a key, or an alias that stands for one."""
 
-    MEMORY = "memory"
-    REDIS = "redis"
+    space: Namespace
+    partition: Partition
+    full: str
+    """Where it is kept."""
+    alias_name: str = ""
+    """The name that invalidates it, where it is an alias."""
 
-
-class Freshness(Enum):
-    """What is known of a value."""
-
-    FRESH = "fresh"
-    STALE = "stale"
-    """Past its TTL. Only for callers who allow it."""
-    UNVERIFIED = "unverified"
-    """From memory, while this node cannot know of invalidations."""
+    @property
+    def wanted(self) -> Wanted:
+        """As a loader is asked for it."""
+        name = self.full[len(self.space.name) + 1 :]
+        return Wanted(self.space, alias=name) if self.alias_name else Wanted(self.space, key=name)
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A value."""
+class Named:
+    """What an invalidation names."""
 
-    data: bytes | None
-    """None: it is known that there is nothing."""
-    level: Level
-    freshness: Freshness
-    age: float
-    version: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """There is no fresh value, and the caller is the one who may load it."""
-
-    token: str
-    source: int | None
-    """What the load must see at least: the highest source token of an invalidation of the namespace."""
-    stale: Hit | None
-    """What there was, for a caller who allows it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """There is no fresh value, and another loads it."""
-
-    seconds: float
-    """Until that lease is over at the latest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """There is no value."""
-
-
-Result = Hit | Lease | Wait | Miss
-
-
-class FillStatus(Enum):
-    """What came of a fill or a put."""
-
-    STORED = "stored"
-    LEASE_LOST = "lease"
-    """The lease is over, was another's, or never was."""
-    INVALIDATED = "tainted"
-    """What was loaded is older than an invalidation: it may be shown to who waits for it, and is not cached."""
-    OLDER = "older"
-    """There is a newer version."""
-    RELEASED = "released"
-    """The lease was given back."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened in one namespace since the start."""
-
-    hits_memory: int = 0
-    hits_redis: int = 0
-    negatives: int = 0
-    stale_served: int = 0
-    unverified_served: int = 0
-    misses: int = 0
-    leases: int = 0
-    waits: int = 0
-    fills: int = 0
-    fills_refused: int = 0
-    invalidations: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """How a caller wants to read."""
-
-    wait: float = 0.0
-    """Seconds to wait for a value that another loads."""
-    lease: bool = True
-    """Take the right to load where nobody has it."""
-    allow_stale: bool = False
-    after: Token | None = None
-    """See at least this mutation."""
+    keys: Sequence[tuple[str, str]] = ()
+    """(namespace, key)"""
+    aliases: Sequence[tuple[str, str]] = ()
+    """(namespace, alias)"""
+    tags: Sequence[str] = ()
+    """Over all namespaces."""
+    namespaces: Sequence[str] = ()
 
 
 @dataclass(slots=True)
 class Cache:
     """Reads, fills and invalidations on one node."""
 
-    node: Node
-    memory: Memory
+    partitions: Partitions
     namespaces: Namespaces
     clock: Callable[[], float]
-    chance: Callable[[], float] = random.random
-    counts: dict[str, Counts] = field(default_factory=dict)
+    counts: CountsByNamespace
+    loads: Loads
+    chance: Callable[[], float] = field(default=random.random)
+
+    # Reads
 
     async def get(self, namespace: str, key: str, read: Read) -> Result:
         """Read one key.
@@ -137,150 +85,263 @@ class Cache:
         Raises NamespaceUnknownError, or StoreUnavailableError where a strict namespace cannot know what is right.
         """
         space = self.namespaces.get(namespace)
-        hit = self.peek(space, key, read)
-        return hit if hit is not None else await self._fetch(space, key, read)
+        entry = self.peek(space, key, read.after)
+        if entry is not None:
+            return self.found_in_memory(space, key, entry)
+        target = self._target(space, key)
+        entry = self._fresh(target) if self._has_seen(target.partition, read.after) else None
+        if entry is not None:
+            return await self._hit_that_is_due(target, entry, read)
+        return await self._fetch(target, read)
 
-    def peek(self, space: Namespace, key: str, read: Read) -> Hit | None:
-        """What memory holds, where it is fresh and known to be right: the whole way of a hit, without a task or a wait."""
-        now = self.clock()
-        coherence = self.node.coherence
-        after = read.after
-        if after is not None and (after.epoch != coherence.epoch or coherence.applied < after.seq):
-            return None
-        entry = coherence.lookup(f"{space.name}:{key}", now)
-        if not isinstance(entry, Entry) or now >= entry.fresh_until:
-            return None
-        counts = self.of(space.name)
-        counts.hits_memory += 1
-        if entry.data is None:
-            counts.negatives += 1
-        return _hit(entry, now, Freshness.FRESH)
-
-    async def fill(
-        self,
-        namespace: str,
-        key: str,
-        lease: str,
-        data: bytes | None,
-        *,
-        tags: Sequence[str] = (),
-        ttl: float | None = None,
-        version: int | None = None,
-    ) -> FillStatus:
-        """Store what was loaded with a lease. data None: there is nothing."""
+    async def get_by_alias(self, namespace: str, alias: str, read: Read) -> Result:
+        """Read the value that has an alias. Errors as `get`, and AliasKindUnknownError."""
         space = self.namespaces.get(namespace)
-        value = self._value(space, data, ttl)
-        full = f"{namespace}:{key}"
-        came = await self.node.carry_out(
-            self.node.coherence.fill(
-                full,
+        target = self._alias_target(space, space.alias(alias))
+        hit = self._in_memory(target, read)
+        return hit if hit is not None else await self._fetch(target, read)
+
+    def peek(self, space: Namespace, key: str, after: tuple[Position, ...] = ()) -> Entry | None:
+        """What memory holds, where it is fresh, known to be right and not due to be loaded anew: the whole way of a hit, without a
+        task or a wait."""
+        partition = self.partitions.of(space, key)
+        if after and not self._has_seen(partition, after):
+            return None
+        full, now = f"{space.name}:{key}", self.clock()
+        hit = partition.memory.hit(full, now)
+        if hit is not None:
+            return hit
+        entry = partition.node.coherence.lookup(full, now)
+        if not isinstance(entry, Entry) or now >= entry.refresh_at:
+            return None
+        entry.counts.hits_memory += 1
+        entry.counts.negatives += entry.data is None
+        return entry
+
+    def found_in_memory(self, space: Namespace, key: str, entry: Entry) -> Hit:
+        """A hit of `peek`, as a result."""
+        return self._hit(self._target(space, key), entry, Freshness.FRESH)
+
+    # Writes
+
+    async def fill(self, namespace: str, key: str, lease: str, content: Content, *, alias: str = "") -> FillStatus:
+        """Store what was loaded with a lease. alias: the alias that the lease is of; without a key, nothing has it."""
+        space = self.namespaces.get(namespace)
+        leased = self._alias_target(space, space.alias(alias)) if alias else self._target(space, key)
+        target = self._target(space, key) if key else leased
+        value = self._value(space, content)
+        came = await target.partition.node.carry_out(
+            target.partition.node.coherence.fill(
+                target.full,
                 Leased(lease, "", ""),
                 values.encode(value, compress=space.compress),
-                _names(namespace, key, tags),
+                _names(target, content),
                 keep=value.fresh_for + space.stale_for,
-                version=_padded(version),
+                version=_padded(content.version),
+                aliases=self._aliases(space, key, value, content.aliases),
+                leased_key=leased.full,
             )
         )
         return self._filled(space, FillStatus(came.status))
 
-    async def abandon(self, namespace: str, key: str, lease: str) -> FillStatus:
+    async def abandon(self, namespace: str, key: str, lease: str, *, alias: str = "") -> FillStatus:
         """Give a lease back without a value, so that the next caller gets it at once."""
-        self.namespaces.get(namespace)
-        released = await self.node.carry_out(self.node.coherence.release(f"{namespace}:{key}", lease))
+        space = self.namespaces.get(namespace)
+        target = self._alias_target(space, space.alias(alias)) if alias else self._target(space, key)
+        released = await target.partition.node.carry_out(target.partition.node.coherence.release(target.full, lease))
         return FillStatus.RELEASED if released else FillStatus.LEASE_LOST
 
-    async def put(
-        self,
-        namespace: str,
-        key: str,
-        data: bytes | None,
-        *,
-        tags: Sequence[str] = (),
-        ttl: float | None = None,
-        version: int | None = None,
-        level: int,
-    ) -> tuple[FillStatus, Token]:
+    async def keep(self, wanted: Wanted, lease: str, loaded: Loaded) -> Hit:
+        """See Store. What an invalidation has passed goes to who asked for it before that, and is not kept."""
+        space, key = wanted.space, loaded.key or wanted.key
+        target = self._target(space, key) if key else self._alias_target(space, wanted.alias)
+        hit = _loaded(target, loaded, Freshness.FRESH)
+        try:
+            status = await self.fill(space.name, key, lease, loaded.content, alias=wanted.alias)
+        except StoreUnavailableError:
+            return hit
+        if status is FillStatus.OLDER:
+            problem = "a version older than the one that is kept"
+            raise LoaderFailedError(f"the loader of {space.name} answered {problem}", problem=problem)
+        entry = self._fresh(target) if status is FillStatus.STORED else None
+        return hit if entry is None else replace(hit, description=self._hit(target, entry, Freshness.FRESH).description)
+
+    async def give_back(self, wanted: Wanted, lease: str) -> None:
+        """See Store."""
+        await self.abandon(wanted.space.name, wanted.key, lease, alias=wanted.alias)
+
+    async def put(self, namespace: str, key: str, content: Content, *, level: int) -> tuple[FillStatus, tuple[Position, ...]]:
         """Store what a writer knows to be the newest; no node serves an older value when this has returned."""
         space = self.namespaces.get(namespace)
-        value = self._value(space, data, ttl)
-        came = await self.node.carry_out(
-            self.node.coherence.put(
-                f"{namespace}:{key}",
+        target = self._target(space, key)
+        value = self._value(space, content)
+        aliases = self._aliases(space, key, value, content.aliases)
+        came = await target.partition.node.carry_out(
+            target.partition.node.coherence.put(
+                target.full,
                 values.encode(value, compress=space.compress),
-                _names(namespace, key, tags),
-                name=f"#{namespace}:{key}",
+                _names(target, content),
+                replaces=(f"#{target.full}", *_alias_names(space, content.aliases)),
                 keep=value.fresh_for + space.stale_for,
-                version=_padded(version),
+                version=_padded(content.version),
                 level=level,
+                aliases=aliases,
             )
         )
-        return self._filled(space, FillStatus(came.status)), Token(came.epoch, came.seq)
+        position = Position(target.partition.index, came.epoch, came.seq)
+        return self._filled(space, FillStatus(came.status)), (position,)
 
-    async def invalidate(
-        self, *, keys: Sequence[tuple[str, str]], tags: Sequence[str], namespaces: Sequence[str], level: int, source: int | None
-    ) -> Token:
-        """Invalidate (namespace, key)s, tags and whole namespaces; no node serves what was there when this has returned.
+    async def invalidate(self, named: Named, *, level: int, source: int | None) -> tuple[Position, ...]:
+        """Invalidate; no node serves what was there when this has returned.
 
-        source: a position of the database at which the write can be seen. Kept for every namespace that is named.
+        source: a position of the database at which the write can be seen. Kept for every namespace that is named, and for all where
+        only tags are.
         """
-        named = dict.fromkeys([*(namespace for namespace, _ in keys), *namespaces])
-        for namespace in named:
-            self.of(self.namespaces.get(namespace).name).invalidations += 1
-        full = tuple(f"{namespace}:{key}" for namespace, key in keys)
-        names = (*(f"#{each}" for each in full), *(f"+{tag}" for tag in tags), *(f"={namespace}" for namespace in namespaces))
-        token = Token("", 0)
-        holders = list(named) or [space.name for space in self.namespaces.all()]
-        for namespace in holders if source is not None else [""]:
-            token = await self.node.carry_out(
-                self.node.coherence.invalidate(names, full, level=level, namespace=namespace, source=_padded(source))
-            )
-        return token
+        spaces = dict.fromkeys([*(name for name, _ in (*named.keys, *named.aliases)), *named.namespaces])
+        for name in spaces:
+            self.counts.of(self.namespaces.get(name).name).invalidations += 1
+        targets = [self._target(self.namespaces.get(name), key) for name, key in named.keys]
+        targets += [self._alias_target(space := self.namespaces.get(name), space.alias(alias)) for name, alias in named.aliases]
+        everywhere = (*(f"+{tag}" for tag in named.tags), *(f"={name}" for name in named.namespaces))
+        holders = tuple(spaces) or tuple(space.name for space in self.namespaces.all())
 
-    def of(self, namespace: str) -> Counts:
-        """The counts of a namespace."""
-        counts = self.counts.get(namespace)
-        if counts is None:
-            counts = self.counts[namespace] = Counts()
-        return counts
+        async def tell(partition: Partition) -> Position | None:
+            here = [target for target in targets if target.partition is partition]
+            names = (*(target.alias_name or f"#{target.full}" for target in here), *everywhere)
+            if not names:
+                return None
+            token: Token = await partition.node.carry_out(
+                partition.node.coherence.invalidate(
+                    names,
+                    tuple(target.full for target in here),
+                    level=level,
+                    namespaces=holders,
+                    source=_padded(source),
+                )
+            )
+            return Position(partition.index, token.epoch, token.seq)
+
+        told = await asyncio.gather(*(tell(partition) for partition in self.partitions))
+        return tuple(position for position in told if position is not None)
+
+    # Targets
+
+    def _target(self, space: Namespace, key: str) -> Target:
+        return Target(space, self.partitions.of(space, key), f"{space.name}:{key}")
+
+    def _alias_target(self, space: Namespace, alias: str) -> Target:
+        return Target(space, self.partitions.of(space, ""), _alias_key(space, alias), f"~{space.name}:{alias}")
+
+    def _aliases(self, space: Namespace, key: str, value: Value, aliases: Iterable[str]) -> Aliases:
+        named = tuple(dict.fromkeys(map(space.alias, aliases)))
+        if not named:
+            return NO_ALIASES
+        return Aliases(
+            tuple(_alias_key(space, alias) for alias in named),
+            tuple((f"={space.name}", name) for name in _alias_names(space, named)),
+            values.encode(Value(key.encode(), value.fresh_for), compress=False),
+        )
 
     # Inside
 
-    async def _fetch(self, space: Namespace, key: str, read: Read) -> Result:
-        full = f"{space.name}:{key}"
+    async def _fetch(self, target: Target, read: Read) -> Result:
+        if read.load:
+            return await self._read_through(target, read)
+        node = target.partition.node
         try:
-            if self.node.lost:
+            if node.lost:
                 raise StoreUnavailableError("Redis does not answer", dependency="redis")
-            return await self._ask(space, full, read)
+            return await self._ask(target, read)
         except StoreUnavailableError:
-            entry = self.memory.get(full, self.clock()) if space.consistency is Consistency.AVAILABLE else None
-            if entry is None or self.clock() >= self.node.coherence.lease_until + space.unverified_ttl:
-                if space.consistency is Consistency.AVAILABLE:
-                    self.of(space.name).misses += 1
-                    return Miss()
+            space, counts = target.space, self.counts.of(target.space.name)
+            if space.consistency is not Consistency.AVAILABLE:
                 raise
-            self.of(space.name).unverified_served += 1
-            return _hit(entry, self.clock(), Freshness.UNVERIFIED)
+            trusted = self.clock() < node.coherence.lease_until + space.unverified_ttl
+            entry = self._entry(target) if trusted else None
+            if entry is None:
+                counts.misses += 1
+                return Miss()
+            counts.unverified_served += 1
+            return self._hit(target, entry, Freshness.UNVERIFIED)
 
-    async def _ask(self, space: Namespace, full: str, read: Read) -> Result:
-        counts = self.of(space.name)
-        until = self.clock() + read.wait
+    async def _read_through(self, target: Target, read: Read) -> Result:
+        wait = policy_of(target.space).hard_timeout if read.wait is None else read.wait
+        result = await self._fetch(target, replace(read, load=False, lease=True, wait=wait))
+        match result:
+            case Lease():
+                return await self.loads.read(self, target.wanted, result)
+            case Miss():  # Redis is gone, and the namespace goes on
+                loaded = await self.loads.read_unshared(target.wanted)
+                return _loaded(target, loaded, Freshness.UNVERIFIED)
+        return result
+
+    async def _hit_that_is_due(self, target: Target, entry: Entry, read: Read) -> Hit:
+        """A hit near the end of its TTL. Whoever is chosen of all callers and nodes loads it anew."""
+        counts = self.counts.of(target.space.name)
+        counts.hits_memory += 1
+        counts.negatives += entry.data is None
+        hit = self._hit(target, entry, Freshness.FRESH)
+        if target.space.loader is not None:
+            self._refresh_soon(target, entry)
+        elif read.lease and entry.data is not None:
+            entry.refresh_at = entry.fresh_until
+            return replace(hit, refresh=await self._lease_to_refresh(target))
+        return hit
+
+    def _refresh_soon(self, target: Target, entry: Entry) -> None:
+        """Load a value anew in the background."""
+        entry.refresh_at = entry.fresh_until  # one try at a time
+
+        async def refresh() -> None:
+            lease = await self._lease_to_refresh(target)
+            if lease is not None:
+                await self.loads.load(self, target.wanted, lease)
+
+        self.loads.in_background(refresh())
+
+    async def _lease_to_refresh(self, target: Target) -> Lease | None:
+        """The right to load anew what there is; None where another has it. After that, this node does not ask for a while."""
+        space, node = target.space, target.partition.node
+        try:
+            outcome = await node.carry_out(
+                node.coherence.get(
+                    target.full, namespace=space.name, mode="refresh", lease=space.lease_seconds, until=0.0, joins=False
+                )
+            )
+        except StoreUnavailableError:
+            return None
+        entry = self._fresh(target)
+        if entry is not None:
+            entry.refresh_at = max(entry.refresh_at, min(entry.fresh_until, self.clock() + space.lease_seconds))
+        leased = outcome.leased if isinstance(outcome, Found) else outcome if isinstance(outcome, Leased) else None
+        if leased is None:
+            return None
+        self.counts.of(space.name).refreshes += 1
+        return Lease(leased.token, number(leased.source))
+
+    async def _ask(self, target: Target, read: Read) -> Result:
+        space, coherence = target.space, target.partition.node.coherence
+        counts = self.counts.of(space.name)
+        until = self.clock() + (read.wait or 0.0)
         poll = FIRST_POLL
         mode = "load" if read.lease else "read"
         while True:
-            outcome = await self.node.carry_out(
-                self.node.coherence.get(full, namespace=space.name, mode=mode, until=until, joins=read.after is None)
+            outcome = await target.partition.node.carry_out(
+                coherence.get(
+                    target.full, namespace=space.name, mode=mode, lease=space.lease_seconds, until=until, joins=not read.after
+                )
             )
             match outcome:
                 case Leased():
                     counts.leases += 1
-                    return Lease(outcome.token, _number(outcome.source), None)
+                    return Lease(outcome.token, number(outcome.source))
                 case Busy():
                     counts.waits += 1
                     return Wait(outcome.left)
                 case Missing():
                     counts.misses += 1
                     return Miss()
-            hit = self._found(space, outcome)
+            hit = await self._found(target, outcome, read)
             if hit is not None and hit.freshness is Freshness.FRESH:
                 counts.hits_redis += 1
                 counts.negatives += hit.data is None
@@ -288,7 +349,7 @@ class Cache:
             stale = hit if read.allow_stale else None
             if outcome.leased is not None:
                 counts.leases += 1
-                return Lease(outcome.leased.token, _number(outcome.leased.source), stale)
+                return Lease(outcome.leased.token, number(outcome.leased.source), stale)
             if not read.lease or mode == "refresh":
                 if stale is not None:
                     counts.stale_served += 1
@@ -298,31 +359,117 @@ class Cache:
                     return Miss()
                 if self.clock() >= until:
                     counts.waits += 1
-                    return Wait(space.load_lease)
+                    return Wait(space.lease_seconds)
                 await asyncio.sleep(min(poll, max(0.0, until - self.clock())))
                 poll = min(2 * poll, LONGEST_POLL)
-            mode = "refresh"  # there is something, and it is past its time
+            mode = "refresh"  # there is something, and it cannot be used
 
-    def _found(self, space: Namespace, found: Found) -> Hit | None:
-        """What Redis holds; None where that is not a value."""
-        acquired = found.acquired
+    async def _found(self, target: Target, found: Found, read: Read) -> Hit | None:
+        """What Redis holds; None where that is not a value, or an alias of something that does not have it any more."""
+        acquired, space = found.acquired, target.space
         value = values.decode(acquired.data, max_bytes=space.max_value_bytes)
         if value is None:
             return None
-        freshness = Freshness.FRESH if acquired.age < value.fresh_for else Freshness.STALE
-        return Hit(value.data, Level.REDIS, freshness, acquired.age, _number(acquired.version))
+        if target.alias_name and value.data is not None:
+            return await self._of_alias(target, value.data.decode(errors="replace"), read)
+        remaining = value.fresh_for - acquired.age
+        return Hit(
+            value.data,
+            Level.REDIS,
+            Freshness.FRESH if remaining > 0 else Freshness.STALE,
+            acquired.age,
+            number(acquired.version),
+            _description(target, acquired.epoch, acquired.seq, remaining, acquired.names),
+        )
 
-    def _value(self, space: Namespace, data: bytes | None, ttl: float | None) -> Value:
+    async def _of_alias(self, alias: Target, key: str, read: Read) -> Hit | None:
+        """The value of a key that an alias stands for, if it still has that alias."""
+        target = self._target(alias.space, key)
+        entry = None if read.after else self._fresh(target)
+        if entry is not None:
+            return self._hit(target, entry, Freshness.FRESH, key) if _has(entry, alias.alias_name) else None
+        node = target.partition.node
+        outcome = await node.carry_out(
+            node.coherence.get(target.full, namespace=target.space.name, mode="read", lease=0.0, until=0.0, joins=False)
+        )
+        if not isinstance(outcome, Found) or alias.alias_name not in outcome.acquired.names:
+            return None
+        hit = await self._found(target, outcome, read)
+        if hit is None or hit.data is None:
+            return None
+        return Hit(hit.data, hit.level, hit.freshness, hit.age, hit.version, hit.description, key)
+
+    def _in_memory(self, alias: Target, read: Read) -> Hit | None:
+        """What memory holds of an alias, by way of the key."""
+        if read.after and not self._has_seen(alias.partition, read.after):
+            return None
+        entry = self._fresh(alias)
+        if entry is None:
+            return None
+        counts = self.counts.of(alias.space.name)
+        if entry.data is None:
+            counts.hits_memory += 1
+            counts.negatives += 1
+            return self._hit(alias, entry, Freshness.FRESH)
+        key = entry.data.decode(errors="replace")
+        target = self._target(alias.space, key)
+        found = self._fresh(target)
+        if found is None or not _has(found, alias.alias_name):
+            return None
+        counts.hits_memory += 1
+        if self.clock() >= found.refresh_at and alias.space.loader is not None:
+            self._refresh_soon(target, found)
+        return self._hit(target, found, Freshness.FRESH, key)
+
+    def _fresh(self, target: Target) -> Entry | None:
+        now = self.clock()
+        entry = target.partition.node.coherence.lookup(target.full, now)
+        return entry if isinstance(entry, Entry) and now < entry.fresh_until else None
+
+    def _entry(self, target: Target) -> Entry | None:
+        """What memory holds, whether or not it is known to be right; of an alias, what its key has."""
+        entry = target.partition.memory.get(target.full, self.clock())
+        if entry is None or not target.alias_name or entry.data is None:
+            return entry
+        key = entry.data.decode(errors="replace")
+        found = self._entry(self._target(target.space, key))
+        return found if found is not None and _has(found, target.alias_name) else None
+
+    def _hit(self, target: Target, entry: Entry, freshness: Freshness, key: str = "") -> Hit:
+        now, coherence = self.clock(), target.partition.node.coherence
+        names = tuple(cell.name for cell in entry.tags)
+        seq = max(entry.seq, coherence.applied)
+        return Hit(
+            entry.data,
+            Level.MEMORY,
+            freshness,
+            max(0.0, now - entry.stored),
+            number(entry.version),
+            _description(target, coherence.epoch, seq, entry.fresh_until - now, names),
+            key,
+        )
+
+    def _has_seen(self, partition: Partition, after: tuple[Position, ...]) -> bool:
+        coherence = partition.node.coherence
+        return all(
+            position.epoch == coherence.epoch and coherence.applied >= position.seq
+            for position in after
+            if position.partition == partition.index
+        )
+
+    def _value(self, space: Namespace, content: Content) -> Value:
+        data = content.data
         if data is not None and len(data) > space.max_value_bytes:
             raise ValueTooLargeError(
                 f"a value of {space.name} may have at most {space.max_value_bytes:,} bytes",
                 limit_bytes=space.max_value_bytes,
                 size_bytes=len(data),
             )
-        return Value(data, space.fresh_for(negative=data is None, asked=ttl, chance=self.chance()))
+        fresh_for = space.fresh_for(negative=data is None, asked=content.ttl, chance=self.chance())
+        return Value(data, fresh_for, content.load_seconds)
 
     def _filled(self, space: Namespace, status: FillStatus) -> FillStatus:
-        counts = self.of(space.name)
+        counts = self.counts.of(space.name)
         if status is FillStatus.STORED:
             counts.fills += 1
         else:
@@ -330,17 +477,46 @@ class Cache:
         return status
 
 
-def _hit(entry: Entry, now: float, freshness: Freshness) -> Hit:
-    return Hit(entry.data, Level.MEMORY, freshness, max(0.0, now - entry.stored), _number(entry.version))
+def _loaded(target: Target, loaded: Loaded, freshness: Freshness) -> Hit:
+    """What was loaded, as it is shown to who waits for it; no near cache may keep it."""
+    content = loaded.content
+    description = Description(Position(target.partition.index, "", 0), 0.0, content.tags, content.aliases)
+    return Hit(content.data, Level.LOADER, freshness, 0.0, content.version, description, loaded.key)
 
 
-def _names(namespace: str, key: str, tags: Sequence[str]) -> tuple[str, ...]:
-    return (f"={namespace}", f"#{namespace}:{key}", *(f"+{tag}" for tag in dict.fromkeys(tags)))
+def _has(entry: Entry, name: str) -> bool:
+    return any(cell.name == name for cell in entry.tags)
+
+
+def _alias_key(space: Namespace, alias: str) -> str:
+    return f"{space.name}{ALIAS}{alias}"
+
+
+def _alias_names(space: Namespace, aliases: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"~{space.name}:{space.alias(alias)}" for alias in dict.fromkeys(aliases))
+
+
+def _names(target: Target, content: Content) -> tuple[str, ...]:
+    """What invalidates a value."""
+    own = target.alias_name or f"#{target.full}"
+    tags = (f"+{tag}" for tag in dict.fromkeys(content.tags))
+    return (f"={target.space.name}", own, *tags, *_alias_names(target.space, content.aliases))
+
+
+def _description(target: Target, epoch: str, seq: int, remaining: float, names: Sequence[str]) -> Description:
+    prefix = f"~{target.space.name}:"
+    return Description(
+        Position(target.partition.index, epoch, seq),
+        max(0.0, remaining),
+        tuple(name[1:] for name in names if name.startswith("+")),
+        tuple(name[len(prefix) :] for name in names if name.startswith(prefix)),
+    )
 
 
 def _padded(number: int | None) -> str:
     return "" if number is None else f"{number:0{VERSION_DIGITS}}"
 
 
-def _number(padded: str) -> int | None:
+def number(padded: str) -> int | None:
+    """A version or a source token, as Redis keeps it; None where there is none."""
     return int(padded) if re.fullmatch(r"[0-9]{20}", padded) else None

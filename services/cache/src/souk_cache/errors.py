@@ -24,6 +24,9 @@ def _tell(
 
 ERRORS: ErrorTable = {
     exc.NamespaceUnknownError: _tell(Code.NOT_FOUND, "NAMESPACE_UNKNOWN"),
+    exc.AliasKindUnknownError: _tell(Code.INVALID_ARGUMENT, "ALIAS_KIND_UNKNOWN"),
     exc.ValueTooLargeError: _tell(Code.INVALID_ARGUMENT, "VALUE_TOO_LARGE"),
+    exc.LoaderMissingError: _tell(Code.FAILED_PRECONDITION, "LOADER_MISSING"),
+    exc.LoaderFailedError: _tell(Code.UNAVAILABLE, "LOADER_FAILED", retry_delay=0.5),
     exc.StoreUnavailableError: _tell(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", domain=COMMON_DOMAIN, retry_delay=0.5),
 }

@@ -2,7 +2,10 @@
 
 CacheError
 ├── NamespaceUnknownError
+├── AliasKindUnknownError
 ├── ValueTooLargeError
+├── LoaderMissingError
+├── LoaderFailedError
 └── StoreUnavailableError
 """
 
@@ -22,8 +25,20 @@ class NamespaceUnknownError(CacheError):
     """No namespace has this name."""
 
 
+class AliasKindUnknownError(CacheError):
+    """The namespace has no aliases of this kind."""
+
+
 class ValueTooLargeError(CacheError):
     """A value has more bytes than its namespace takes."""
+
+
+class LoaderMissingError(CacheError):
+    """The namespace has no loader, or one that lists no keys."""
+
+
+class LoaderFailedError(CacheError):
+    """The loader did not answer in time, ended with an error, or answered what cannot be kept."""
 
 
 class StoreUnavailableError(CacheError):

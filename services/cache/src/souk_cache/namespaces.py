@@ -1,10 +1,11 @@
 """Namespaces: what is cached for how long, and how far it may be believed when Redis is gone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
-from souk_cache.exceptions import NamespaceUnknownError
+from souk_cache.exceptions import AliasKindUnknownError, NamespaceUnknownError
 
 
 class Consistency(Enum):
@@ -14,6 +15,42 @@ class Consistency(Enum):
     """It answers UNAVAILABLE."""
     AVAILABLE = "available"
     """It goes on from memory, and says that the values are not verified."""
+
+
+LEASE_MARGIN = 1.0
+"""Seconds that a lease outlasts the longest load by: what storing the value, and clocks that run apart, may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderPolicy:
+    """Who loads the values of a namespace, and how long that may take. Spans are in seconds."""
+
+    target: str
+    """host:port, or a gRPC name such as dns:///dbopt:50053."""
+    method: str
+    """package.Service/Method that takes a LoadRequest."""
+    list_method: str = ""
+    """package.Service/Method that takes a ListKeysRequest. Empty: it lists nothing."""
+    soft_timeout: float = 0.05
+    """A caller who takes a stale value gets it after so long; loading goes on."""
+    hard_timeout: float = 2.0
+    """Loading is given up after so long."""
+    concurrency: int = 32
+    """Values that one node loads at once."""
+    tls: bool = False
+    """TLS with the authorities that gRPC knows."""
+    tls_ca_file: Path | None = None
+    """PEM file of the authorities that the loader's certificate must be of. Set: TLS."""
+    tls_cert_file: Path | None = None
+    """PEM file of this service's own certificate, for mTLS."""
+    tls_key_file: Path | None = None
+    """PEM file of its private key."""
+    tls_server_name: str | None = None
+    """The name that the loader's certificate is checked for, where it is not that of the target."""
+    token_file: Path | None = None
+    """File with the token that is sent with every call. Refused without TLS, unless the target is this machine."""
+    allow_plaintext: bool = False
+    """Send the token without TLS to another machine, where something else protects the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +74,28 @@ class Namespace:
     max_value_bytes: int = 1024 * 1024
     compress: bool = True
     """Values of 1 KiB and more are kept as zstd in Redis, where that is smaller."""
+    aliases: Mapping[str, bool] = field(default_factory=dict)
+    """Kinds of aliases that its keys may have -> whether upper and lower case are the same."""
+    loader: LoaderPolicy | None = None
+    """None: callers load what is missing."""
+    refresh_beta: float = 1.0
+    """How eagerly a value is loaded anew before its TTL is over; 0: never."""
+    warm_hottest: int = 0
+    """Keys that a node warms after its start: those that were read most before."""
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a lease of its keys lasts: long enough for its own loader."""
+        return max(self.load_lease, self.loader.hard_timeout + LEASE_MARGIN) if self.loader else self.load_lease
+
+    def alias(self, given: str) -> str:
+        """An alias <kind>:<name> as it is compared; AliasKindUnknownError where the namespace has no such kind."""
+        kind, colon, name = given.partition(":")
+        ignores_case = self.aliases.get(kind)
+        if ignores_case is None or not colon or not name:
+            known = ", ".join(f"{each}:…" for each in self.aliases) or "none"
+            raise AliasKindUnknownError(f"{given[:64]!r} is no alias of {self.name}; it has {known}", known=known)
+        return f"{kind}:{name.casefold() if ignores_case else name}"
 
     def fresh_for(self, *, negative: bool, asked: float | None, chance: float) -> float:
         """The TTL of a value, with jitter by `chance` (0 to 1). A caller may ask for less than the namespace has, not for more."""

@@ -76,6 +76,14 @@ class Node:
         finally:
             operation.close()
 
+    def beat_soon(self) -> None:
+        """There is something to acknowledge."""
+        self._due.set()
+
+    async def history(self, after: int) -> list[tuple[int, tuple[str, ...]]]:
+        """What was invalidated after seq `after`, as far as this node has applied it and it is still known."""
+        return await self._backend.history(self.coherence.keys.stream, after, self.coherence.applied)
+
     async def _beat(self) -> None:
         """Beat every interval, and at once when there is something to acknowledge."""
         while True:

@@ -14,9 +14,9 @@ whose load began before the invalidation was called. The rules that make it true
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
-from weakref import WeakValueDictionary
 
 from souk_cache import scripts
+from souk_cache.cells import Cell, Cells
 from souk_cache.scripts import Acquired, Beaten, Call, Keys, Reply, Stored
 
 T = TypeVar("T")
@@ -28,6 +28,8 @@ FIRST_POLL = 0.001
 """Seconds until the second look at a lease or an acknowledgement that others hold; doubled each time."""
 MAX_EVENTS = 512
 """Invalidations that one beat brings."""
+ALIAS = "~"
+"""Between a namespace and an alias in the key that an alias is kept at, where a key has a colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +51,6 @@ Operation = Generator[Step, Reply | None, T]
 """Yields steps; is sent the reply of a Call and None for the others; errors of a step are thrown into it."""
 
 
-class Cell:
-    """When one name was last invalidated, as far as this node knows. Shared by all entries that carry the name."""
-
-    __slots__ = ("__weakref__", "name", "seq")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.seq = 0
-
-
 class Entry(Protocol):
     """What memory keeps of a value."""
 
@@ -69,6 +61,11 @@ class Entry(Protocol):
 
 class Memory(Protocol):
     """The node's own memory (L1)."""
+
+    served_until: float
+    """It serves without asking here until then."""
+    latest_tag: int
+    """And only entries that have at least this seq."""
 
     def get(self, key: str, now: float) -> Entry | None:
         """The entry of a key, unless it is expired."""
@@ -147,6 +144,21 @@ class Token:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Aliases:
+    """Other names under which a value is found: an entry for each, which says the key."""
+
+    keys: tuple[str, ...]
+    """Where the entries are."""
+    names: tuple[tuple[str, ...], ...]
+    """What invalidates each."""
+    data: bytes
+    """What each has: the key."""
+
+
+NO_ALIASES = Aliases((), (), b"")
+
+
 class Coherence:
     """One node's view of one partition."""
 
@@ -161,7 +173,6 @@ class Coherence:
         memory: Memory,
         read_lease: float,
         client_lease: float,
-        load_lease: float,
         clock: Callable[[], float],
         new_token: Callable[[], str],
     ) -> None:
@@ -169,19 +180,22 @@ class Coherence:
         self.keys = Keys(partition)
         self.epoch = ""
         self.applied = 0
-        self.lease_until = float("-inf")
-        """Memory is right until then."""
         self.clients_applied: Callable[[], int] | None = None
-        """The least seq that all near caches at this node have acknowledged; None: there are no near caches."""
-        self.on_events: Callable[[int, tuple[str, ...]], None] | None = None
+        """Up to where every near cache that this node has lent a lease to has applied everything; None: there are none."""
+        self.clients_lending: Callable[[], bool] | None = None
+        """Whether one of them may still serve."""
+        self.on_event: Callable[[int, tuple[str, ...]], None] | None = None
+        """Told of each invalidation, after it was applied."""
+        self.on_flush: Callable[[], None] | None = None
+        """Told when this node could not be told of some: epoch and applied say from where on it knows all."""
         self._memory = memory
+        self.lease_until = float("-inf")
+        memory.latest_tag = 0
         self._read_lease = read_lease
         self._client_lease = client_lease
-        self._load_lease = load_lease
         self._clock = clock
         self._new_token = new_token
-        self._cells: WeakValueDictionary[str, Cell] = WeakValueDictionary()
-        self._latest_tag = 0
+        self._cells = Cells()
         self._joinable: dict[str, Flight] = {}
         self._open: dict[str, set[Flight]] = {}
 
@@ -192,12 +206,21 @@ class Coherence:
         """Whether this node may serve its memory now."""
         return self._clock() < self.lease_until
 
+    @property
+    def lease_until(self) -> float:
+        """Memory is right until then."""
+        return self._memory.served_until
+
+    @lease_until.setter
+    def lease_until(self, until: float) -> None:
+        self._memory.served_until = until
+
     def lookup(self, key: str, now: float) -> Entry | None:
         """What memory holds of a key, where it is known to be right."""
         entry = self._memory.get(key, now)
         if entry is None or now >= self.lease_until:
             return None
-        if entry.seq < self._latest_tag:
+        if entry.seq < self._memory.latest_tag:
             for cell in entry.tags:
                 if cell.seq > entry.seq:
                     self._memory.remove(key)
@@ -205,22 +228,13 @@ class Coherence:
             entry.seq = max(entry.seq, self.applied)  # and no further: what is between is known of the writer's own names only
         return entry
 
-    def cells(self, names: tuple[str, ...]) -> tuple[Cell, ...]:
-        """The cells of names, for an entry that is kept."""
-        found = []
-        for name in names:
-            cell = self._cells.get(name)
-            if cell is None:
-                cell = self._cells[name] = Cell(name)
-            found.append(cell)
-        return tuple(found)
-
     # Reads
 
-    def get(self, key: str, *, namespace: str, mode: str, until: float, joins: bool = True) -> Operation[Outcome]:
+    def get(self, key: str, *, namespace: str, mode: str, lease: float, until: float, joins: bool = True) -> Operation[Outcome]:
         """Read a key that memory does not hold. Waits for another's load until `until`, then says Busy.
 
-        mode: as in acquire.lua. joins=False reads Redis itself, for a caller who brings a token.
+        mode: as in acquire.lua. lease: seconds that a lease which is given lasts. joins=False reads Redis itself, for a caller who
+        brings a token.
         """
         poll = FIRST_POLL
         while True:
@@ -240,9 +254,9 @@ class Coherence:
             error: Exception | None = None
             try:
                 while outcome is None:
-                    found, token = yield from self._acquire(key, namespace, mode)
+                    found, token = yield from self._acquire(key, namespace, mode, lease)
                     if found.status == "wait":
-                        left = min(found.lease_left, until - self._clock())
+                        left = until - self._clock()
                         if left <= 0:
                             outcome = Busy(found.lease_left)
                         else:
@@ -266,10 +280,10 @@ class Coherence:
             if outcome is not None:
                 return outcome
 
-    def _acquire(self, key: str, namespace: str, mode: str) -> Operation[tuple[Acquired, str]]:
+    def _acquire(self, key: str, namespace: str, mode: str, lease: float) -> Operation[tuple[Acquired, str]]:
         token = self._new_token()
         keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key))
-        reply = yield Call("acquire", keys, (self._lease_ms, token, _ms(self._load_lease), mode, namespace))
+        reply = yield Call("acquire", keys, (self._leases, token, _ms(lease), mode, namespace))
         assert reply is not None  # noqa: S101 — a Call is answered, or raises
         return scripts.acquired(reply), token
 
@@ -284,75 +298,89 @@ class Coherence:
         *,
         keep: float,
         version: str = "",
-        alias: tuple[str, bytes, tuple[str, ...]] | None = None,
+        aliases: Aliases = NO_ALIASES,
+        leased_key: str | None = None,
     ) -> Operation[Stored]:
-        """Store what was loaded with a lease.
-
-        alias: (key that the lease is of, data and names to store there), where that is not `key`.
-        """
-        leased_key = alias[0] if alias else key
-        keys = [*self.keys.shared, self.keys.value(key), self.keys.lease(leased_key)]
-        args: list[str | bytes] = [self._lease_ms, leased.token, data, "\n".join(names), _ms(keep), version]
-        if alias:
-            keys.append(self.keys.value(alias[0]))
-            args += [alias[1], "\n".join(alias[2])]
-        else:
-            args += ["", ""]
-        args.append("0")
-        flight = self._take_off(key, joinable=False)
+        """Store what was loaded with a lease. leased_key: the key that the lease is of, where it is an alias's."""
+        keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(leased_key or key), *map(self.keys.value, aliases.keys))
+        args = (self._leases, leased.token, data, _joined(names), _ms(keep), version, "0", aliases.data)
+        flights = self._take_off_all(key, aliases)
         try:
-            reply = yield Call("fill", tuple(keys), tuple(args))
+            reply = yield Call("fill", keys, (*args, *map(_joined, aliases.names)))
             assert reply is not None  # noqa: S101
             came = scripts.stored(reply, is_put=False)
             if came.status == "stored":
-                self._remember(flight, came.epoch, data, came.seq, names, 0.0, version)
+                self._remember_all(flights, came, data, names, version, aliases)
             return came
         finally:
-            self._land(flight, None)
+            self._land_all(flights)
 
     def release(self, key: str, token: str) -> Operation[bool]:
         """Give a lease back without a value; False where it is not the holder's any more."""
         keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key))
-        reply = yield Call("fill", keys, (self._lease_ms, token, "", "", "1", "", "", "", "1"))
+        reply = yield Call("fill", keys, (self._leases, token, "", "", "1", "", "1", ""))
         assert reply is not None  # noqa: S101
         return scripts.stored(reply, is_put=False).status == "released"
 
     def put(
-        self, key: str, data: bytes, names: tuple[str, ...], *, name: str, keep: float, version: str = "", level: int = NODES
+        self,
+        key: str,
+        data: bytes,
+        names: tuple[str, ...],
+        *,
+        replaces: tuple[str, ...],
+        keep: float,
+        version: str = "",
+        level: int = NODES,
+        aliases: Aliases = NO_ALIASES,
     ) -> Operation[Stored]:
         """Store a value that is the newest, and return when every member has dropped the one before.
+
+        replaces: the names of the key and of its aliases: what has one of them goes.
 
         Where one of its names is invalidated before it arrives, it is not known to be the newest any more, and only the old value
         goes.
         """
-        keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key))
+        keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key), *map(self.keys.value, aliases.keys))
         known = (self.epoch if self.fresh else "", str(self.applied))
-        flight = self._take_off(key, joinable=False)
+        args = (self._leases, data, _joined(names), _ms(keep), version, _joined(replaces), *known, aliases.data)
+        flights = self._take_off_all(key, aliases)
         try:
-            reply = yield Call("put", keys, (self._lease_ms, data, "\n".join(names), _ms(keep), version, name, *known))
+            reply = yield Call("put", keys, (*args, *map(_joined, aliases.names)))
             assert reply is not None  # noqa: S101
             came = scripts.stored(reply, is_put=True)
             if came.status == "older":
                 return came
-            detached = flight.detached
+            detached = [flight.detached for flight in flights]
             if came.epoch == self.epoch:
-                self._drop((name,), came.seq)
+                self._drop(replaces, came.seq)
             if came.status == "stored":
-                flight.detached = detached  # what it has just dropped is what was there before it
-                self._remember(flight, came.epoch, data, came.seq, names, 0.0, version)
+                for flight, was in zip(flights, detached, strict=True):
+                    flight.detached = was  # what it has just dropped is what was there before it
+                self._remember_all(flights, came, data, names, version, aliases)
         finally:
-            self._land(flight, None)
+            self._land_all(flights)
         if not (yield from self._await(Token(came.epoch, came.seq), level)):
-            yield from self.invalidate((name,), (key,), level=level)
+            yield from self.invalidate(replaces, (key, *aliases.keys), level=level)
         return came
 
     def invalidate(
-        self, names: tuple[str, ...], keys: tuple[str, ...], *, level: int = NODES, namespace: str = "", source: str = ""
+        self,
+        names: tuple[str, ...],
+        keys: tuple[str, ...],
+        *,
+        level: int = NODES,
+        namespaces: tuple[str, ...] = (),
+        source: str = "",
     ) -> Operation[Token]:
-        """Invalidate names (and remove the values of keys at once); return when every member has, or its lease is over."""
+        """Invalidate names (and remove the values of keys at once); return when every member has, or its lease is over.
+
+        source: the source token that loads of these namespaces are handed from now on, if it is the highest.
+        """
         gone = [key for each in keys for key in (self.keys.value(each), self.keys.lease(each))]
         while True:
-            reply = yield Call("invalidate", (*self.keys.shared, *gone), (self._lease_ms, str(level), namespace, source, *names))
+            args = (self._leases, str(level), _joined(namespaces), source, *names)
+            reply = yield Call("invalidate", (*self.keys.shared, *gone), args)
             assert reply is not None  # noqa: S101
             token = Token(scripts.text(reply[0]), int(reply[1]))
             if token.epoch == self.epoch:
@@ -385,13 +413,12 @@ class Coherence:
             "beat",
             self.keys.shared,
             (
-                self._lease_ms,
+                self._leases,
                 self.member,
                 self.epoch,
                 str(applied),
                 str(kept),
-                _ms(self._client_lease * CLOCK_MARGIN) if self.clients_applied else "0",
-                "1" if leaves else "0",
+                ("clients" if self.clients_lending and self.clients_lending() else "all") if leaves else "",
                 str(MAX_EVENTS),
                 str(awaited[0]) if awaited else "",
                 str(awaited[1]) if awaited else "",
@@ -415,6 +442,8 @@ class Coherence:
         if came.status == "flush":
             self.flush()
             self.epoch, self.applied = came.epoch, came.seq
+            if self.on_flush:
+                self.on_flush()
             return
         if came.epoch != self.epoch:
             return  # an answer from before a flush
@@ -433,8 +462,8 @@ class Coherence:
     def _apply(self, seq: int, names: tuple[str, ...]) -> None:
         self._drop(names, seq)
         self.applied = seq
-        if self.on_events:
-            self.on_events(seq, names)
+        if self.on_event:
+            self.on_event(seq, names)
 
     def _drop(self, names: tuple[str, ...], seq: int) -> None:
         for name in names:
@@ -447,10 +476,10 @@ class Coherence:
                     flight.detached = True
                 self._joinable.pop(key, None)
             else:
-                cell = self._cells.get(name)
+                cell = self._cells.find(name)
                 if cell is not None:
                     cell.seq = max(cell.seq, seq)
-                self._latest_tag = max(self._latest_tag, seq)
+                self._memory.latest_tag = max(self._memory.latest_tag, seq)
                 self._detach_all()  # which names a flight will bring is not known before it lands
 
     # Flights
@@ -471,6 +500,13 @@ class Coherence:
             del self._open[flight.key]
         flight.land(outcome, error)
 
+    def _take_off_all(self, key: str, aliases: Aliases) -> list[Flight]:
+        return [self._take_off(each, joinable=False) for each in (key, *aliases.keys)]
+
+    def _land_all(self, flights: list[Flight]) -> None:
+        for flight in flights:
+            self._land(flight, None)
+
     def _detach_all(self) -> None:
         for flights in self._open.values():
             for flight in flights:
@@ -482,11 +518,22 @@ class Coherence:
     ) -> None:
         """Keep what a flight brought: now, or never, for only until now is it known that no invalidation has passed it."""
         if not flight.detached and epoch == self.epoch and self.fresh:
-            self._memory.remember(flight.key, data, seq, self.cells(names), age, version)
+            self._memory.remember(flight.key, data, seq, self._cells.of(names), age, version)
+
+    def _remember_all(
+        self, flights: list[Flight], came: Stored, data: bytes, names: tuple[str, ...], version: str, aliases: Aliases
+    ) -> None:
+        self._remember(flights[0], came.epoch, data, came.seq, names, 0.0, version)
+        for flight, alias_names in zip(flights[1:], aliases.names, strict=True):
+            self._remember(flight, came.epoch, aliases.data, came.seq, alias_names, 0.0, "")
 
     @property
-    def _lease_ms(self) -> str:
-        return _ms(self._read_lease * CLOCK_MARGIN)
+    def _leases(self) -> str:
+        return f"{_ms(self._read_lease * CLOCK_MARGIN)} {_ms(self._client_lease * CLOCK_MARGIN)}"
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join(names)
 
 
 def _ms(seconds: float) -> str:

@@ -25,6 +25,7 @@ class CacheSettings(ServiceSettings):
     redis_url: SecretStr | None = Field(
         None, description="redis://host:6379/0, shared by all nodes. Unset: this node is alone, and keeps everything in its memory."
     )
+    redis_cluster: bool = Field(False, description="The URL names one server of a Redis Cluster. Give it `partitions`, too.")
     redis_timeout: float = Field(1.0, gt=0, le=60, description="Seconds that Redis has for an answer; more than half a second.")
     redis_connections: int = Field(8, ge=1, le=1000, description="Pipelines to Redis at once.")
     partition: str = Field(
@@ -40,9 +41,32 @@ class CacheSettings(ServiceSettings):
         "for one that is gone. The same on every node.",
     )
 
+    partitions: int = Field(
+        1, ge=1, le=256, description="Orders of mutations that keys are spread over, in a Redis Cluster. The same on every node."
+    )
+    client_lease: float = Field(
+        5.0,
+        ge=0.1,
+        le=300,
+        description="Seconds that a near cache in a client may serve after its last ping, and so how much longer an invalidation "
+        "with level CLIENTS waits for one that is gone. The same on every node.",
+    )
+    watch_queue: int = Field(
+        1000, ge=1, description="Invalidations that wait for a near cache that is slow, before it is told to drop everything."
+    )
+
     # Memory
     memory_bytes: int = Field(256 * 1024 * 1024, gt=0, description="Bytes of values that this node keeps in memory.")
     memory_entries: int = Field(1_000_000, gt=0, description="Values that this node keeps in memory, at the most.")
+
+    # Warming
+    warm_concurrency: int = Field(8, ge=1, le=64, description="Values that one Warm call loads at once where it does not say.")
+    hot_keys: int = Field(
+        20_000,
+        ge=0,
+        le=100_000,
+        description="Keys that are read most, kept in Redis so that nodes which start can warm them. 0: none are.",
+    )
 
     # Policy
     namespaces_file: Path | None = Field(None, description="YAML file with namespaces of your own.")

@@ -3,6 +3,7 @@
 4 bytes  "SKV1"
 1 byte   flags: 1 negative (it is known that there is nothing), 2 compressed with zstd
 4 bytes  milliseconds that it is fresh, big-endian
+4 bytes  milliseconds that loading it took, big-endian; 0: not known
 4 bytes  CRC-32C of what follows, big-endian
 the rest: the caller's bytes
 """
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 import google_crc32c
 import zstandard
 
-_HEADER = struct.Struct(">4sBII")
+_HEADER = struct.Struct(">4sBIII")
 _MAGIC = b"SKV1"
 _NEGATIVE, _COMPRESSED = 1, 2
 COMPRESS_FROM_BYTES = 1024
 """Smaller values gain nothing."""
+MAX_LOAD_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Value:
     """None: negative."""
     fresh_for: float
     """Seconds since it was stored in which it is fresh."""
+    load_seconds: float = 0.0
+    """How long loading it took; 0: not known."""
 
     @property
     def weight(self) -> int:
@@ -44,14 +48,15 @@ def encode(value: Value, *, compress: bool) -> bytes:
         smaller = zstandard.ZstdCompressor(level=3).compress(body)
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
-    return _HEADER.pack(_MAGIC, flags, round(value.fresh_for * 1000), google_crc32c.value(body)) + body
+    load_ms = min(round(value.load_seconds * 1000), MAX_LOAD_MS)
+    return _HEADER.pack(_MAGIC, flags, round(value.fresh_for * 1000), load_ms, google_crc32c.value(body)) + body
 
 
 def decode(stored: bytes, *, max_bytes: int) -> Value | None:
     """The value; None where the bytes are not one, are damaged, or would have more than `max_bytes`."""
     if len(stored) < _HEADER.size:
         return None
-    magic, flags, fresh_ms, checksum = _HEADER.unpack_from(stored)
+    magic, flags, fresh_ms, load_ms, checksum = _HEADER.unpack_from(stored)
     body = stored[_HEADER.size :]
     if magic != _MAGIC or flags & ~(_NEGATIVE | _COMPRESSED) or google_crc32c.value(body) != checksum:
         return None
@@ -64,4 +69,4 @@ def decode(stored: bytes, *, max_bytes: int) -> Value | None:
             return None
     if len(body) > max_bytes:
         return None
-    return Value(None if flags & _NEGATIVE else body, fresh_ms / 1000)
+    return Value(None if flags & _NEGATIVE else body, fresh_ms / 1000, load_ms / 1000)

@@ -3,14 +3,21 @@
 >>> async with ImagingClient("127.0.0.1:50051") as imaging:
 ...     image = await imaging.upload("photo.jpg", owner="seller-17", tags=["listing:42"])
 ...     variant = await imaging.select(image.image_id, accept="image/avif,image/webp,*/*", width=400)
+
+>>> async with CacheClient("127.0.0.1:50052", near=NearConfig(["product"])) as cache:
+...     products = cache.namespace("product", message(Product))
+...     product = await products.get_or_load("42", load_product)
 """
 
+from souk.client._cache import CLIENTS, NODES, CacheClient, CacheCounts, NearConfig, put_request
 from souk.client._channel import open_channel, service_config
+from souk.client._codecs import BYTES, JSON, Codec, message
 from souk.client._config import ClientConfig
 from souk.client._errors import (
     AbortedError,
     AlreadyExistsError,
     CancelledError,
+    CodecError,
     DataLossError,
     DeadlineExceededError,
     FailedPreconditionError,
@@ -28,14 +35,24 @@ from souk.client._errors import (
     from_failure,
 )
 from souk.client._imaging import ImagingClient
+from souk.client._namespace import Load, Loaded, Loader, Namespace
+from souk.client._near import NearCache
 from souk.client._sources import PhotoSource
 from souk.client._upload import Progress
 
 __all__ = [
+    "BYTES",
+    "CLIENTS",
+    "JSON",
+    "NODES",
     "AbortedError",
     "AlreadyExistsError",
+    "CacheClient",
+    "CacheCounts",
     "CancelledError",
     "ClientConfig",
+    "Codec",
+    "CodecError",
     "DataLossError",
     "DeadlineExceededError",
     "FailedPreconditionError",
@@ -43,6 +60,12 @@ __all__ = [
     "ImagingClient",
     "InternalError",
     "InvalidArgumentError",
+    "Load",
+    "Loaded",
+    "Loader",
+    "Namespace",
+    "NearCache",
+    "NearConfig",
     "NotFoundError",
     "PermissionDeniedError",
     "PhotoSource",
@@ -54,6 +77,8 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "from_failure",
+    "message",
     "open_channel",
+    "put_request",
     "service_config",
 ]

@@ -14,6 +14,7 @@ SoukError
 ├── CancelledError            by the server or on the way; one's own cancelling is asyncio.CancelledError
 ├── UnimplementedError        the server is older than this client, or another one
 ├── DataLossError             what arrived is not what was sent
+├── CodecError                what is cached is not a value of the type: another release of the program wrote it
 ├── InternalError             a fault of the server; `error_id` finds it in its log
 └── UnknownError              everything else
 """
@@ -124,6 +125,10 @@ class UnimplementedError(SoukError):
 
 class DataLossError(SoukError):
     """What arrived is not what was sent."""
+
+
+class CodecError(SoukError):
+    """What is cached is not a value of the type."""
 
 
 class InternalError(SoukError):

@@ -3,23 +3,22 @@
 import contextlib
 import os
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, overload
 
 import grpc
 from souk.client._backoff import Backoff
+from souk.client._calls import responses, typed, typed_errors
 from souk.client._channel import open_channel
 from souk.client._config import ClientConfig
 from souk.client._download import Responses, pieces_of, write_whole
-from souk.client._errors import AbortedError, SoukError, UnavailableError, from_rpc_error
+from souk.client._errors import AbortedError, SoukError, UnavailableError
 from souk.client._sources import PhotoSource, source_of
 from souk.client._upload import Progress, Upload, upload_method
 from souk.imaging.v1 import imaging_pb2 as pb
 from souk.imaging.v1 import imaging_pb2_grpc
-
-T = TypeVar("T")
 
 
 class ImagingClient:
@@ -90,7 +89,7 @@ class ImagingClient:
         backoff = self._backoff(timeout)
         while True:
             try:
-                with _typed_errors():
+                with typed_errors():
                     return await upload.attempt(self._upload_image, timeout=backoff.remaining(), metadata=self._metadata)
             except (UnavailableError, AbortedError) as error:
                 if not photo.repeatable or not _may_go_again(error, backoff.attempt):
@@ -100,7 +99,7 @@ class ImagingClient:
     async def get(self, image_id: str, *, timeout: float | None = None) -> pb.Image:
         """The image with the state of its variants."""
         call = self._stub.GetImage(pb.GetImageRequest(image_id=image_id), **self._options(timeout))
-        return (await _typed(call)).image
+        return (await typed(call)).image
 
     async def watch(self, image_id: str, *, timeout: float | None = None) -> AsyncGenerator[pb.Image | None, None]:
         """Yield the image as it is, then after every change, until it is READY or FAILED; None, at the end, where it was deleted.
@@ -114,7 +113,7 @@ class ImagingClient:
             request = pb.WatchImageRequest(image_id=image_id)
             call = self._stub.WatchImage(request, timeout=backoff.remaining(), metadata=self._metadata)
             try:
-                async with contextlib.aclosing(_responses(call)) as answers:
+                async with contextlib.aclosing(responses(call)) as answers:
                     async for answer in answers:
                         backoff.progress()
                         if answer.HasField("deleted"):
@@ -135,7 +134,7 @@ class ImagingClient:
         token = ""
         while True:
             request = pb.ListImagesRequest(owner=owner, tags=tags, page_size=page_size, page_token=token)
-            page = await _typed(self._stub.ListImages(request, **self._options(timeout)))
+            page = await typed(self._stub.ListImages(request, **self._options(timeout)))
             for image in page.images:
                 yield image
             token = page.next_page_token
@@ -151,7 +150,7 @@ class ImagingClient:
 
         def call(read_offset: int) -> Responses:
             request = pb.DownloadVariantRequest(image_id=image_id, variant_name=variant_name, read_offset=read_offset)
-            return _responses(self._stub.DownloadVariant(request, timeout=backoff.remaining(), metadata=self._metadata))
+            return responses(self._stub.DownloadVariant(request, timeout=backoff.remaining(), metadata=self._metadata))
 
         async with contextlib.aclosing(pieces_of(call, backoff)) as pieces:
             async for piece in pieces:
@@ -193,42 +192,18 @@ class ImagingClient:
         request = pb.SelectVariantRequest(
             image_id=image_id, accept=accept, width=width, device_pixel_ratio=device_pixel_ratio, save_data=save_data
         )
-        return (await _typed(self._stub.SelectVariant(request, **self._options(timeout)))).variant
+        return (await typed(self._stub.SelectVariant(request, **self._options(timeout)))).variant
 
     async def delete(self, image_id: str, *, allow_missing: bool = False, timeout: float | None = None) -> None:
         """Delete an image and everything of it; NotFoundError where there is none and that is not allowed."""
         request = pb.DeleteImageRequest(image_id=image_id, allow_missing=allow_missing)
-        await _typed(self._stub.DeleteImage(request, **self._options(timeout)))
+        await typed(self._stub.DeleteImage(request, **self._options(timeout)))
 
     def _options(self, timeout: float | None) -> dict[str, Any]:
         return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
 
     def _backoff(self, timeout: float | None) -> Backoff:
         return Backoff(self._config, self._config.upload_timeout if timeout is None else timeout)
-
-
-@contextlib.contextmanager
-def _typed_errors() -> Iterator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error) from None
-
-
-async def _typed(call: Awaitable[T]) -> T:
-    """The answer of a call, or its typed error."""
-    with _typed_errors():
-        return await call
-
-
-async def _responses(call: "grpc.aio.UnaryStreamCall[Any, T]") -> AsyncGenerator[T, None]:
-    """The answers of a call that ends with the iteration, whichever way that ends."""
-    try:
-        with _typed_errors():
-            async for answer in call:
-                yield answer
-    finally:
-        call.cancel()
 
 
 def _may_go_again(error: SoukError, attempt: int) -> bool:

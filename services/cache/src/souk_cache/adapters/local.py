@@ -4,7 +4,9 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 
-from souk_cache.scripts import Call, Reply
+from souk_cache.memory import Entry, Memory
+from souk_cache.scripts import Call, Keys, Reply
+from souk_cache.values import Value, encode
 
 MAX_COUNTERS = 200_000
 """Above this, counters become the older ones, as in prelude.lua."""
@@ -13,10 +15,10 @@ MAX_COUNTERS = 200_000
 class LocalBackend:
     """Answers as the scripts do, for one member."""
 
-    def __init__(self, clock: Callable[[], float], version: Callable[[str], str]) -> None:
-        """version: that of the value in memory, by the key that Redis would have it at; '' where there is none."""
+    def __init__(self, memory: Memory, *, partition: str, clock: Callable[[], float]) -> None:
+        self._memory = memory
+        self._place = len(Keys(partition).value(""))
         self._clock = clock
-        self._version = version
         self._epoch = secrets.token_hex(8)
         self._seq = 0
         self._floor = self._rotated = 0
@@ -31,15 +33,13 @@ class LocalBackend:
         texts = [arg if isinstance(arg, str) else "" for arg in call.args]
         match call.script:
             case "acquire":
-                return self._acquire(call.keys[5], texts[1], int(texts[2]) / 1000, texts[3], texts[4])
+                return self._acquire(call.keys[4], call.keys[5], texts[1], int(texts[2]) / 1000, texts[3], texts[4])
             case "fill":
-                if texts[8] != "1" and "" != texts[5] < self._version(call.keys[4]):
-                    return [self._epoch, self._seq, "older", 0]
-                return self._fill(call.keys[5], texts[1], texts[3], texts[7], released=texts[8] == "1")
+                return self._fill(call.keys[4], call.keys[5], texts[1], texts[3], texts[5], released=texts[6] == "1")
             case "put":
                 if "" != texts[4] < self._version(call.keys[4]):
                     return [self._epoch, self._seq, "older", 0]
-                return self._put(call.keys[5], texts[2], texts[5], int(texts[7]))
+                return self._put(call.keys[5], texts[2], texts[5].split("\n"), int(texts[7]))
             case "invalidate":
                 return self._invalidate(call.keys[4:], texts[2], texts[3], texts[4:])
             case "beat":
@@ -49,6 +49,10 @@ class LocalBackend:
         """See Backend. There is nobody else who invalidates."""
         await asyncio.Event().wait()
         yield 0, ()
+
+    async def history(self, stream: str, after: int, last: int) -> list[tuple[int, tuple[str, ...]]]:
+        """See Backend. What is applied is not kept."""
+        return []
 
     async def check(self) -> None:
         """See Backend."""
@@ -63,39 +67,63 @@ class LocalBackend:
             return None
         return found[0], found[1]
 
-    def _acquire(self, key: str, token: str, seconds: float, mode: str, namespace: str) -> Reply:
-        source = self._sources.get(namespace, "")
+    def _acquire(self, value: str, key: str, token: str, seconds: float, mode: str, namespace: str) -> Reply:
+        state = [self._epoch, self._seq, self._sources.get(namespace, "")]
+        entry = self._believed(value)
+        if entry is not None:
+            granted = mode == "refresh" and self._lease(key) is None
+            if granted:
+                self._grant(key, token, seconds)
+            names = "\n".join(cell.name for cell in entry.tags)
+            data = encode(Value(entry.data, entry.fresh_until - entry.stored), compress=False)
+            age = max(0, round((self._clock() - entry.stored) * 1000))
+            return [*state, "hit", data, names, entry.seq, age, entry.version, int(granted)]
         if mode == "read":
-            return [self._epoch, self._seq, source, "miss"]
+            return [*state, "miss"]
         if self._lease(key) is not None:
-            return [self._epoch, self._seq, source, "wait", round((self._leases[key][2] - self._clock()) * 1000)]
+            return [*state, "wait", round((self._leases[key][2] - self._clock()) * 1000)]
+        self._grant(key, token, seconds)
+        return [*state, "lease"]
+
+    def _believed(self, value: str) -> Entry | None:
+        entry = self._memory.get(value[self._place :], self._clock())
+        if entry is None or entry.seq < self._floor or any(self._invalidated(cell.name) > entry.seq for cell in entry.tags):
+            return None
+        return entry
+
+    def _version(self, value: str) -> str:
+        entry = self._believed(value)
+        return entry.version if entry is not None else ""
+
+    def _grant(self, key: str, token: str, seconds: float) -> None:
         if len(self._leases) >= MAX_COUNTERS:
             now = self._clock()
             self._leases = {each: lease for each, lease in self._leases.items() if lease[2] > now}
         self._leases[key] = (token, self._seq, self._clock() + seconds)
-        return [self._epoch, self._seq, source, "lease"]
 
-    def _fill(self, key: str, token: str, names: str, alias_names: str, *, released: bool) -> Reply:
+    def _fill(self, value: str, key: str, token: str, names: str, version: str, *, released: bool) -> Reply:
         lease = self._lease(key)
         if lease is None or lease[0] != token:
             return [self._epoch, self._seq, "lease", 0]
         del self._leases[key]
         if released:
             return [self._epoch, self._seq, "released", 0]
-        if lease[1] < self._floor or self._invalidated(names) > lease[1] or self._invalidated(alias_names) > lease[1]:
+        if lease[1] < self._floor or self._invalidated(names) > lease[1]:
             return [self._epoch, self._seq, "tainted", 0]
+        if "" != version < self._version(value):
+            return [self._epoch, self._seq, "older", 0]
         return [self._epoch, self._seq, "stored", lease[1]]
 
-    def _put(self, lease: str, names: str, name: str, known: int) -> Reply:
+    def _put(self, lease: str, names: str, replaces: list[str], known: int) -> Reply:
         current = self._invalidated(names) <= known
         self._leases.pop(lease, None)
-        self._count([name])
+        self._count(replaces)
         return [self._epoch, self._seq, "stored" if current else "tainted", 0]
 
-    def _invalidate(self, gone: tuple[str, ...], namespace: str, source: str, names: list[str]) -> Reply:
+    def _invalidate(self, gone: tuple[str, ...], namespaces: str, source: str, names: list[str]) -> Reply:
         for key in gone:
             self._leases.pop(key, None)
-        if source:
+        for namespace in namespaces.split("\n") if source else []:
             self._sources[namespace] = max(source, self._sources.get(namespace, ""))
         self._count(names)
         return [self._epoch, self._seq, 0]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from souk_cache.namespaces import Consistency, Namespace, Namespaces
+from souk_cache.namespaces import Consistency, LoaderPolicy, Namespace, Namespaces
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -22,6 +22,45 @@ def _span(value: Any) -> Any:
 
 
 Span = Annotated[float, BeforeValidator(_span)]
+Method = Annotated[str, Field(pattern=r"^/?[A-Za-z_][\w.]*/[A-Za-z_]\w*$"), AfterValidator(lambda method: method.removeprefix("/"))]
+
+
+class _AliasKind(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    ignore_case: bool = False
+
+
+class _Tls(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = None
+
+
+class _Loader(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    target: str = Field(min_length=1)
+    method: Method
+    list_method: Method = ""
+    soft_timeout: Span = Field(0.05, gt=0, le=60)
+    hard_timeout: Span = Field(2.0, gt=0, le=60)
+    concurrency: int = Field(32, ge=1, le=1000)
+    tls: bool | _Tls = False
+    token_file: Path | None = None
+    allow_plaintext: bool = False
+
+    def policy(self) -> LoaderPolicy:
+        """As Namespace takes it."""
+        fields = self.model_dump(exclude={"tls"})
+        if isinstance(self.tls, _Tls):
+            fields |= {f"tls_{name}": value for name, value in self.tls.model_dump().items()}
+        return LoaderPolicy(**fields, tls=self.tls is not False)
+
+
+class _Warm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    hottest: int = Field(0, ge=0, le=100_000)
 
 
 class _Entry(BaseModel):
@@ -35,6 +74,20 @@ class _Entry(BaseModel):
     unverified_ttl: Span = Field(60.0, gt=0, le=3600)
     max_value_bytes: int = Field(1024 * 1024, gt=0, le=16 * 1024 * 1024)
     compress: bool = True
+    aliases: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")], _AliasKind] = Field(default_factory=dict, max_length=8)
+
+    loader: _Loader | None = None
+    refresh_beta: float = Field(1.0, ge=0, le=10)
+    warm: _Warm = _Warm()
+
+    def fields(self) -> dict[str, Any]:
+        """As Namespace takes them."""
+        return {
+            **self.model_dump(exclude={"warm"}),
+            "aliases": {kind: each.ignore_case for kind, each in self.aliases.items()},
+            "loader": self.loader.policy() if self.loader else None,
+            "warm_hottest": self.warm.hottest,
+        }
 
 
 def load(path: Path | None) -> Namespaces:
@@ -49,7 +102,7 @@ def load(path: Path | None) -> Namespaces:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{path}: {name!r} cannot be a namespace: a-z, 0-9 and _, at most 63, beginning with a letter")
         try:
-            known[name] = Namespace(name, **_Entry.model_validate(fields).model_dump())
+            known[name] = Namespace(name, **_Entry.model_validate(fields).fields())
         except ValidationError as error:
             raise ValueError(f"{path}: namespace {name}: {error}") from error
     return Namespaces(known)

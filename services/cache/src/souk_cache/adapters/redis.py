@@ -14,6 +14,8 @@ from souk_cache.scripts import Call, Reply, ScriptName, source
 
 MAX_PIPELINE = 256
 """Calls in one pipeline at the most."""
+MAX_HISTORY = 20_000
+"""Past invalidations that are fetched at once; a near cache that was away for more begins anew."""
 BLOCK_MS = 500
 """How long one wait for invalidations lasts."""
 
@@ -51,8 +53,16 @@ class RedisBackend:
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         for _, entries in answer:
-            for entry, fields in entries:
-                yield int(entry.split(b"-")[0]), tuple(fields[b"n"].decode().split("\n"))
+            for entry in entries:
+                yield _event(entry)
+
+    async def history(self, stream: str, after: int, last: int) -> list[tuple[int, tuple[str, ...]]]:
+        """See Backend."""
+        try:
+            answer: Any = await self._client.xrange(stream, f"{after + 1}-0", f"{last}-0", count=MAX_HISTORY)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+        return [_event(entry) for entry in answer]
 
     async def check(self) -> None:
         """See Backend."""
@@ -92,7 +102,9 @@ class RedisBackend:
             if future.done():
                 continue
             if isinstance(answer, Exception):
-                future.set_exception(_unavailable(answer))
+                failed = _unavailable(answer)
+                failed.__cause__ = answer
+                future.set_exception(failed)
             else:
                 future.set_result(answer)
 
@@ -104,6 +116,11 @@ class RedisBackend:
             pipeline.evalsha(self._shas[call.script], len(call.keys), *call.keys, *call.args)
         found: list[Reply | Exception] = await pipeline.execute(raise_on_error=False)
         return found
+
+
+def _event(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[int, tuple[str, ...]]:
+    number, fields = entry
+    return int(number.split(b"-")[0]), tuple(fields[b"n"].decode().split("\n"))
 
 
 def _unavailable(error: Exception) -> StoreUnavailableError:

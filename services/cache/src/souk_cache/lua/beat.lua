@@ -1,10 +1,10 @@
 -- A member's heartbeat: what it has applied, for what it has not. ARGV 2 member, 3 its epoch or '', 4 seq that it has applied,
--- 5 seq that its clients have applied, 6 ms of read lease that it gives its clients, 7 1: it leaves, 8 events at the most,
--- 9 seq that it waits for or '', 10 level of that.
+-- 5 seq that its clients have applied, 6 all: it leaves, clients: it leaves while its clients may still serve, 7 events at the most,
+-- 8 seq that it waits for or '', 9 level of that.
 -- -> epoch, seq, status, events {seq, names …}, ms until the awaited is known everywhere
 --    status: ok (the lease is renewed) | flush (it must drop what it holds; then all is known) | behind (apply the events and beat again)
 local name = 'm:' .. ARGV[2]
-if ARGV[7] == '1' then
+if ARGV[6] == 'all' then
   redis.call('HDEL', META, name)
   return {EPOCH, SEQ, 'ok', {}, 0}
 end
@@ -13,7 +13,7 @@ local status, events, told = 'ok', {}, served
 if ARGV[3] ~= EPOCH or served > SEQ then
   status, served, kept, told = 'flush', 0, 0, SEQ
 elseif served < SEQ then
-  local entries = redis.call('XRANGE', STREAM, string.format('%d-0', served + 1), '+', 'COUNT', ARGV[8])
+  local entries = redis.call('XRANGE', STREAM, string.format('%d-0', served + 1), '+', 'COUNT', ARGV[7])
   if #entries == 0 or entries[1][1] ~= string.format('%d-0', served + 1) then
     status, told = 'flush', SEQ
   else
@@ -24,6 +24,13 @@ elseif served < SEQ then
 end
 local own, clients = now + LEASE_MS, 0
 local before = redis.call('HGET', META, name)
+if ARGV[6] == 'clients' then
+  if before and ARGV[3] == EPOCH then
+    local until_clients = string.match(before, '(%d+)$')
+    redis.call('HSET', META, name, string.format('%d %d %d 0 %d', SEQ, kept, SEQ, tonumber(until_clients)))
+  end
+  return {EPOCH, SEQ, 'ok', {}, 0}
+end
 if before then
   local _, _, earlier, until_own, until_clients = string.match(before, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
   clients = tonumber(until_clients)
@@ -33,8 +40,8 @@ if before then
 elseif status == 'flush' then
   own = now -- it has no lease of this epoch
 end
-if status ~= 'flush' then clients = math.max(clients, own + tonumber(ARGV[6])) end
+if status ~= 'flush' then clients = math.max(clients, own + CLIENT_MS) end
 redis.call('HSET', META, name, string.format('%d %d %d %d %d', served, kept, told, own, math.max(own, clients)))
 local left = 0
-if ARGV[9] ~= '' then left = remaining(tonumber(ARGV[9]), tonumber(ARGV[10])) end
+if ARGV[8] ~= '' then left = remaining(tonumber(ARGV[8]), tonumber(ARGV[9])) end
 return {EPOCH, SEQ, status, events, left}

@@ -4,13 +4,13 @@
 --       2 counters (hash: what was invalidated -> seq of its last invalidation; '' -> epoch)
 --       3 older counters, as they were when counters became too many
 --       4 stream of invalidations, ids <seq>-0
--- ARGV  1 milliseconds that a member's read lease may last, with a margin for clocks
+-- ARGV  1 milliseconds that a member's read lease may last, and those that it gives its clients, with a margin for clocks
 --
 -- An epoch lasts as long as the data of one Redis process: a script that sees another run_id, or counters without their mark,
 -- begins a new one, and whatever carries the old one counts as absent.
 
 local META, COUNTERS, OLDER, STREAM = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local LEASE_MS = tonumber(ARGV[1])
+local LEASE_MS, CLIENT_MS = string.match(ARGV[1], '^(%d+) (%d+)$')
 local RUN = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local EPOCH, SEQ, FLOOR, ROTATED
 
@@ -23,7 +23,7 @@ local function begin_epoch()
   local time = redis.call('TIME')
   EPOCH, SEQ, FLOOR, ROTATED = RUN .. '.' .. time[1] .. string.format('%06d', time[2]), 0, 0, 0
   redis.call('DEL', META, COUNTERS, OLDER, STREAM)
-  -- members of the epoch before are not known here, and may trust what they hold for one lease more
+  -- members of the epoch before are not known here: they, and their clients after them, may trust what they hold for one lease more
   redis.call('HSET', META, 'run', RUN, 'epoch', EPOCH, 'seq', '0', 'floor', '0', 'rotated', '0', 'quiet',
     string.format('%d', clock() + LEASE_MS))
   redis.call('HSET', COUNTERS, '', EPOCH)
@@ -122,7 +122,7 @@ local function remaining(seq, level)
   for i = 1, #meta, 2 do
     local name, text = meta[i], meta[i + 1]
     if name == 'quiet' then
-      longest = math.max(longest, tonumber(text) + (level - 1) * LEASE_MS - now)
+      longest = math.max(longest, tonumber(text) + (level - 1) * CLIENT_MS - now)
     elseif string.sub(name, 1, 2) == 'm:' then
       local served, kept, told, own, clients = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
       if tonumber(clients) <= now then

@@ -3,9 +3,11 @@
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 
-from souk_cache.cache import Counts, FillStatus, Freshness, Hit, Lease, Level, Read, Result, Wait
+from souk_cache.counts import Counts
+from souk_cache.memory import Entry
 from souk_cache.namespaces import Consistency, Namespace
-from souk_cache.protocol import Token
+from souk_cache.protocol import CLIENTS, NODES
+from souk_cache.results import Content, Description, FillStatus, Freshness, Hit, Lease, Level, Position, Read, Result, Wait
 from souk_cache.rpc.validate import seconds
 
 FRESHNESS = {
@@ -13,7 +15,7 @@ FRESHNESS = {
     Freshness.STALE: pb.FRESHNESS_STALE,
     Freshness.UNVERIFIED: pb.FRESHNESS_UNVERIFIED,
 }
-LEVELS = {Level.MEMORY: pb.LEVEL_MEMORY, Level.REDIS: pb.LEVEL_REDIS}
+LEVELS = {Level.MEMORY: pb.LEVEL_MEMORY, Level.REDIS: pb.LEVEL_REDIS, Level.LOADER: pb.LEVEL_LOADER}
 OUTCOMES = {
     FillStatus.STORED: pb.FILL_OUTCOME_STORED,
     FillStatus.LEASE_LOST: pb.FILL_OUTCOME_LEASE_LOST,
@@ -29,29 +31,81 @@ CONSISTENCIES = {
 
 def read_from(options: pb.ReadOptions) -> Read:
     """How a caller wants to read."""
-    after = Token(options.after.epoch, options.after.sequence) if options.HasField("after") else None
-    return Read(seconds(options.wait), options.lease, options.allow_stale, after)
+    wait = seconds(options.wait) if options.HasField("wait") else None
+    return Read(wait, options.lease, options.allow_stale, after(options), options.load)
 
 
-def result(found: Result) -> pb.Result:
+def after(options: pb.ReadOptions) -> tuple[Position, ...]:
+    """What a read must see."""
+    return tuple(Position(each.partition, each.epoch, each.sequence) for each in options.after.positions)
+
+
+def content(request: pb.FillRequest | pb.PutRequest, *, load_seconds: float = 0.0) -> Content:
+    """What is to be stored."""
+    return Content(
+        request.value if request.HasField("value") else None,
+        tuple(request.tags),
+        tuple(request.aliases),
+        seconds(request.ttl) if request.HasField("ttl") else None,
+        request.version if request.HasField("version") else None,
+        load_seconds,
+    )
+
+
+def level(asked: pb.InvalidationLevel.ValueType) -> int:
+    """Who is waited for."""
+    return CLIENTS if asked == pb.INVALIDATION_LEVEL_CLIENTS else NODES
+
+
+def entry(found: Entry, now: float) -> pb.Result:
+    """The message of a hit in memory: what `result` makes of it, without the way there."""
+    age = span(max(0.0, now - found.stored))
+    if found.data is None:
+        return pb.Result(negative=pb.NegativeHit(freshness=pb.FRESHNESS_FRESH, age=age, level=pb.LEVEL_MEMORY))
+    version = int(found.version) if found.version else None
+    return pb.Result(hit=pb.Hit(value=found.data, freshness=pb.FRESHNESS_FRESH, age=age, level=pb.LEVEL_MEMORY, version=version))
+
+
+def result(found: Result, *, describe: bool = False) -> pb.Result:
     """The message of a result."""
     match found:
         case Hit():
             if found.data is None:
-                negative = pb.NegativeHit(freshness=FRESHNESS[found.freshness], age=_span(found.age), level=LEVELS[found.level])
+                negative = pb.NegativeHit(
+                    freshness=FRESHNESS[found.freshness],
+                    age=span(found.age),
+                    level=LEVELS[found.level],
+                    description=_description(found.description) if describe else None,
+                )
                 return pb.Result(negative=negative)
-            return pb.Result(hit=_hit(found, found.data))
+            return pb.Result(hit=_hit(found, found.data, describe=describe))
         case Lease():
-            stale = _hit(found.stale, found.stale.data) if found.stale is not None and found.stale.data is not None else None
-            return pb.Result(lease=pb.Lease(token=found.token, source_token=found.source, stale=stale))
+            return pb.Result(lease=_lease(found))
         case Wait():
-            return pb.Result(wait=pb.Wait(lease_remaining=_span(found.seconds)))
+            return pb.Result(wait=pb.Wait(lease_remaining=span(found.seconds)))
     return pb.Result(miss=pb.Miss())
 
 
-def token(made: Token) -> pb.ConsistencyToken:
+def token(positions: tuple[Position, ...]) -> pb.ConsistencyToken:
     """The message of a token."""
-    return pb.ConsistencyToken(epoch=made.epoch, sequence=made.seq)
+    return pb.ConsistencyToken(positions=map(_position, positions))
+
+
+def invalidation(position: pb.Position, names: tuple[str, ...]) -> pb.Invalidation:
+    """The message of what was invalidated."""
+    message = pb.Invalidation(position=position)
+    for name in names:
+        kind, rest = name[0], name[1:]
+        space, _, own = rest.partition(":")
+        if kind == "+":
+            message.tags.append(rest)
+        elif kind == "=":
+            message.namespaces.append(rest)
+        elif kind == "~":
+            message.aliases.add(namespace=space, alias=own)
+        else:
+            message.keys.add(namespace=space, key=own)
+    return message
 
 
 def stats(name: str, counts: Counts) -> pb.NamespaceStats:
@@ -69,6 +123,9 @@ def stats(name: str, counts: Counts) -> pb.NamespaceStats:
         fills=counts.fills,
         fills_refused=counts.fills_refused,
         invalidations=counts.invalidations,
+        loads=counts.loads,
+        loads_failed=counts.loads_failed,
+        refreshes=counts.refreshes,
     )
 
 
@@ -76,21 +133,44 @@ def namespace(space: Namespace) -> pb.Namespace:
     """The message of a namespace."""
     return pb.Namespace(
         name=space.name,
-        ttl=_span(space.ttl),
-        negative_ttl=_span(space.negative_ttl),
-        stale_for=_span(space.stale_for),
+        ttl=span(space.ttl),
+        negative_ttl=span(space.negative_ttl),
+        stale_for=span(space.stale_for),
         consistency=CONSISTENCIES[space.consistency],
         max_value_bytes=space.max_value_bytes,
+        alias_kinds=space.aliases,
+        loader=space.loader.method if space.loader else "",
     )
 
 
-def _hit(found: Hit, data: bytes) -> pb.Hit:
+def _hit(found: Hit, data: bytes, *, describe: bool = False) -> pb.Hit:
     return pb.Hit(
-        value=data, freshness=FRESHNESS[found.freshness], age=_span(found.age), level=LEVELS[found.level], version=found.version
+        value=data,
+        freshness=FRESHNESS[found.freshness],
+        age=span(found.age),
+        level=LEVELS[found.level],
+        version=found.version,
+        key=found.key,
+        description=_description(found.description) if describe else None,
+        refresh=_lease(found.refresh) if found.refresh is not None else None,
     )
 
 
-def _span(of: float) -> Duration:
+def _lease(given: Lease) -> pb.Lease:
+    stale = _hit(given.stale, given.stale.data) if given.stale is not None and given.stale.data is not None else None
+    return pb.Lease(token=given.token, source_token=given.source, stale=stale)
+
+
+def _description(of: Description) -> pb.Description:
+    return pb.Description(position=_position(of.position), remaining=span(of.remaining), tags=of.tags, aliases=of.aliases)
+
+
+def _position(of: Position) -> pb.Position:
+    return pb.Position(partition=of.partition, epoch=of.epoch, sequence=of.seq)
+
+
+def span(of: float) -> Duration:
+    """The message of seconds."""
     message = Duration()
     message.FromMicroseconds(round(of * 1_000_000))
     return message

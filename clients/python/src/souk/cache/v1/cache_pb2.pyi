@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from souk.common.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -60,6 +61,8 @@ class _LevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Level.ValueType
     """The node's memory."""
     LEVEL_REDIS: _Level.ValueType  # 2
     """Redis."""
+    LEVEL_LOADER: _Level.ValueType  # 3
+    """The namespace's loader, for this very read."""
 
 class Level(_Level, metaclass=_LevelEnumTypeWrapper):
     """Where a value came from."""
@@ -70,6 +73,8 @@ LEVEL_MEMORY: Level.ValueType  # 1
 """The node's memory."""
 LEVEL_REDIS: Level.ValueType  # 2
 """Redis."""
+LEVEL_LOADER: Level.ValueType  # 3
+"""The namespace's loader, for this very read."""
 Global___Level: _TypeAlias = Level  # noqa: Y015
 
 class _FillOutcome:
@@ -108,6 +113,30 @@ FILL_OUTCOME_RELEASED: FillOutcome.ValueType  # 5
 """The lease was given back."""
 Global___FillOutcome: _TypeAlias = FillOutcome  # noqa: Y015
 
+class _InvalidationLevel:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InvalidationLevelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InvalidationLevel.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INVALIDATION_LEVEL_UNSPECIFIED: _InvalidationLevel.ValueType  # 0
+    """NODES."""
+    INVALIDATION_LEVEL_NODES: _InvalidationLevel.ValueType  # 1
+    """Every node of the cache."""
+    INVALIDATION_LEVEL_CLIENTS: _InvalidationLevel.ValueType  # 2
+    """Every node, and every near cache in a client."""
+
+class InvalidationLevel(_InvalidationLevel, metaclass=_InvalidationLevelEnumTypeWrapper):
+    """Who has dropped the old value when a mutation returns."""
+
+INVALIDATION_LEVEL_UNSPECIFIED: InvalidationLevel.ValueType  # 0
+"""NODES."""
+INVALIDATION_LEVEL_NODES: InvalidationLevel.ValueType  # 1
+"""Every node of the cache."""
+INVALIDATION_LEVEL_CLIENTS: InvalidationLevel.ValueType  # 2
+"""Every node, and every near cache in a client."""
+Global___InvalidationLevel: _TypeAlias = InvalidationLevel  # noqa: Y015
+
 class _Consistency:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -144,6 +173,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. No namespace has this name; metadata["known"] lists those there are."""
     ERROR_REASON_VALUE_TOO_LARGE: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT. The value has more than metadata["limit_bytes"] bytes."""
+    ERROR_REASON_LOADER_MISSING: _ErrorReason.ValueType  # 3
+    """FAILED_PRECONDITION. The namespace has no loader."""
+    ERROR_REASON_LOADER_FAILED: _ErrorReason.ValueType  # 4
+    """UNAVAILABLE. The loader ended with metadata["code"], took longer than metadata["timeout"], or answered what cannot be kept, which
+    metadata["problem"] says.
+    """
+    ERROR_REASON_ALIAS_KIND_UNKNOWN: _ErrorReason.ValueType  # 5
+    """INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only the cache has. Sent in google.rpc.ErrorInfo without the prefix, with domain
@@ -156,6 +193,14 @@ ERROR_REASON_NAMESPACE_UNKNOWN: ErrorReason.ValueType  # 1
 """NOT_FOUND. No namespace has this name; metadata["known"] lists those there are."""
 ERROR_REASON_VALUE_TOO_LARGE: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. The value has more than metadata["limit_bytes"] bytes."""
+ERROR_REASON_LOADER_MISSING: ErrorReason.ValueType  # 3
+"""FAILED_PRECONDITION. The namespace has no loader."""
+ERROR_REASON_LOADER_FAILED: ErrorReason.ValueType  # 4
+"""UNAVAILABLE. The loader ended with metadata["code"], took longer than metadata["timeout"], or answered what cannot be kept, which
+metadata["problem"] says.
+"""
+ERROR_REASON_ALIAS_KIND_UNKNOWN: ErrorReason.ValueType  # 5
+"""INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -166,11 +211,14 @@ class GetRequest(_message.Message):
 
     NAMESPACE_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace."""
     key: _builtins.str
     """The key."""
+    alias: _builtins.str
+    """An alias of it."""
     @_builtins.property
     def options(self) -> Global___ReadOptions:
         """How."""
@@ -180,13 +228,16 @@ class GetRequest(_message.Message):
         *,
         namespace: _builtins.str = ...,
         key: _builtins.str = ...,
+        alias: _builtins.str = ...,
         options: Global___ReadOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "key", b"key", "options", b"options", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "namespace", b"namespace", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "key", b"key", "namespace", b"namespace", "options", b"options", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["key", "alias"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___GetRequest: _TypeAlias = GetRequest  # noqa: Y015
 
@@ -273,6 +324,114 @@ class BatchGetResponse(_message.Message):
 Global___BatchGetResponse: _TypeAlias = BatchGetResponse  # noqa: Y015
 
 @_typing.final
+class GetStreamRequest(_message.Message):
+    """Some reads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One read."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        GET_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """The caller's; comes back with the result."""
+        @_builtins.property
+        def get(self) -> Global___GetRequest:
+            """The read."""
+
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+            get: Global___GetRequest | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["get", b"get"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["get", b"get", "id", b"id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetStreamRequest.Item]:
+        """1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___GetStreamRequest.Item] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStreamRequest: _TypeAlias = GetStreamRequest  # noqa: Y015
+
+@_typing.final
+class GetStreamResponse(_message.Message):
+    """Some results."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One result."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ID_FIELD_NUMBER: _builtins.int
+        RESULT_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        id: _builtins.int
+        """That of the read."""
+        @_builtins.property
+        def result(self) -> Global___Result:
+            """The result."""
+
+        @_builtins.property
+        def error(self) -> _errors_pb2.Failure:
+            """The error that Get would have ended with."""
+
+        def __init__(
+            self,
+            *,
+            id: _builtins.int = ...,
+            result: Global___Result | None = ...,
+            error: _errors_pb2.Failure | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "error"]  # noqa: Y015
+        _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetStreamResponse.Item]:
+        """Each once."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___GetStreamResponse.Item] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStreamResponse: _TypeAlias = GetStreamResponse  # noqa: Y015
+
+@_typing.final
 class FillRequest(_message.Message):
     """What was loaded with a lease."""
 
@@ -287,16 +446,21 @@ class FillRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    LOAD_DURATION_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace."""
     key: _builtins.str
-    """The key."""
+    """The key. Unset with an alias that nothing has."""
     lease: _builtins.str
     """The token of the lease that Get gave."""
     value: _builtins.bytes
     """The value. At most the namespace's max_value_bytes."""
     version: _builtins.int
     """A number that grows with each write. A smaller one never replaces a larger one. Unset: none."""
+    alias: _builtins.str
+    """The alias that the lease is of, where it is of one."""
     @_builtins.property
     def negative(self) -> Global___Negative:
         """There is nothing to load. Kept for the namespace's negative_ttl."""
@@ -313,6 +477,14 @@ class FillRequest(_message.Message):
     def ttl(self) -> _duration_pb2.Duration:
         """Shortens the namespace's TTL; a longer one is cut to it. Unset: the namespace's."""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every alias that the value has now, at most 16. A read by another is a miss, whatever it found before."""
+
+    @_builtins.property
+    def load_duration(self) -> _duration_pb2.Duration:
+        """How long loading took: what takes longer is loaded anew earlier before its TTL ends. Unset: not known."""
+
     def __init__(
         self,
         *,
@@ -325,10 +497,13 @@ class FillRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         version: _builtins.int | None = ...,
+        alias: _builtins.str = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        load_duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "abandon", b"abandon", "content", b"content", "negative", b"negative", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "abandon", b"abandon", "content", b"content", "load_duration", b"load_duration", "negative", b"negative", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "abandon", b"abandon", "content", b"content", "key", b"key", "lease", b"lease", "namespace", b"namespace", "negative", b"negative", "tags", b"tags", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "abandon", b"abandon", "alias", b"alias", "aliases", b"aliases", "content", b"content", "key", b"key", "lease", b"lease", "load_duration", b"load_duration", "namespace", b"namespace", "negative", b"negative", "tags", b"tags", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
@@ -376,6 +551,8 @@ class PutRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     TTL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace."""
     key: _builtins.str
@@ -384,6 +561,8 @@ class PutRequest(_message.Message):
     """The value. At most the namespace's max_value_bytes."""
     version: _builtins.int
     """A number that grows with each write. A smaller one never replaces a larger one. Unset: none."""
+    level: Global___InvalidationLevel.ValueType
+    """Who is waited for. Unset: NODES."""
     @_builtins.property
     def negative(self) -> Global___Negative:
         """There is nothing any more."""
@@ -396,6 +575,10 @@ class PutRequest(_message.Message):
     def ttl(self) -> _duration_pb2.Duration:
         """Shortens the namespace's TTL; a longer one is cut to it. Unset: the namespace's."""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every alias that the value has now, at most 16. Whatever had one of them before loses it."""
+
     def __init__(
         self,
         *,
@@ -406,10 +589,12 @@ class PutRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         ttl: _duration_pb2.Duration | None = ...,
         version: _builtins.int | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+        level: Global___InvalidationLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "content", b"content", "negative", b"negative", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "content", b"content", "key", b"key", "namespace", b"namespace", "negative", b"negative", "tags", b"tags", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "aliases", b"aliases", "content", b"content", "key", b"key", "level", b"level", "namespace", b"namespace", "negative", b"negative", "tags", b"tags", "ttl", b"ttl", "value", b"value", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
@@ -451,8 +636,86 @@ class PutResponse(_message.Message):
 Global___PutResponse: _TypeAlias = PutResponse  # noqa: Y015
 
 @_typing.final
+class BatchPutRequest(_message.Message):
+    """Values that are the newest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def puts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PutRequest]:
+        """1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        puts: _abc.Iterable[Global___PutRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["puts", b"puts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPutRequest: _TypeAlias = BatchPutRequest  # noqa: Y015
+
+@_typing.final
+class BatchPutResponse(_message.Message):
+    """What came of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Item(_message.Message):
+        """One put."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PUT_FIELD_NUMBER: _builtins.int
+        ERROR_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def put(self) -> Global___PutResponse:
+            """The answer."""
+
+        @_builtins.property
+        def error(self) -> _errors_pb2.Failure:
+            """The error that Put would have ended with."""
+
+        def __init__(
+            self,
+            *,
+            put: Global___PutResponse | None = ...,
+            error: _errors_pb2.Failure | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "put", b"put"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "put", b"put"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["put", "error"]  # noqa: Y015
+        _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+        def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchPutResponse.Item]:
+        """One for each, in the order given."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___BatchPutResponse.Item] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchPutResponse: _TypeAlias = BatchPutResponse  # noqa: Y015
+
+@_typing.final
 class InvalidateRequest(_message.Message):
-    """Names what is invalidated: 1 to 1,000 keys, tags and namespaces in all."""
+    """Names what is invalidated: 1 to 1,000 keys, aliases, tags and namespaces in all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,11 +723,15 @@ class InvalidateRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     NAMESPACES_FIELD_NUMBER: _builtins.int
     SOURCE_TOKEN_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
     source_token: _builtins.int
     """A position of the database at which the write can be seen, as PostgreSQL's LSN. The namespaces named by keys and namespaces keep
     the highest (all namespaces where only tags are given), and every lease hands it on, so that a load from a replica that lags can
     wait for it. Unset: none.
     """
+    level: Global___InvalidationLevel.ValueType
+    """Who is waited for. Unset: NODES."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespacedKey]:
         """Keys."""
@@ -477,6 +744,10 @@ class InvalidateRequest(_message.Message):
     def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Whole namespaces."""
 
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespacedAlias]:
+        """Aliases: they, and the values that have them."""
+
     def __init__(
         self,
         *,
@@ -484,10 +755,12 @@ class InvalidateRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         namespaces: _abc.Iterable[_builtins.str] | None = ...,
         source_token: _builtins.int | None = ...,
+        aliases: _abc.Iterable[Global___NamespacedAlias] | None = ...,
+        level: Global___InvalidationLevel.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_source_token", b"_source_token", "source_token", b"source_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_token", b"_source_token", "keys", b"keys", "namespaces", b"namespaces", "source_token", b"source_token", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_source_token", b"_source_token", "aliases", b"aliases", "keys", b"keys", "level", b"level", "namespaces", b"namespaces", "source_token", b"source_token", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__source_token: _TypeAlias = _typing.Literal["source_token"]  # noqa: Y015
     _WhichOneofArgType__source_token: _TypeAlias = _typing.Literal["_source_token", b"_source_token"]  # noqa: Y015
@@ -520,6 +793,453 @@ class InvalidateResponse(_message.Message):
 Global___InvalidateResponse: _TypeAlias = InvalidateResponse  # noqa: Y015
 
 @_typing.final
+class WatchRequest(_message.Message):
+    """What a near cache says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEREST_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    PING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def interest(self) -> Global___WatchInterest:
+        """First, and whenever it changes."""
+
+    @_builtins.property
+    def acknowledgement(self) -> Global___WatchAcknowledgement:
+        """What was applied."""
+
+    @_builtins.property
+    def ping(self) -> Global___WatchPing:
+        """A wish for a lease."""
+
+    def __init__(
+        self,
+        *,
+        interest: Global___WatchInterest | None = ...,
+        acknowledgement: Global___WatchAcknowledgement | None = ...,
+        ping: Global___WatchPing | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "interest", b"interest", "message", b"message", "ping", b"ping"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "interest", b"interest", "message", b"message", "ping", b"ping"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["interest", "acknowledgement", "ping"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchInterest(_message.Message):
+    """What a near cache keeps values of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 100 namespaces."""
+
+    @_builtins.property
+    def resume(self) -> Global___ConsistencyToken:
+        """Up to where a stream before this one has told everything. Unset: from now on, and nothing is kept yet."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: _abc.Iterable[_builtins.str] | None = ...,
+        resume: Global___ConsistencyToken | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resume", b"resume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespaces", b"namespaces", "resume", b"resume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchInterest: _TypeAlias = WatchInterest  # noqa: Y015
+
+@_typing.final
+class WatchAcknowledgement(_message.Message):
+    """What a near cache has applied."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """Everything up to here."""
+
+    def __init__(
+        self,
+        *,
+        position: Global___Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchAcknowledgement: _TypeAlias = WatchAcknowledgement  # noqa: Y015
+
+@_typing.final
+class WatchPing(_message.Message):
+    """A wish for a lease. Send one every third of the lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """The caller's; comes back in the heartbeat."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchPing: _TypeAlias = WatchPing  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """What a near cache is told."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INVALIDATION_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    DISCONTINUITY_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def invalidation(self) -> Global___Invalidation:
+        """Something was invalidated: drop it, and acknowledge."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___WatchHeartbeat:
+        """Answers a ping."""
+
+    @_builtins.property
+    def discontinuity(self) -> Global___WatchDiscontinuity:
+        """Something cannot be told any more: drop everything of that partition, and acknowledge. The first answer to a stream that cannot
+        resume.
+        """
+
+    @_builtins.property
+    def leaving(self) -> Global___WatchLeaving:
+        """This node is about to stop: serve nothing, and end this stream; another node takes it up."""
+
+    def __init__(
+        self,
+        *,
+        invalidation: Global___Invalidation | None = ...,
+        heartbeat: Global___WatchHeartbeat | None = ...,
+        discontinuity: Global___WatchDiscontinuity | None = ...,
+        leaving: Global___WatchLeaving | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discontinuity", b"discontinuity", "heartbeat", b"heartbeat", "invalidation", b"invalidation", "leaving", b"leaving", "message", b"message"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discontinuity", b"discontinuity", "heartbeat", b"heartbeat", "invalidation", b"invalidation", "leaving", b"leaving", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["invalidation", "heartbeat", "discontinuity", "leaving"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class Invalidation(_message.Message):
+    """What was invalidated at one place in the order of its partition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """The place. Every place before it in this partition has been told, or is of no interest."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespacedKey]:
+        """Keys."""
+
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespacedAlias]:
+        """Aliases."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags."""
+
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Namespaces."""
+
+    def __init__(
+        self,
+        *,
+        position: Global___Position | None = ...,
+        keys: _abc.Iterable[Global___NamespacedKey] | None = ...,
+        aliases: _abc.Iterable[Global___NamespacedAlias] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        namespaces: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "keys", b"keys", "namespaces", b"namespaces", "position", b"position", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Invalidation: _TypeAlias = Invalidation  # noqa: Y015
+
+@_typing.final
+class WatchHeartbeat(_message.Message):
+    """The right to serve what is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PING_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
+    ping: _builtins.int
+    """That of the ping."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """The partitions that may be served, and where each is. What is of one that is missing here may not be served any longer than before."""
+
+    @_builtins.property
+    def lease(self) -> _duration_pb2.Duration:
+        """How long, from the time the ping was sent."""
+
+    def __init__(
+        self,
+        *,
+        ping: _builtins.int = ...,
+        positions: _abc.Iterable[Global___Position] | None = ...,
+        lease: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "ping", b"ping", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchHeartbeat: _TypeAlias = WatchHeartbeat  # noqa: Y015
+
+@_typing.final
+class WatchDiscontinuity(_message.Message):
+    """What was kept cannot be trusted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """What is read at or after this place may be kept."""
+
+    def __init__(
+        self,
+        *,
+        position: Global___Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchDiscontinuity: _TypeAlias = WatchDiscontinuity  # noqa: Y015
+
+@_typing.final
+class WatchLeaving(_message.Message):
+    """The node stops."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLeaving: _TypeAlias = WatchLeaving  # noqa: Y015
+
+@_typing.final
+class WarmRequest(_message.Message):
+    """Names what is to be warmed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    HOTTEST_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace."""
+    priority: _builtins.int
+    """Higher ones go first where several are at work; -100 to 100."""
+    concurrency: _builtins.int
+    """Values that are loaded at once, 1 to 64. Unset: SOUK_CACHE_WARM_CONCURRENCY."""
+    @_builtins.property
+    def keys(self) -> Global___WarmKeys:
+        """These, the most wanted first."""
+
+    @_builtins.property
+    def hottest(self) -> Global___WarmHottest:
+        """Those that were read most on the nodes of this cache, also before they were restarted."""
+
+    @_builtins.property
+    def query(self) -> Global___WarmQuery:
+        """Those that the namespace's loader lists."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        keys: Global___WarmKeys | None = ...,
+        hottest: Global___WarmHottest | None = ...,
+        query: Global___WarmQuery | None = ...,
+        priority: _builtins.int = ...,
+        concurrency: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hottest", b"hottest", "keys", b"keys", "query", b"query", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "hottest", b"hottest", "keys", b"keys", "namespace", b"namespace", "priority", b"priority", "query", b"query", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["keys", "hottest", "query"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___WarmRequest: _TypeAlias = WarmRequest  # noqa: Y015
+
+@_typing.final
+class WarmKeys(_message.Message):
+    """Keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """1 to 100,000."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmKeys: _TypeAlias = WarmKeys  # noqa: Y015
+
+@_typing.final
+class WarmHottest(_message.Message):
+    """The most read keys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many, 1 to 100,000. Unset: as many as are known."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmHottest: _TypeAlias = WarmHottest  # noqa: Y015
+
+@_typing.final
+class WarmQuery(_message.Message):
+    """Keys that a loader lists."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """What the loader is to list; the loader knows what it means."""
+    limit: _builtins.int
+    """How many at the most, 1 to 100,000. Unset: 10,000."""
+    def __init__(
+        self,
+        *,
+        query: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmQuery: _TypeAlias = WarmQuery  # noqa: Y015
+
+@_typing.final
+class WarmResponse(_message.Message):
+    """How far warming is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    FETCHED_FIELD_NUMBER: _builtins.int
+    LOADED_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """Keys in all; grows while a loader lists them."""
+    fetched: _builtins.int
+    """Brought into memory from Redis."""
+    loaded: _builtins.int
+    """Loaded by the namespace's loader."""
+    skipped: _builtins.int
+    """In memory before, or being loaded by another."""
+    failed: _builtins.int
+    """In no place, where the namespace has no loader, or loading failed."""
+    done: _builtins.bool
+    """All is done. The last message of a call that is not cut off."""
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        fetched: _builtins.int = ...,
+        loaded: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        done: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "fetched", b"fetched", "loaded", b"loaded", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WarmResponse: _TypeAlias = WarmResponse  # noqa: Y015
+
+@_typing.final
 class GetStatsRequest(_message.Message):
     """Nothing to say."""
 
@@ -547,6 +1267,8 @@ class GetStatsResponse(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     MEMORY_EVICTIONS_FIELD_NUMBER: _builtins.int
     COHERENT_FIELD_NUMBER: _builtins.int
+    WATCHERS_FIELD_NUMBER: _builtins.int
+    WARMING_FIELD_NUMBER: _builtins.int
     memory_entries: _builtins.int
     """Values in this node's memory."""
     memory_bytes: _builtins.int
@@ -555,6 +1277,10 @@ class GetStatsResponse(_message.Message):
     """Values that had to make room."""
     coherent: _builtins.bool
     """This node may serve its memory now: it knows of every invalidation."""
+    watchers: _builtins.int
+    """Near caches that are kept right by this node."""
+    warming: _builtins.int
+    """Keys that wait to be warmed."""
     @_builtins.property
     def namespaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespaceStats]:
         """By name."""
@@ -567,10 +1293,12 @@ class GetStatsResponse(_message.Message):
         memory_bytes: _builtins.int = ...,
         memory_evictions: _builtins.int = ...,
         coherent: _builtins.bool = ...,
+        watchers: _builtins.int = ...,
+        warming: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coherent", b"coherent", "memory_bytes", b"memory_bytes", "memory_entries", b"memory_entries", "memory_evictions", b"memory_evictions", "namespaces", b"namespaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coherent", b"coherent", "memory_bytes", b"memory_bytes", "memory_entries", b"memory_entries", "memory_evictions", b"memory_evictions", "namespaces", b"namespaces", "warming", b"warming", "watchers", b"watchers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -627,13 +1355,24 @@ class ReadOptions(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     ALLOW_STALE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    DESCRIBE_FIELD_NUMBER: _builtins.int
     lease: _builtins.bool
     """Where there is no fresh value and nobody loads it, take the lease to load it."""
     allow_stale: _builtins.bool
     """Take a value past its TTL where the namespace keeps it, flagged STALE."""
+    load: _builtins.bool
+    """Where there is no fresh value, have the namespace's loader load it. The result is then hit or negative, wait where another loads it
+    for longer than `wait`. With allow_stale, a value past its TTL is returned where loading takes longer than the loader's soft timeout,
+    or fails. FAILED_PRECONDITION with LOADER_MISSING where the namespace has none.
+    """
+    describe: _builtins.bool
+    """Describe what is found, for a near cache."""
     @_builtins.property
     def wait(self) -> _duration_pb2.Duration:
-        """How long to wait for a value that another caller loads, 0 to 30 s. After that the result is wait. Unset: not at all."""
+        """How long to wait for a value that another caller loads, 0 to 30 s. After that the result is wait. Unset: not at all; with load, as
+        long as the namespace's loader may take.
+        """
 
     @_builtins.property
     def after(self) -> Global___ConsistencyToken:
@@ -646,10 +1385,12 @@ class ReadOptions(_message.Message):
         lease: _builtins.bool = ...,
         allow_stale: _builtins.bool = ...,
         after: Global___ConsistencyToken | None = ...,
+        load: _builtins.bool = ...,
+        describe: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "allow_stale", b"allow_stale", "lease", b"lease", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "allow_stale", b"allow_stale", "describe", b"describe", "lease", b"lease", "load", b"load", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -716,6 +1457,9 @@ class Hit(_message.Message):
     AGE_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    REFRESH_FIELD_NUMBER: _builtins.int
     value: _builtins.bytes
     """The value, as it was stored."""
     freshness: Global___Freshness.ValueType
@@ -724,9 +1468,19 @@ class Hit(_message.Message):
     """Where it came from."""
     version: _builtins.int
     """As it was stored, where it was."""
+    key: _builtins.str
+    """The key, where an alias was read."""
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """Since it was stored."""
+
+    @_builtins.property
+    def description(self) -> Global___Description:
+        """Where described."""
+
+    @_builtins.property
+    def refresh(self) -> Global___Lease:
+        """The right to load it anew, where its TTL is nearly over, the caller takes leases, and it is the one who is chosen to."""
 
     def __init__(
         self,
@@ -736,10 +1490,13 @@ class Hit(_message.Message):
         age: _duration_pb2.Duration | None = ...,
         level: Global___Level.ValueType = ...,
         version: _builtins.int | None = ...,
+        key: _builtins.str = ...,
+        description: Global___Description | None = ...,
+        refresh: Global___Lease | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "age", b"age", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "age", b"age", "description", b"description", "refresh", b"refresh", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "age", b"age", "freshness", b"freshness", "level", b"level", "value", b"value", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "age", b"age", "description", b"description", "freshness", b"freshness", "key", b"key", "level", b"level", "refresh", b"refresh", "value", b"value", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
@@ -756,6 +1513,7 @@ class NegativeHit(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
     LEVEL_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     freshness: Global___Freshness.ValueType
     """What is known of it."""
     level: Global___Level.ValueType
@@ -764,20 +1522,67 @@ class NegativeHit(_message.Message):
     def age(self) -> _duration_pb2.Duration:
         """Since it was stored."""
 
+    @_builtins.property
+    def description(self) -> Global___Description:
+        """Where described."""
+
     def __init__(
         self,
         *,
         freshness: Global___Freshness.ValueType = ...,
         age: _duration_pb2.Duration | None = ...,
         level: Global___Level.ValueType = ...,
+        description: Global___Description | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "description", b"description"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "freshness", b"freshness", "level", b"level"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "description", b"description", "freshness", b"freshness", "level", b"level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NegativeHit: _TypeAlias = NegativeHit  # noqa: Y015
+
+@_typing.final
+class Description(_message.Message):
+    """What a near cache must know of a value."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """It was right at this place."""
+
+    @_builtins.property
+    def remaining(self) -> _duration_pb2.Duration:
+        """How long it is fresh from now on."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its tags."""
+
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Its aliases."""
+
+    def __init__(
+        self,
+        *,
+        position: Global___Position | None = ...,
+        remaining: _duration_pb2.Duration | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "remaining", b"remaining"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "position", b"position", "remaining", b"remaining", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Description: _TypeAlias = Description  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):
@@ -894,8 +1699,35 @@ class ConsistencyToken(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+        """One for each partition that the mutation touched."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___Position] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsistencyToken: _TypeAlias = ConsistencyToken  # noqa: Y015
+
+@_typing.final
+class Position(_message.Message):
+    """A place in the order of one partition's mutations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    partition: _builtins.int
+    """Which partition."""
     epoch: _builtins.str
     """Which order."""
     sequence: _builtins.int
@@ -903,16 +1735,17 @@ class ConsistencyToken(_message.Message):
     def __init__(
         self,
         *,
+        partition: _builtins.int = ...,
         epoch: _builtins.str = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "partition", b"partition", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ConsistencyToken: _TypeAlias = ConsistencyToken  # noqa: Y015
+Global___Position: _TypeAlias = Position  # noqa: Y015
 
 @_typing.final
 class NamespacedKey(_message.Message):
@@ -941,6 +1774,32 @@ class NamespacedKey(_message.Message):
 Global___NamespacedKey: _TypeAlias = NamespacedKey  # noqa: Y015
 
 @_typing.final
+class NamespacedAlias(_message.Message):
+    """An alias and its namespace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    ALIAS_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """The namespace."""
+    alias: _builtins.str
+    """The alias, as <kind>:<name>."""
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        alias: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "namespace", b"namespace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamespacedAlias: _TypeAlias = NamespacedAlias  # noqa: Y015
+
+@_typing.final
 class NamespaceStats(_message.Message):
     """What happened in a namespace on one node since it started."""
 
@@ -958,6 +1817,9 @@ class NamespaceStats(_message.Message):
     FILLS_FIELD_NUMBER: _builtins.int
     FILLS_REFUSED_FIELD_NUMBER: _builtins.int
     INVALIDATIONS_FIELD_NUMBER: _builtins.int
+    LOADS_FIELD_NUMBER: _builtins.int
+    LOADS_FAILED_FIELD_NUMBER: _builtins.int
+    REFRESHES_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace."""
     hits_memory: _builtins.int
@@ -982,6 +1844,12 @@ class NamespaceStats(_message.Message):
     """Values that were not stored, because they were too old or the lease was lost."""
     invalidations: _builtins.int
     """Invalidations that named the namespace or a key of it."""
+    loads: _builtins.int
+    """Values that the namespace's loader loaded."""
+    loads_failed: _builtins.int
+    """Loads that failed."""
+    refreshes: _builtins.int
+    """Values that were chosen to be loaded anew before their TTL was over."""
     def __init__(
         self,
         *,
@@ -997,10 +1865,13 @@ class NamespaceStats(_message.Message):
         fills: _builtins.int = ...,
         fills_refused: _builtins.int = ...,
         invalidations: _builtins.int = ...,
+        loads: _builtins.int = ...,
+        loads_failed: _builtins.int = ...,
+        refreshes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fills", b"fills", "fills_refused", b"fills_refused", "hits_memory", b"hits_memory", "hits_redis", b"hits_redis", "invalidations", b"invalidations", "leases", b"leases", "misses", b"misses", "namespace", b"namespace", "negatives", b"negatives", "stale_served", b"stale_served", "unverified_served", b"unverified_served", "waits", b"waits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fills", b"fills", "fills_refused", b"fills_refused", "hits_memory", b"hits_memory", "hits_redis", b"hits_redis", "invalidations", b"invalidations", "leases", b"leases", "loads", b"loads", "loads_failed", b"loads_failed", "misses", b"misses", "namespace", b"namespace", "negatives", b"negatives", "refreshes", b"refreshes", "stale_served", b"stale_served", "unverified_served", b"unverified_served", "waits", b"waits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1018,12 +1889,16 @@ class Namespace(_message.Message):
     STALE_FOR_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     MAX_VALUE_BYTES_FIELD_NUMBER: _builtins.int
+    ALIAS_KINDS_FIELD_NUMBER: _builtins.int
+    LOADER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     consistency: Global___Consistency.ValueType
     """What it does when Redis is gone."""
     max_value_bytes: _builtins.int
     """Largest value taken."""
+    loader: _builtins.str
+    """The gRPC method that loads its values, as package.Service/Method. Unset: callers load them."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long a value is fresh."""
@@ -1036,6 +1911,10 @@ class Namespace(_message.Message):
     def stale_for(self) -> _duration_pb2.Duration:
         """How long a value is kept past its TTL, for callers who allow it."""
 
+    @_builtins.property
+    def alias_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of aliases that its keys may have."""
+
     def __init__(
         self,
         *,
@@ -1045,10 +1924,12 @@ class Namespace(_message.Message):
         stale_for: _duration_pb2.Duration | None = ...,
         consistency: Global___Consistency.ValueType = ...,
         max_value_bytes: _builtins.int = ...,
+        alias_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        loader: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "max_value_bytes", b"max_value_bytes", "name", b"name", "negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_kinds", b"alias_kinds", "consistency", b"consistency", "loader", b"loader", "max_value_bytes", b"max_value_bytes", "name", b"name", "negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

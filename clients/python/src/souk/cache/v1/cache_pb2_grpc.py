@@ -32,7 +32,8 @@ class CacheServiceStub:
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -53,6 +54,11 @@ class CacheServiceStub:
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetRequest.SerializeToString,
                 response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetResponse.FromString,
                 _registered_method=True)
+        self.GetStream = channel.stream_stream(
+                '/souk.cache.v1.CacheService/GetStream',
+                request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamRequest.SerializeToString,
+                response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamResponse.FromString,
+                _registered_method=True)
         self.Fill = channel.unary_unary(
                 '/souk.cache.v1.CacheService/Fill',
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.FillRequest.SerializeToString,
@@ -63,10 +69,25 @@ class CacheServiceStub:
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.PutRequest.SerializeToString,
                 response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.PutResponse.FromString,
                 _registered_method=True)
+        self.BatchPut = channel.unary_unary(
+                '/souk.cache.v1.CacheService/BatchPut',
+                request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutRequest.SerializeToString,
+                response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutResponse.FromString,
+                _registered_method=True)
         self.Invalidate = channel.unary_unary(
                 '/souk.cache.v1.CacheService/Invalidate',
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateRequest.SerializeToString,
                 response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateResponse.FromString,
+                _registered_method=True)
+        self.Watch = channel.stream_stream(
+                '/souk.cache.v1.CacheService/Watch',
+                request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchRequest.SerializeToString,
+                response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchResponse.FromString,
+                _registered_method=True)
+        self.Warm = channel.unary_stream(
+                '/souk.cache.v1.CacheService/Warm',
+                request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmRequest.SerializeToString,
+                response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmResponse.FromString,
                 _registered_method=True)
         self.GetStats = channel.unary_unary(
                 '/souk.cache.v1.CacheService/GetStats',
@@ -87,7 +108,8 @@ class CacheServiceServicer:
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -103,6 +125,14 @@ class CacheServiceServicer:
 
     def BatchGet(self, request, context):
         """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStream(self, request_iterator, context):
+        """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
+        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,12 +155,39 @@ class CacheServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchPut(self, request, context):
+        """Puts up to 1,000 values, each with its own outcome, in the order given. Scope: cache.write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Invalidate(self, request, context):
-        """Invalidates keys, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
+        """Invalidates keys, aliases, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
 
         Call it after the write is committed. A tag costs the same whatever the number of values that carry it. A node that does not
         answer is waited for until its read lease is over (SOUK_CACHE_READ_LEASE). UNAVAILABLE: it is not known whether every node knows;
         call again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Watch(self, request_iterator, context):
+        """Keeps a near cache right: tells what is invalidated, and lends the right to serve what the caller keeps. Scope: cache.read.
+
+        The first request says which namespaces the caller keeps values of. The caller acknowledges what it has applied, and sends a ping
+        from time to time; the answer to a ping allows it to serve what it keeps until the time it sent that ping + the lease. Answers come
+        in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
+        that ends is taken up on any node by `resume`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Warm(self, request, context):
+        """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
+        done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +220,11 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetRequest.FromString,
                     response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetResponse.SerializeToString,
             ),
+            'GetStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.GetStream,
+                    request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamRequest.FromString,
+                    response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamResponse.SerializeToString,
+            ),
             'Fill': grpc.unary_unary_rpc_method_handler(
                     servicer.Fill,
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.FillRequest.FromString,
@@ -173,10 +235,25 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.PutRequest.FromString,
                     response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.PutResponse.SerializeToString,
             ),
+            'BatchPut': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchPut,
+                    request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutRequest.FromString,
+                    response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutResponse.SerializeToString,
+            ),
             'Invalidate': grpc.unary_unary_rpc_method_handler(
                     servicer.Invalidate,
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateRequest.FromString,
                     response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateResponse.SerializeToString,
+            ),
+            'Watch': grpc.stream_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchRequest.FromString,
+                    response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchResponse.SerializeToString,
+            ),
+            'Warm': grpc.unary_stream_rpc_method_handler(
+                    servicer.Warm,
+                    request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmRequest.FromString,
+                    response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -203,7 +280,8 @@ class CacheService:
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -252,6 +330,33 @@ class CacheService:
             '/souk.cache.v1.CacheService/BatchGet',
             souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetRequest.SerializeToString,
             souk_dot_cache_dot_v1_dot_cache__pb2.BatchGetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/souk.cache.v1.CacheService/GetStream',
+            souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamRequest.SerializeToString,
+            souk_dot_cache_dot_v1_dot_cache__pb2.GetStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -317,6 +422,33 @@ class CacheService:
             _registered_method=True)
 
     @staticmethod
+    def BatchPut(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/souk.cache.v1.CacheService/BatchPut',
+            souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutRequest.SerializeToString,
+            souk_dot_cache_dot_v1_dot_cache__pb2.BatchPutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Invalidate(request,
             target,
             options=(),
@@ -333,6 +465,60 @@ class CacheService:
             '/souk.cache.v1.CacheService/Invalidate',
             souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateRequest.SerializeToString,
             souk_dot_cache_dot_v1_dot_cache__pb2.InvalidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/souk.cache.v1.CacheService/Watch',
+            souk_dot_cache_dot_v1_dot_cache__pb2.WatchRequest.SerializeToString,
+            souk_dot_cache_dot_v1_dot_cache__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Warm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/souk.cache.v1.CacheService/Warm',
+            souk_dot_cache_dot_v1_dot_cache__pb2.WarmRequest.SerializeToString,
+            souk_dot_cache_dot_v1_dot_cache__pb2.WarmResponse.FromString,
             options,
             channel_credentials,
             insecure,

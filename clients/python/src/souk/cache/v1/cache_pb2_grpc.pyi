@@ -33,7 +33,8 @@ class CacheServiceStub:
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -49,6 +50,10 @@ class CacheServiceStub:
     """
     BatchGet: _grpc.UnaryUnaryMultiCallable[_cache_pb2.BatchGetRequest, _cache_pb2.BatchGetResponse]
     """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
+    GetStream: _grpc.StreamStreamMultiCallable[_cache_pb2.GetStreamRequest, _cache_pb2.GetStreamResponse]
+    """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
+    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+    """
     Fill: _grpc.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
     Put: _grpc.UnaryUnaryMultiCallable[_cache_pb2.PutRequest, _cache_pb2.PutResponse]
@@ -57,12 +62,26 @@ class CacheServiceStub:
     Call it after the write is committed. Where the key, a tag or the namespace is invalidated before the value arrives, the key is left
     without a value. UNAVAILABLE: it is not known whether every node knows; call again.
     """
+    BatchPut: _grpc.UnaryUnaryMultiCallable[_cache_pb2.BatchPutRequest, _cache_pb2.BatchPutResponse]
+    """Puts up to 1,000 values, each with its own outcome, in the order given. Scope: cache.write."""
     Invalidate: _grpc.UnaryUnaryMultiCallable[_cache_pb2.InvalidateRequest, _cache_pb2.InvalidateResponse]
-    """Invalidates keys, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
+    """Invalidates keys, aliases, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
 
     Call it after the write is committed. A tag costs the same whatever the number of values that carry it. A node that does not
     answer is waited for until its read lease is over (SOUK_CACHE_READ_LEASE). UNAVAILABLE: it is not known whether every node knows;
     call again.
+    """
+    Watch: _grpc.StreamStreamMultiCallable[_cache_pb2.WatchRequest, _cache_pb2.WatchResponse]
+    """Keeps a near cache right: tells what is invalidated, and lends the right to serve what the caller keeps. Scope: cache.read.
+
+    The first request says which namespaces the caller keeps values of. The caller acknowledges what it has applied, and sends a ping
+    from time to time; the answer to a ping allows it to serve what it keeps until the time it sent that ping + the lease. Answers come
+    in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
+    that ends is taken up on any node by `resume`.
+    """
+    Warm: _grpc.UnaryStreamMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]
+    """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
+    done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_cache_pb2.GetStatsRequest, _cache_pb2.GetStatsResponse]
     """What happened in each namespace on this node since it started. Scope: cache.read."""
@@ -77,7 +96,8 @@ class CacheServiceAsyncStub(CacheServiceStub):
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -90,6 +110,10 @@ class CacheServiceAsyncStub(CacheServiceStub):
     """
     BatchGet: _aio.UnaryUnaryMultiCallable[_cache_pb2.BatchGetRequest, _cache_pb2.BatchGetResponse]  # type: ignore[assignment]
     """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
+    GetStream: _aio.StreamStreamMultiCallable[_cache_pb2.GetStreamRequest, _cache_pb2.GetStreamResponse]  # type: ignore[assignment]
+    """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
+    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+    """
     Fill: _aio.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]  # type: ignore[assignment]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
     Put: _aio.UnaryUnaryMultiCallable[_cache_pb2.PutRequest, _cache_pb2.PutResponse]  # type: ignore[assignment]
@@ -98,12 +122,26 @@ class CacheServiceAsyncStub(CacheServiceStub):
     Call it after the write is committed. Where the key, a tag or the namespace is invalidated before the value arrives, the key is left
     without a value. UNAVAILABLE: it is not known whether every node knows; call again.
     """
+    BatchPut: _aio.UnaryUnaryMultiCallable[_cache_pb2.BatchPutRequest, _cache_pb2.BatchPutResponse]  # type: ignore[assignment]
+    """Puts up to 1,000 values, each with its own outcome, in the order given. Scope: cache.write."""
     Invalidate: _aio.UnaryUnaryMultiCallable[_cache_pb2.InvalidateRequest, _cache_pb2.InvalidateResponse]  # type: ignore[assignment]
-    """Invalidates keys, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
+    """Invalidates keys, aliases, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
 
     Call it after the write is committed. A tag costs the same whatever the number of values that carry it. A node that does not
     answer is waited for until its read lease is over (SOUK_CACHE_READ_LEASE). UNAVAILABLE: it is not known whether every node knows;
     call again.
+    """
+    Watch: _aio.StreamStreamMultiCallable[_cache_pb2.WatchRequest, _cache_pb2.WatchResponse]  # type: ignore[assignment]
+    """Keeps a near cache right: tells what is invalidated, and lends the right to serve what the caller keeps. Scope: cache.read.
+
+    The first request says which namespaces the caller keeps values of. The caller acknowledges what it has applied, and sends a ping
+    from time to time; the answer to a ping allows it to serve what it keeps until the time it sent that ping + the lease. Answers come
+    in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
+    that ends is taken up on any node by `resume`.
+    """
+    Warm: _aio.UnaryStreamMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]  # type: ignore[assignment]
+    """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
+    done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_cache_pb2.GetStatsRequest, _cache_pb2.GetStatsResponse]  # type: ignore[assignment]
     """What happened in each namespace on this node since it started. Scope: cache.read."""
@@ -117,7 +155,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
     began before the call, but flagged ones to callers who allow them. Of two callers who miss one key at once, one gets the lease to
     load it; what it loads is stored by Fill, unless the key was invalidated meanwhile.
 
-    Keys are 1 to 512 bytes of UTF-8 without control characters, tags 1 to 256; a namespace is one of ListNamespaces. Errors are
+    Keys are 1 to 512 bytes of UTF-8 without control characters, tags and aliases 1 to 256; a namespace is one of ListNamespaces. An
+    alias is another name of a key, as <kind>:<name>, where the namespace has that kind: a user by wallet:0x… or ens:…. Errors are
     google.rpc.Status with one google.rpc.ErrorInfo; reasons are in ErrorReason here (domain "souk.cache.v1") and in
     souk.common.v1.ErrorReason (domain "souk.common.v1"). Scopes where auth is on: cache.read, cache.write.
     """
@@ -142,6 +181,16 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
 
     @_abc_1.abstractmethod
+    def GetStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_cache_pb2.GetStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cache_pb2.GetStreamResponse], _abc.AsyncIterator[_cache_pb2.GetStreamResponse]]:
+        """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
+        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+        """
+
+    @_abc_1.abstractmethod
     def Fill(
         self,
         request: _cache_pb2.FillRequest,
@@ -162,16 +211,48 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def BatchPut(
+        self,
+        request: _cache_pb2.BatchPutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_pb2.BatchPutResponse, _abc.Awaitable[_cache_pb2.BatchPutResponse]]:
+        """Puts up to 1,000 values, each with its own outcome, in the order given. Scope: cache.write."""
+
+    @_abc_1.abstractmethod
     def Invalidate(
         self,
         request: _cache_pb2.InvalidateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_pb2.InvalidateResponse, _abc.Awaitable[_cache_pb2.InvalidateResponse]]:
-        """Invalidates keys, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
+        """Invalidates keys, aliases, tags and namespaces, and returns when no node serves what was there. Scope: cache.write.
 
         Call it after the write is committed. A tag costs the same whatever the number of values that carry it. A node that does not
         answer is waited for until its read lease is over (SOUK_CACHE_READ_LEASE). UNAVAILABLE: it is not known whether every node knows;
         call again.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_cache_pb2.WatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cache_pb2.WatchResponse], _abc.AsyncIterator[_cache_pb2.WatchResponse]]:
+        """Keeps a near cache right: tells what is invalidated, and lends the right to serve what the caller keeps. Scope: cache.read.
+
+        The first request says which namespaces the caller keeps values of. The caller acknowledges what it has applied, and sends a ping
+        from time to time; the answer to a ping allows it to serve what it keeps until the time it sent that ping + the lease. Answers come
+        in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
+        that ends is taken up on any node by `resume`.
+        """
+
+    @_abc_1.abstractmethod
+    def Warm(
+        self,
+        request: _cache_pb2.WarmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cache_pb2.WarmResponse], _abc.AsyncIterator[_cache_pb2.WarmResponse]]:
+        """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
+        done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,392 @@
+"""The client of souk.cache.v1.CacheService."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Self, TypeVar, overload
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from souk.cache.v1 import cache_pb2 as pb
+from souk.cache.v1 import cache_pb2_grpc
+from souk.client._calls import responses, typed
+from souk.client._channel import open_channel
+from souk.client._codecs import BYTES, Codec
+from souk.client._config import ClientConfig
+from souk.client._errors import DeadlineExceededError, SoukError, UnavailableError, from_failure
+from souk.client._namespace import Namespace
+from souk.client._near import NearCache
+from souk.client._read_stream import ReadStream
+from souk.client._watch import Watching
+
+T = TypeVar("T")
+Span = float | timedelta
+"""Seconds, or a timedelta."""
+NODES = pb.INVALIDATION_LEVEL_NODES
+CLIENTS = pb.INVALIDATION_LEVEL_CLIENTS
+
+
+@dataclass(frozen=True, slots=True)
+class NearConfig:
+    """A near cache: values that this process keeps, and drops as soon as they are invalidated anywhere."""
+
+    namespaces: Sequence[str]
+    """Those whose values are kept."""
+    max_bytes: int = 64 * 1024 * 1024
+    max_entries: int = 100_000
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What happened in this client since it was opened."""
+
+    near_hits: int = 0
+    hits: int = 0
+    """Values that the service had."""
+    stale: int = 0
+    """Of those, past their TTL."""
+    loads: int = 0
+    """Loads with a lease."""
+    loads_uncached: int = 0
+    """Loads whose value was not cached: the service did not answer, or another took too long."""
+    refreshes: int = 0
+    """Loads in the background, before a TTL was over."""
+
+
+class CacheClient:
+    """Reads, fills and invalidates what the cache keeps. An async context manager; one client serves any number of calls at once.
+
+    Reads of many callers share one stream. Every method raises SoukError, or what derives from it, and nothing of gRPC. What may
+    be repeated is repeated by itself when the server is UNAVAILABLE, within the `timeout` of the call, which is in seconds; None is
+    what the configuration says. `namespace` gives a typed view, which is what most programs want.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        config: ClientConfig | None = None,
+        channel: grpc.aio.Channel | None = None,
+        near: NearConfig | None = None,
+    ) -> None:
+        """`target` is short for ClientConfig(target=…). A `channel` of your own is used as it is, and stays open.
+
+        near: keep values in this process, too.
+        """
+        config = config or ClientConfig(target="127.0.0.1:50052")
+        self._config = replace(config, target=target) if target else config
+        self._owns_channel = channel is None
+        self._channel = channel or open_channel(self._config, pb.DESCRIPTOR.services_by_name.values())
+        self._stub = cache_pb2_grpc.CacheServiceStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {self._config.token}"),) if self._config.token else ()
+        self._reads = ReadStream(lambda: self._stub.GetStream(metadata=self._metadata))
+        self.counts = CacheCounts()
+        self.near: NearCache | None = None
+        """What this process keeps; None where it keeps nothing."""
+        self._watching: Watching | None = None
+        if near is not None:
+            self.near = NearCache(near.namespaces, max_bytes=near.max_bytes, max_entries=near.max_entries, clock=time.monotonic)
+            self._watching = Watching(self.near, lambda: self._stub.Watch(metadata=self._metadata), self._config)
+
+    async def __aenter__(self) -> Self:
+        if self._watching is not None:
+            self._watching.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop serving from the near cache, and close the connection."""
+        if self._watching is not None:
+            await self._watching.close()
+        await self._reads.close()
+        if self._owns_channel:
+            await self._channel.close()
+
+    async def near_ready(self) -> None:
+        """Wait until the near cache may serve for the first time. Returns at once where there is none."""
+        if self._watching is not None:
+            await self._watching.ready.wait()
+
+    @overload
+    def namespace(self, name: str) -> Namespace[bytes]: ...
+
+    @overload
+    def namespace(self, name: str, codec: Codec[T]) -> Namespace[T]: ...
+
+    def namespace(self, name: str, codec: Codec[Any] = BYTES) -> Namespace[Any]:
+        """A namespace whose values are of one type: BYTES, JSON, or message(SomeProtobufClass)."""
+        return Namespace(self, name, codec)
+
+    # Reads
+
+    def kept(self, namespace: str, key: str = "", *, alias: str = "") -> pb.Result | None:
+        """What the near cache may serve of a key or an alias, without a wait. Do not change it."""
+        if self.near is None:
+            return None
+        found = self.near.get_by_alias(namespace, alias) if alias else self.near.get(namespace, key)
+        if found is not None:
+            self.counts.near_hits += 1
+        return found
+
+    async def get(
+        self,
+        namespace: str,
+        key: str = "",
+        *,
+        alias: str = "",
+        lease: bool = False,
+        wait: Span = 0.0,
+        allow_stale: bool = False,
+        load: bool = False,
+        after: pb.ConsistencyToken | None = None,
+        timeout: float | None = None,
+    ) -> pb.Result:
+        """What a key, or the key that has an alias, has: a hit, a negative, a lease, a wait or a miss, as the proto says.
+
+        The near cache answers where it can, but not with `after`.
+        """
+        if after is None:
+            found = self.kept(namespace, key, alias=alias)
+            if found is not None:
+                return found
+        near = self.near if self.near is not None and namespace in self.near.namespaces else None
+        options = pb.ReadOptions(
+            lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None, wait=_duration(wait)
+        )
+        request = pb.GetRequest(namespace=namespace, options=options)
+        if alias:
+            request.alias = alias
+        else:
+            request.key = key
+        sent = time.monotonic()
+        result = await self._read(request, _seconds(wait) + (self._config.timeout if timeout is None else timeout))
+        kind = result.WhichOneof("result")
+        if kind in ("hit", "negative"):
+            self.counts.hits += 1
+            if near is not None and (key or result.hit.key):
+                near.remember(namespace, key or result.hit.key, result, sent=sent)
+        return result
+
+    async def batch_get(
+        self,
+        namespace: str,
+        keys: Sequence[str],
+        *,
+        lease: bool = False,
+        allow_stale: bool = False,
+        load: bool = False,
+        after: pb.ConsistencyToken | None = None,
+        timeout: float | None = None,
+    ) -> list[pb.Result]:
+        """What up to 1,000 keys have, in the order asked."""
+        near = self.near if self.near is not None and namespace in self.near.namespaces else None
+        found = {key: kept for key in keys if after is None and (kept := self.kept(namespace, key)) is not None}
+        missing = [key for key in dict.fromkeys(keys) if key not in found]
+        if missing:
+            options = pb.ReadOptions(lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None)
+            request = pb.BatchGetRequest(namespace=namespace, keys=missing, options=options)
+            sent = time.monotonic()
+            answer = await typed(self._stub.BatchGet(request, **self._options(timeout)))
+            for key, result in zip(missing, answer.results, strict=True):
+                found[key] = result
+                if result.WhichOneof("result") in ("hit", "negative"):
+                    self.counts.hits += 1
+                    if near is not None:
+                        near.remember(namespace, key, result, sent=sent)
+        return [found[key] for key in keys]
+
+    # Writes
+
+    async def fill(
+        self,
+        namespace: str,
+        key: str,
+        lease: str,
+        value: bytes | None,
+        *,
+        alias: str = "",
+        tags: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        ttl: Span | None = None,
+        version: int | None = None,
+        load_duration: Span | None = None,
+        timeout: float | None = None,
+    ) -> pb.FillOutcome.ValueType:
+        """Store what was loaded with a lease. value None: there is nothing. alias: that of the lease, where it is of one."""
+        request = pb.FillRequest(
+            namespace=namespace,
+            key=key,
+            lease=lease,
+            alias=alias,
+            tags=tags,
+            aliases=aliases,
+            ttl=_duration(ttl),
+            version=version,
+            load_duration=_duration(load_duration),
+        )
+        _set(request, value)
+        return (await typed(self._stub.Fill(request, **self._options(timeout)))).outcome
+
+    async def abandon(
+        self, namespace: str, key: str, lease: str, *, alias: str = "", timeout: float | None = None
+    ) -> pb.FillOutcome.ValueType:
+        """Give a lease back, so that the next caller gets it at once."""
+        request = pb.FillRequest(namespace=namespace, key=key, lease=lease, alias=alias, abandon=pb.Abandon())
+        return (await typed(self._stub.Fill(request, **self._options(timeout)))).outcome
+
+    async def put(
+        self,
+        namespace: str,
+        key: str,
+        value: bytes | None,
+        *,
+        tags: Iterable[str] = (),
+        aliases: Iterable[str] = (),
+        ttl: Span | None = None,
+        version: int | None = None,
+        level: pb.InvalidationLevel.ValueType = NODES,
+        timeout: float | None = None,
+    ) -> pb.PutResponse:
+        """Store what a key has now, after the write is committed. When this returns, no node serves an older value, and with level
+        CLIENTS no near cache either. value None: there is nothing any more. The answer's token makes any read see it.
+        """
+        request = put_request(namespace, key, value, tags=tags, aliases=aliases, ttl=ttl, version=version, level=level)
+        answer = await typed(self._stub.Put(request, **self._options(timeout)))
+        self._has_put(request, answer)
+        return answer
+
+    async def batch_put(self, puts: Sequence[pb.PutRequest], *, timeout: float | None = None) -> list[pb.PutResponse | SoukError]:
+        """Make up to 1,000 puts (see put_request); what came of each, in the order given."""
+        answer = await typed(self._stub.BatchPut(pb.BatchPutRequest(puts=puts), **self._options(timeout)))
+        for put, item in zip(puts, answer.items, strict=True):
+            if item.HasField("put"):
+                self._has_put(put, item.put)
+        return [item.put if item.HasField("put") else from_failure(item.error) for item in answer.items]
+
+    async def invalidate(
+        self,
+        *,
+        keys: Mapping[str, Iterable[str]] | None = None,
+        aliases: Mapping[str, Iterable[str]] | None = None,
+        tags: Iterable[str] = (),
+        namespaces: Iterable[str] = (),
+        source_token: int | None = None,
+        level: pb.InvalidationLevel.ValueType = NODES,
+        timeout: float | None = None,
+    ) -> pb.ConsistencyToken:
+        """Invalidate keys and aliases (by namespace), tags and whole namespaces, after the write is committed. When this returns,
+        no node serves what was there, nor does this client's own near cache; with level CLIENTS no near cache at all.
+
+        UnavailableError: it is not known whether every node knows; call again until it returns.
+        """
+        request = pb.InvalidateRequest(
+            keys=[pb.NamespacedKey(namespace=space, key=key) for space, some in (keys or {}).items() for key in some],
+            aliases=[pb.NamespacedAlias(namespace=space, alias=each) for space, some in (aliases or {}).items() for each in some],
+            tags=tags,
+            namespaces=namespaces,
+            source_token=source_token,
+            level=level,
+        )
+        token = (await typed(self._stub.Invalidate(request, **self._options(timeout)))).token
+        if self.near is not None:
+            self.near.invalidated(request, token)
+        return token
+
+    # The service
+
+    async def warm(
+        self,
+        namespace: str,
+        *,
+        keys: Sequence[str] | None = None,
+        hottest: int | None = None,
+        query: str | None = None,
+        limit: int = 0,
+        priority: int = 0,
+        concurrency: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[pb.WarmResponse, None]:
+        """Have values brought into the cache: of these keys, of the `hottest` (0: all that are known), or of those that the loader
+        lists for `query`. Yields how far it is; leaving the iteration stops it. Without a timeout it takes as long as it takes.
+        """
+        request = pb.WarmRequest(namespace=namespace, priority=priority, concurrency=concurrency)
+        if keys is not None:
+            request.keys.keys.extend(keys)
+        if hottest is not None:
+            request.hottest.count = hottest
+            request.hottest.SetInParent()
+        if query is not None:
+            request.query.query, request.query.limit = query, limit
+        call = self._stub.Warm(request, timeout=timeout, metadata=self._metadata)
+        async for progress in responses(call):
+            yield progress
+
+    async def stats(self, *, timeout: float | None = None) -> pb.GetStatsResponse:
+        """What happened on the node that answers, since it started."""
+        return await typed(self._stub.GetStats(pb.GetStatsRequest(), **self._options(timeout)))
+
+    async def namespaces(self, *, timeout: float | None = None) -> Sequence[pb.Namespace]:
+        """Every namespace with its policy, by name."""
+        return (await typed(self._stub.ListNamespaces(pb.ListNamespacesRequest(), **self._options(timeout)))).namespaces
+
+    # Inside
+
+    async def _read(self, request: pb.GetRequest, timeout: float) -> pb.Result:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._reads.read(request)
+        except TimeoutError:
+            raise DeadlineExceededError("the read took longer than it may", code=grpc.StatusCode.DEADLINE_EXCEEDED) from None
+        except UnavailableError as error:
+            if error.reason == "DEPENDENCY_UNAVAILABLE":
+                raise  # the node has answered
+        return (await typed(self._stub.Get(request, timeout=timeout, metadata=self._metadata))).result
+
+    def _has_put(self, request: pb.PutRequest, answer: pb.PutResponse) -> None:
+        if self.near is not None and answer.outcome != pb.FILL_OUTCOME_OLDER:
+            self.near.written(request.namespace, request.key, request.aliases, answer.token)
+
+    def _options(self, timeout: float | None) -> dict[str, Any]:
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+
+
+def put_request(
+    namespace: str,
+    key: str,
+    value: bytes | None,
+    *,
+    tags: Iterable[str] = (),
+    aliases: Iterable[str] = (),
+    ttl: Span | None = None,
+    version: int | None = None,
+    level: pb.InvalidationLevel.ValueType = NODES,
+) -> pb.PutRequest:
+    """One put, for batch_put. value None: there is nothing any more."""
+    request = pb.PutRequest(
+        namespace=namespace, key=key, tags=tags, aliases=aliases, ttl=_duration(ttl), version=version, level=level
+    )
+    _set(request, value)
+    return request
+
+
+def _set(request: pb.FillRequest | pb.PutRequest, value: bytes | None) -> None:
+    if value is None:
+        request.negative.SetInParent()
+    else:
+        request.value = value
+
+
+def _seconds(span: Span) -> float:
+    return span.total_seconds() if isinstance(span, timedelta) else span
+
+
+def _duration(span: Span | None) -> Duration | None:
+    if span is None:
+        return None
+    duration = Duration()
+    duration.FromMicroseconds(round(_seconds(span) * 1e6))
+    return duration
