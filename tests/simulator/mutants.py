@@ -223,7 +223,6 @@ MUTANTS = (
     *(
         Mutant(each.__name__, each)
         for each in (
-            LeaseFromReceipt,
             LeaseWithoutEnd,
             NothingDetached,
             JoinedWithoutLease,
@@ -242,15 +241,20 @@ MUTANTS = (
             NearLeaseWithoutEnd,
             NearKeepsWhatCameLate,
             NearKeepsThroughDiscontinuity,
-            NearServesWhileItMoves,
         )
     ),
     *(
         Mutant(each.__name__, watchers=each)
         for each in (ClientsNotWaitedFor, LostClientsForgotten, SlowClientsNotTold, LentWithoutLease, ResumedWithoutHistory)
     ),
-    Mutant("a stopping node forgets its clients", script=_without("if ARGV[6] == 'all' then", "if ARGV[6] ~= '' then")),
-    Mutant("a new epoch is not quiet for clients", script=_without("tonumber(text) + (level - 1) * CLIENT_MS", "tonumber(text)")),
+    Mutant("LeaseFromReceipt", LeaseFromReceipt, first=830),
+    Mutant("NearServesWhileItMoves", near=NearServesWhileItMoves, first=520),
+    Mutant("a stopping node forgets its clients", script=_without("if ARGV[6] == 'all' then", "if ARGV[6] ~= '' then"), first=440),
+    Mutant(
+        "a new epoch is not quiet for clients",
+        script=_without("tonumber(text) + (level - 1) * CLIENT_MS", "tonumber(text)"),
+        first=3330,
+    ),
     Mutant("fills are not fenced", script=_without("if seq < FLOOR or invalidated(split(ARGV[4])) > seq", "if false")),
     Mutant("a forged lease fills", script=_without("if token ~= ARGV[2] then", "if not token then")),
     Mutant("the epoch outlives its Redis", script=_without("meta[1] ~= RUN or ")),

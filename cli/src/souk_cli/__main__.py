@@ -2,7 +2,7 @@
 
 import typer
 
-from souk_cli import demo, image, image_upload, tokens, up
+from souk_cli import cache, demo, image, image_upload, tokens, up
 
 app = typer.Typer(
     name="souk",
@@ -18,6 +18,10 @@ image_app.command("upload")(image_upload.upload)
 for command in (image.show, image.list_images, image.download, image.watch, image.delete):
     image_app.command("list" if command is image.list_images else command.__name__)(command)
 app.add_typer(image_app, name="image")
+cache_app = typer.Typer(help="Read, write and invalidate what is cached, and see how well it works.", no_args_is_help=True)
+for each in (cache.get, cache.put, cache.invalidate, cache.stats, cache.watch, cache.warm, cache.namespaces):
+    cache_app.command(each.__name__)(each)
+app.add_typer(cache_app, name="cache")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)
 app.add_typer(token_app, name="token")

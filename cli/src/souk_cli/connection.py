@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-from souk.client import ClientConfig, ImagingClient, SoukError
+from souk.client import CacheClient, ClientConfig, ImagingClient, SoukError
 
 from souk_cli.display import as_json, print_json, show_error
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 Address: TypeAlias = Annotated[
     str, typer.Option("--address", envvar="SOUK_IMAGING_ADDRESS", help="Where the imaging service listens, as host:port.")
+]
+CACHE_ADDRESS = "127.0.0.1:50052"
+CacheAddress: TypeAlias = Annotated[
+    str, typer.Option("--address", envvar="SOUK_CACHE_ADDRESS", help="Where the cache service listens, as host:port.")
 ]
 Token: TypeAlias = Annotated[
     str | None, typer.Option("--token", envvar="SOUK_TOKEN", show_envvar=True, help="Token to call with.", show_default=False)
@@ -43,8 +47,29 @@ def with_client(
         async with ImagingClient(config=config) as client:
             await work(client)
 
+    _run(run(), config, json=json, about=about, interrupted=130)
+
+
+def with_cache(
+    config: ClientConfig,
+    work: Callable[[CacheClient], Coroutine[None, None, None]],
+    *,
+    json: bool = False,
+    about: str = "",
+    endless: bool = False,
+) -> None:
+    """Run `work` with a client of the cache, as with_client does. endless: Ctrl-C is how it ends, with 0."""
+
+    async def run() -> None:
+        async with CacheClient(config=config) as client:
+            await work(client)
+
+    _run(run(), config, json=json, about=about, interrupted=0 if endless else 130)
+
+
+def _run(work: Coroutine[None, None, None], config: ClientConfig, *, json: bool, about: str, interrupted: int) -> None:
     try:
-        asyncio.run(run())
+        asyncio.run(work)
     except (SoukError, OSError) as error:
         if json:
             print_json({"error": as_json(error, config.target)})
@@ -52,4 +77,4 @@ def with_client(
             show_error(error, about=about, address=config.target)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(interrupted) from None

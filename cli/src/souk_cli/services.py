@@ -73,6 +73,7 @@ CACHE = Service(
         Example("souk.cache.v1.CacheService/Put", json.dumps({"namespace": "product", "key": "1", "value": "c2hvZQ=="})),
         Example("souk.cache.v1.CacheService/Get", json.dumps({"namespace": "product", "key": "1"})),
     ),
+    commands=("souk cache put product 1 shoe --address {address}", "souk cache stats --watch --address {address}"),
     redis_setting="REDIS_URL",
 )
 _ALL = (IMAGING, CACHE)

@@ -107,9 +107,12 @@ class CacheClient:
             await self._channel.close()
 
     async def near_ready(self) -> None:
-        """Wait until the near cache may serve for the first time. Returns at once where there is none."""
+        """Wait until the near cache may serve for the first time. Returns at once where there is none; raises what the service says
+        where it never may."""
         if self._watching is not None:
             await self._watching.ready.wait()
+            if self._watching.error is not None:
+                raise self._watching.error
 
     @overload
     def namespace(self, name: str) -> Namespace[bytes]: ...
@@ -297,6 +300,32 @@ class CacheClient:
         return token
 
     # The service
+
+    async def watch(self, namespaces: Iterable[str]) -> AsyncGenerator[pb.WatchResponse, None]:
+        """Yield what is invalidated in these namespaces, and every tag, as it happens.
+
+        First a discontinuity, which says from where on, and another one where something could not be told. Goes on by itself, on
+        another node perhaps, when the service stops.
+        """
+        told: asyncio.Queue[pb.WatchResponse | None] = asyncio.Queue()
+
+        def take(response: pb.WatchResponse) -> None:
+            if not response.HasField("heartbeat"):
+                told.put_nowait(response)
+
+        nothing = NearCache(namespaces, max_bytes=0, max_entries=0, clock=time.monotonic)
+        watching = Watching(nothing, lambda: self._stub.Watch(metadata=self._metadata), self._config, on_response=take)
+        watching.start()
+        failing = asyncio.create_task(watching.ready.wait())
+        failing.add_done_callback(lambda _: told.put_nowait(None) if watching.error else None)
+        try:
+            while (response := await told.get()) is not None:
+                yield response
+            if watching.error is not None:
+                raise watching.error
+        finally:
+            failing.cancel()
+            await watching.close()
 
     async def warm(
         self,

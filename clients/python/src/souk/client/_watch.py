@@ -11,25 +11,46 @@ from typing import Any
 import grpc
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._config import ClientConfig
+from souk.client._errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    SoukError,
+    UnauthenticatedError,
+    UnimplementedError,
+    from_rpc_error,
+)
 from souk.client._near import NearCache
 
 FIRST_LEASE = 3.0
 """Seconds to take a lease for, until the first heartbeat has said."""
 END_TIMEOUT = 1.0
+_FINAL = (InvalidArgumentError, NotFoundError, PermissionDeniedError, UnauthenticatedError, UnimplementedError)
 
 
 class Watching:
     """A task that follows Watch for as long as it is open. Whatever goes wrong, the near cache serves nothing beyond its lease."""
 
-    def __init__(self, near: NearCache, open_stream: Callable[[], Any], config: ClientConfig) -> None:
+    def __init__(
+        self,
+        near: NearCache,
+        open_stream: Callable[[], Any],
+        config: ClientConfig,
+        *,
+        on_response: Callable[[pb.WatchResponse], None] = lambda _: None,
+    ) -> None:
+        """on_response: told of everything that comes, after it was applied."""
         self._near = near
+        self._on_response = on_response
         self._open_stream = open_stream
         self._config = config
         self._task: asyncio.Task[None] | None = None
         self._stream: _Stream | None = None
         self._closing = False
         self.ready = asyncio.Event()
-        """Set once the near cache may serve for the first time."""
+        """Set once the near cache may serve for the first time, or never will."""
+        self.error: SoukError | None = None
+        """Why it never will: what the service says would be the same the next time."""
 
     def start(self) -> None:
         """Begin, in the running event loop."""
@@ -51,9 +72,17 @@ class Watching:
     async def _run(self) -> None:
         delay = self._config.initial_backoff
         while not self._closing:
-            stream = self._stream = _Stream(self._near, self._open_stream(), self.ready.set)
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            stream = self._stream = _Stream(self._near, self._open_stream(), self._heard)
+            try:
                 await stream.follow()
+            except grpc.aio.AioRpcError as failed:
+                error = from_rpc_error(failed)
+                if isinstance(error, _FINAL):
+                    self.error = error
+                    self.ready.set()
+                    return
+            except asyncio.InvalidStateError:
+                pass
             self._stream = None
             if stream.heard:
                 delay = self._config.initial_backoff
@@ -61,14 +90,19 @@ class Watching:
                 await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 — a spread, not a secret
                 delay = min(2 * delay, self._config.max_backoff)
 
+    def _heard(self, response: pb.WatchResponse) -> None:
+        if response.HasField("heartbeat"):
+            self.ready.set()
+        self._on_response(response)
+
 
 class _Stream:
     """One stream. Reading and writing are never interrupted, which would cut it off, but to give it up."""
 
-    def __init__(self, near: NearCache, call: Any, on_heartbeat: Callable[[], None]) -> None:
+    def __init__(self, near: NearCache, call: Any, on_response: Callable[[pb.WatchResponse], None]) -> None:
         self._near = near
         self._call = call
-        self._on_heartbeat = on_heartbeat
+        self._on_response = on_response
         self._unsent: deque[pb.WatchRequest] = deque()
         self._due = asyncio.Event()
         self.ended = False
@@ -96,8 +130,7 @@ class _Stream:
                     self._due.set()
                 if response.HasField("leaving"):
                     self.end()
-                elif response.HasField("heartbeat"):
-                    self._on_heartbeat()
+                self._on_response(response)
         except TimeoutError:
             return
         finally:

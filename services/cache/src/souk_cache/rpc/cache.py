@@ -121,7 +121,7 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
 
     async def Watch(self, requests: AsyncIterator[pb.WatchRequest], context: Context) -> AsyncIterator[pb.WatchResponse]:
         """See the proto."""
-        async for response in self._watch.serve(requests):
+        async for response in self._watch.serve(requests, self._cache.namespaces):
             yield response
 
     async def Warm(self, request: pb.WarmRequest, context: Context) -> AsyncIterator[pb.WarmResponse]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from souk.cache.v1 import cache_pb2 as pb
 
+from souk_cache.namespaces import Namespaces
 from souk_cache.partitions import Partition
 from souk_cache.protocol import Token
 from souk_cache.rpc import mapping, validate
@@ -35,12 +36,14 @@ class Watch:
     def __len__(self) -> int:
         return len(self._streams)
 
-    async def serve(self, requests: AsyncIterator[pb.WatchRequest]) -> AsyncIterator[pb.WatchResponse]:
-        """One stream, to its end."""
+    async def serve(self, requests: AsyncIterator[pb.WatchRequest], known: Namespaces) -> AsyncIterator[pb.WatchResponse]:
+        """One stream, to its end. NamespaceUnknownError where it is interested in one that is not known."""
         first = await anext(requests, None)
         if first is None:
             return
         validate.watch_first(first)
+        for name in first.interest.namespaces:
+            known.get(name)
         stream = _Stream(self._lease, self._clock)
         await self._open(stream, first.interest)
         stream.leaving = self._leaving

@@ -1,0 +1,368 @@
+"""`souk cache get`, `put`, `invalidate`, `stats`, `watch` and `warm`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from souk.cache.v1 import cache_pb2 as pb
+from souk.client import CLIENTS, NODES, CacheClient
+
+from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, Token, config_of, with_cache
+from souk_cli.display import err, out, plain, print_json, seconds, size
+
+Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
+LOAD_WAIT = 5.0
+_COLUMNS = ("reads", "hit ratio", "memory", "Redis", "negative", "stale", "leases", "waits", "fills", "refused", "loads", "inval.")
+REFRESH = 1.0
+"""Seconds between two looks of `stats --watch`."""
+
+
+class Level(StrEnum):
+    """Who has dropped the old value when the command returns."""
+
+    nodes = "nodes"
+    clients = "clients"
+
+    @property
+    def asked(self) -> pb.InvalidationLevel.ValueType:
+        """As the service is asked."""
+        return CLIENTS if self is Level.clients else NODES
+
+
+def get(
+    namespace: Space,
+    key: Annotated[str, typer.Argument(help="The key, or with --alias an alias of it, as ens:anna.eth.")],
+    alias: Annotated[bool, typer.Option("--alias", help="KEY is an alias.")] = False,
+    allow_stale: Annotated[bool, typer.Option("--allow-stale", help="A value past its TTL is good enough.")] = False,
+    load: Annotated[bool, typer.Option("--load", help="Have the namespace's loader load it where there is none.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the value; - for stdout, as it is.")] = None,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Read one value. Exits with 1 where there is none."""
+
+    async def work(client: CacheClient) -> None:
+        own, other = ("", key) if alias else (key, "")
+        result = await client.get(namespace, own, alias=other, allow_stale=allow_stale, load=load, wait=LOAD_WAIT if load else 0.0)
+        if json:
+            print_json(plain(result))
+        elif result.HasField("hit"):
+            _show(result.hit, output)
+        elif result.HasField("negative"):
+            err.print(f"[yellow]It is known that there is nothing[/] [dim](since {_ago(result.negative.age)})[/]")
+        else:
+            err.print("[yellow]Not cached[/]" + (" [dim](somebody loads it)[/]" if result.HasField("wait") else ""))
+        if not result.HasField("hit"):
+            raise typer.Exit(1)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json, about=f"{namespace} {key}")
+
+
+def put(
+    namespace: Space,
+    key: Annotated[str, typer.Argument(help="The key.")],
+    value: Annotated[str, typer.Argument(help="The value; - reads stdin, @FILE a file.", show_default=False)] = "",
+    negative: Annotated[bool, typer.Option("--negative", help="There is nothing under this key.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag that invalidates it; may be given several times.")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="An alias of it, as ens:anna.eth; may be given several times.")] = None,
+    ttl: Annotated[float | None, typer.Option(min=0.001, help="Seconds that it is fresh. Default: the namespace's.")] = None,
+    version: Annotated[int | None, typer.Option(min=0, help="Never replaces a larger one.")] = None,
+    level: Annotated[Level, typer.Option(help="Who has dropped the old value when this returns.")] = Level.nodes,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Store a value. When it returns, no node serves an older one."""
+    data = None if negative else _value(value)
+
+    async def work(client: CacheClient) -> None:
+        made = await client.put(
+            namespace, key, data, tags=tag or (), aliases=alias or (), ttl=ttl, version=version, level=level.asked
+        )
+        if json:
+            print_json(plain(made))
+        elif made.outcome == pb.FILL_OUTCOME_STORED:
+            out.print(f"[green]✓[/] stored  [dim]{size(len(data or b''))}[/]")
+        elif made.outcome == pb.FILL_OUTCOME_OLDER:
+            err.print("[yellow]Not stored: there is a newer version[/]")
+        else:
+            err.print("[yellow]Not stored: it was invalidated meanwhile, and has no value now[/]")
+        if made.outcome != pb.FILL_OUTCOME_STORED:
+            raise typer.Exit(1)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json, about=f"{namespace} {key}")
+
+
+def invalidate(
+    namespace: Annotated[str, typer.Argument(help="The namespace of the keys; not needed for tags.", show_default=False)] = "",
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys.", show_default=False)] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="An alias in NAMESPACE; may be given several times.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag, over all namespaces; may be given several times.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole of NAMESPACE.")] = False,
+    level: Annotated[Level, typer.Option(help="Who has dropped it when this returns.")] = Level.nodes,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Invalidate keys, aliases, tags, or a namespace. When it returns, no node serves what was there."""
+    if not (keys or alias or tag or everything):
+        raise typer.BadParameter("name keys, --alias, --tag, or --all")
+    if (keys or alias or everything) and not namespace:
+        raise typer.BadParameter("name the namespace first")
+
+    async def work(client: CacheClient) -> None:
+        start = asyncio.get_running_loop().time()
+        made = await client.invalidate(
+            keys={namespace: keys or ()},
+            aliases={namespace: alias or ()},
+            tags=tag or (),
+            namespaces=[namespace] if everything else (),
+            level=level.asked,
+        )
+        took = asyncio.get_running_loop().time() - start
+        if json:
+            print_json(plain(made))
+        else:
+            who = "every node and near cache" if level is Level.clients else "every node"
+            out.print(f"[green]✓[/] {who} has dropped it  [dim]{seconds(took)}[/]")
+
+    with_cache(config_of(address, token, tls_ca), work, json=json)
+
+
+def namespaces(address: CacheAddress = CACHE_ADDRESS, token: Token = None, tls_ca: TlsCa = None, json: Json = False) -> None:
+    """List the namespaces with their policies."""
+
+    async def work(client: CacheClient) -> None:
+        known = await client.namespaces()
+        if json:
+            print_json([plain(each) for each in known])
+            return
+        table = Table(*("namespace", "TTL", "negative", "stale for", "without Redis", "aliases", "loader"), box=None)
+        for each in known:
+            table.add_row(
+                each.name,
+                _span(each.ttl),
+                _span(each.negative_ttl),
+                _span(each.stale_for),
+                pb.Consistency.Name(each.consistency).removeprefix("CONSISTENCY_").lower(),
+                ", ".join(each.alias_kinds),
+                each.loader,
+            )
+        out.print(table)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json)
+
+
+def stats(
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second, until Ctrl-C.")] = False,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Show what happened on a node since it started, by namespace."""
+
+    async def work(client: CacheClient) -> None:
+        now = await client.stats()
+        if not follow:
+            if json:
+                print_json(plain(now))
+            else:
+                out.print(_stats(now, None))
+            return
+        with contextlib.nullcontext() if json else Live(_stats(now, None), console=out, auto_refresh=False) as live:
+            while True:
+                before = now
+                await asyncio.sleep(REFRESH)
+                now = await client.stats()
+                if live is None:
+                    print_json(plain(now))
+                else:
+                    live.update(_stats(now, before), refresh=True)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json, endless=follow)
+
+
+def watch(
+    spaces: Annotated[list[str], typer.Argument(metavar="NAMESPACE…", help="Whose keys are of interest; tags always are.")],
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Show invalidations as they happen, until Ctrl-C."""
+
+    def tell(told: pb.WatchResponse) -> None:
+        if json:
+            print_json(plain(told))
+            return
+        kind = told.WhichOneof("message")
+        at = f"[dim]{datetime.now().astimezone():%H:%M:%S}[/]"
+        if kind == "invalidation":
+            out.print(f"{at}  [dim]{told.invalidation.position.sequence:>6}[/]  {escape(', '.join(_named(told.invalidation)))}")
+        elif kind == "discontinuity":
+            out.print(f"{at}  [dim]{told.discontinuity.position.sequence:>6}  from here on; Ctrl-C ends it[/]")
+        elif kind == "leaving":
+            out.print(f"{at}          [yellow]the node stops; going on at another[/]")
+
+    async def work(client: CacheClient) -> None:
+        async for told in client.watch(spaces):
+            tell(told)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json, endless=True)
+
+
+def warm(
+    namespace: Space,
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys, the most wanted first.", show_default=False)] = None,
+    file: Annotated[Path | None, typer.Option(help="File with one key per line; - for stdin.", show_default=False)] = None,
+    hottest: Annotated[int | None, typer.Option(min=1, help="The most read keys, so many at the most.")] = None,
+    query: Annotated[str | None, typer.Option(help="The keys that the namespace's loader lists for this.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="With --query: so many at the most. 0: the service's default.")] = 0,
+    priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher goes first.")] = 0,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
+    """Bring values into the cache before they are asked for. Exits with 1 where some could not be."""
+    listed = _keys(keys or [], file)
+    sources: dict[str, Any] = {"keys": listed or None, "hottest": hottest, "query": query}
+    if sum(each is not None for each in sources.values()) != 1:
+        raise typer.BadParameter("give keys (or --file), --hottest, or --query: one of them")
+
+    async def work(client: CacheClient) -> None:
+        last = pb.WarmResponse()
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
+            task = bar.add_task(f"warming {namespace}", total=None)
+            async for last in client.warm(namespace, **sources, limit=limit, priority=priority):
+                done = last.fetched + last.loaded + last.skipped + last.failed
+                bar.update(task, total=last.total, completed=done)
+                if json:
+                    print_json(plain(last))
+        if not json:
+            parts = (("fetched", last.fetched), ("loaded", last.loaded), ("skipped", last.skipped), ("failed", last.failed))
+            told = ", ".join(f"{number:,} {name}" for name, number in parts if number) or "nothing to do"
+            out.print(f"{'[yellow]![/]' if last.failed else '[green]✓[/]'} {last.total:,} keys: {told}")
+        if last.failed:
+            raise typer.Exit(1)
+
+    with_cache(config_of(address, token, tls_ca), work, json=json, about=namespace)
+
+
+# What is shown
+
+
+def _show(hit: pb.Hit, output: Path | None) -> None:
+    if output is not None and output != Path("-"):
+        output.write_bytes(hit.value)
+        out.print(f"{escape(str(output))}  [dim]{size(len(hit.value))}[/]")
+        return
+    try:
+        text = hit.value.decode() if output is None else ""
+    except UnicodeDecodeError:
+        err.print(f"[yellow]{size(len(hit.value))} that are no text[/]: --output names a file for them")
+        text = ""
+    if output is not None:
+        sys.stdout.buffer.write(hit.value)
+        sys.stdout.buffer.flush()
+    elif text:
+        out.print(text, markup=False)
+    freshness = pb.Freshness.Name(hit.freshness).removeprefix("FRESHNESS_").lower()
+    level = pb.Level.Name(hit.level).removeprefix("LEVEL_").lower()
+    version = f", version {hit.version}" if hit.HasField("version") else ""
+    key = f", key {escape(hit.key)}" if hit.key else ""
+    err.print(f"[dim]{freshness}, {_ago(hit.age)} old, from {level}{version}{key}[/]")
+
+
+def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None) -> Table:
+    """before: rates are of what happened since."""
+    what = "hits and reads in the last second" if before else "since the node started"
+    state = "[green]coherent[/]" if now.coherent else "[red]does not know of every invalidation[/]"
+    caption = (
+        f"{state} · memory {now.memory_entries:,} values, {size(now.memory_bytes)}, {now.memory_evictions:,} evicted · "
+        f"{now.watchers} near caches · {now.warming:,} to warm · {what}"
+    )
+    right = {"justify": "right"}
+    table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
+    table.add_column("namespace")
+    for column in _COLUMNS:
+        table.add_column(column, **right)  # type: ignore[arg-type]
+    earlier = {each.namespace: each for each in before.namespaces} if before else {}
+    for each in now.namespaces:
+        was = earlier.get(each.namespace, pb.NamespaceStats())
+        hits = each.hits_memory + each.hits_redis - was.hits_memory - was.hits_redis
+        missed = each.misses + each.leases + each.waits - was.misses - was.leases - was.waits
+        reads = hits + missed
+        ratio = f"{hits / reads:.1%}" if reads else "–"
+        numbers = (
+            each.hits_memory - was.hits_memory,
+            each.hits_redis - was.hits_redis,
+            each.negatives - was.negatives,
+            each.stale_served - was.stale_served,
+            each.leases - was.leases,
+            each.waits - was.waits,
+            each.fills - was.fills,
+            each.fills_refused - was.fills_refused,
+            each.loads - was.loads,
+            each.invalidations - was.invalidations,
+        )
+        table.add_row(each.namespace, f"{reads:,}", ratio, *(f"{number:,}" if number else "[dim]0[/]" for number in numbers))
+    return table
+
+
+def _named(told: pb.Invalidation) -> Sequence[str]:
+    return [
+        *(f"{each.namespace} {each.key}" for each in told.keys),
+        *(f"{each.namespace} {each.alias}" for each in told.aliases),
+        *(f"tag {tag}" for tag in told.tags),
+        *(f"all of {namespace}" for namespace in told.namespaces),
+    ]
+
+
+def _value(given: str) -> bytes:
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if given.startswith("@"):
+        try:
+            return Path(given[1:]).read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"{given[1:]}: {error.strerror}") from None
+    return given.encode()
+
+
+def _keys(keys: list[str], file: Path | None) -> list[str]:
+    if file is None:
+        return keys
+    try:
+        text = sys.stdin.read() if file == Path("-") else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from None
+    return [*keys, *(line.strip() for line in text.splitlines() if line.strip())]
+
+
+def _ago(span: Any) -> str:
+    return seconds(span.seconds + span.nanos / 1e9)
+
+
+def _span(span: Any) -> str:
+    total = span.seconds + span.nanos / 1e9
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if total >= length and total % length == 0:
+            return f"{total / length:.0f} {unit}"
+    return f"{total:g} s" if total else "–"
