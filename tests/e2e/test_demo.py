@@ -38,6 +38,9 @@ async def test_photos_of_a_folder_are_shown_checked_and_put_on_a_sheet(photos, t
     assert "2 uploaded photos became READY" in result.out
     assert re.search(r"\d+ variants are the same by rpc and HTTP", result.out)
     assert re.search(r"\d+ variants carry no GPS, EXIF or XMP", result.out)
+    assert re.search(r"of 12,000 reads, 0 showed an old product", result.out), result.out
+    assert re.search(r"near cache +[\d,]+ +\d+\.\d%", result.out), result.out
+    assert "a wallet that changes hands shows its new owner at once" in result.out
     for browser, form in (("Chrome 140", "avif"), ("Safari 15", "webp|jpeg"), ("an old one", "jpeg")):
         assert re.search(rf"{browser}\s+image/({form})", result.out), result.out
     assert running() == before, "nothing is left running"

@@ -1,4 +1,4 @@
-"""`souk demo`: photos go through the imaging service on this machine, and what comes out is shown and checked."""
+"""`souk demo`: a small shop on this machine: photos go through imaging, shoppers through the cache, and all of it is checked."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 
 from souk_cli import contact_sheet, demo_photos
 from souk_cli.demo_checks import Checks, check_accounts, check_browsers, check_originals, check_variants
+from souk_cli.demo_shop import shop
 from souk_cli.display import err, out, seconds, show_error, size
 from souk_cli.image_upload import Bars, Outcome, Wishes, show_outcomes, upload_all
 from souk_cli.savings import savings
@@ -56,8 +57,9 @@ class Running:
     """The services of this demo."""
 
     process: asyncio.subprocess.Process
-    grpc: str
+    imaging: str
     http: str
+    cache: str
 
 
 class DemoError(Exception):
@@ -71,7 +73,8 @@ def demo(
     ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path("build/demo"),
 ) -> None:
-    """Upload photos to a service started for it, fetch them as browsers do, check what came out, and write a contact sheet.
+    """Upload photos to a service started for it, fetch them as browsers do, and write a contact sheet; then let shoppers browse
+    products through the cache while sellers change them. Everything is checked.
 
     Leaves nothing running. Exits with 1 where a check fails.
     """
@@ -88,9 +91,9 @@ async def _run(folder: Path | None, to: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="souk-demo-") as temporary:
         described = await asyncio.to_thread(_photos, folder, Path(temporary) / "photos")
         async with _services(Path(temporary) / "state", checks) as running:
-            out.print(f"The imaging service runs: gRPC {running.grpc}, HTTP {running.http}\n", soft_wrap=True)
+            out.print(f"The services run: imaging {running.imaging} and {running.http}, cache {running.cache}\n", soft_wrap=True)
             async with (
-                ImagingClient(running.grpc) as client,
+                ImagingClient(running.imaging) as client,
                 httpx.AsyncClient(base_url=running.http, timeout=30.0) as http,
             ):
                 outcomes, took = await _upload(client, list(described))
@@ -106,6 +109,7 @@ async def _run(folder: Path | None, to: Path) -> bool:
                     await check_variants(checks, client, http, images, demo_photos.SECRETS, sheet.keep)
                     page = await asyncio.to_thread(sheet.write, images, {o.path: o.seconds for o in outcomes}, fetched, took)
                     out.print(f"\nContact sheet: [bold]{escape(str(page.absolute()))}[/]", soft_wrap=True)
+            await shop(running.cache, checks)
     _show_checks(checks)
     return checks.passed
 
@@ -158,7 +162,7 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
     ready, log = state / "addresses.json", state / "up.log"
     with _new(log) as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "souk_cli", "up", "imaging", "--free-ports"),
+            *(sys.executable, "-m", "souk_cli", "up", "imaging", "cache", "--free-ports"),
             *("--state", str(state), "--ready-file", str(ready)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -167,8 +171,8 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
         )
     try:
         await _until_ready(process, ready, log)
-        told = json.loads(_text(ready))["imaging"]
-        yield Running(process, told["grpc"], f"http://{told['http']}")
+        told = json.loads(_text(ready))
+        yield Running(process, told["imaging"]["grpc"], f"http://{told['imaging']['http']}", told["cache"]["grpc"])
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
@@ -182,15 +186,15 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
 
 
 async def _until_ready(process: asyncio.subprocess.Process, ready: Path, log: Path) -> None:
-    with err.status("Starting the service …"):
+    with err.status("Starting the services …"):
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 while not _is_there(ready):
                     if process.returncode is not None:
-                        raise DemoError(f"the service could not start:\n{_text(log)}")
+                        raise DemoError(f"the services could not start:\n{_text(log)}")
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise DemoError(f"the service did not start:\n{_text(log)}") from None
+            raise DemoError(f"the services did not start:\n{_text(log)}") from None
 
 
 def _new(log: Path) -> BinaryIO:
