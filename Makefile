@@ -37,7 +37,8 @@ tools: $(VENV)/.installed ## Fetch what only tests need: grpcurl, grpc-health-pr
 test: $(VENV)/.installed tools ## Run every test
 	@$(RUN) python -m pytest $(PYTEST_ARGS)
 
-soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol
+soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol, and its faults on real servers
+	@$(RUN) env SOUK_SOAK=1 python -m pytest -s tests/e2e/cache
 	@$(RUN) env SOUK_SCHEDULES=200000 python -m pytest -s tests/unit/cache/test_protocol_simulated.py -k stale
 
 lint: $(VENV)/.installed ## Check code, contract, generated code, deployment

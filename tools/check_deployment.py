@@ -9,10 +9,12 @@ from typing import Any
 
 import kubernetes_validate
 import yaml
+from souk_cache.settings import CacheSettings
 from souk_imaging.settings import ImagingSettings
 
 KUBERNETES = "1.34"
-SETTINGS = {f"SOUK_IMAGING_{name.upper()}" for name in ImagingSettings.model_fields}
+SERVICES = {"imaging": ImagingSettings, "cache": CacheSettings}
+SETTINGS = {f"SOUK_{service}_{name}".upper() for service, settings in SERVICES.items() for name in settings.model_fields}
 ROOT = Path("deploy/kubernetes")
 
 
@@ -55,9 +57,9 @@ def compose() -> list[str]:
 def settings() -> list[str]:
     """Variables of ours that no setting reads."""
     problems = []
-    files = [Path("docker-compose.yml"), Path("services/imaging/Dockerfile"), *ROOT.rglob("*.yaml")]
+    files = [Path("docker-compose.yml"), *(Path(f"services/{service}/Dockerfile") for service in SERVICES), *ROOT.rglob("*.yaml")]
     for path in files:
-        named = set(re.findall(r"SOUK_IMAGING_[A-Z0-9_]+", path.read_text()))
+        named = set(re.findall(rf"SOUK_(?:{'|'.join(SERVICES).upper()})_[A-Z0-9_]+", path.read_text()))
         problems += [f"{path}: there is no setting {name}" for name in sorted(named - SETTINGS)]
     return problems
 

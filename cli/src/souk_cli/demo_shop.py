@@ -155,12 +155,13 @@ async def _check(checks: Checks, one: CacheClient, two: CacheClient, database: D
     stats = await one.stats()
     product = next(each for each in stats.namespaces if each.namespace == "product")
     loads = one.counts.loads + two.counts.loads
-    checks.add("the service gave as many leases as loads were made", product.leases == loads == database.queries)
-    checks.add(
-        "every value that was loaded was stored, or was invalidated meanwhile", product.fills + product.fills_refused == loads
-    )
-    checks.add("the service counted every change", product.invalidations == seen.writes)
-    checks.add("the service knows both near caches", stats.watchers == 2)
+    uncached = one.counts.loads_uncached + two.counts.loads_uncached
+    queries, filled = database.queries, product.fills + product.fills_refused
+    checks.add(f"the service gave {product.leases:,} leases for {loads:,} loads", product.leases == loads)
+    checks.add(f"the database got {queries:,} queries for {loads + uncached:,} loads", queries == loads + uncached)
+    checks.add(f"{filled:,} loaded values were stored, or invalidated before", filled == loads)
+    checks.add(f"the service counted {product.invalidations:,} changes of {seen.writes:,}", product.invalidations >= seen.writes)
+    checks.add(f"the service knows {stats.watchers} near caches", stats.watchers == 2)
 
 
 async def _check_wallets(checks: Checks, one: CacheClient, two: CacheClient, database: Database) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import redis.asyncio as redis_client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from redis_servers import RedisServer
+from redis_servers import RedisServer, redis_server
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 from souk_common.testing import RunningServer
@@ -81,10 +82,12 @@ async def test_without_redis_available_namespaces_go_on_flagged_and_strict_ones_
     told = await cache.GetStats(pb.GetStatsRequest(), timeout=5)
     assert not told.coherent
 
-    async def not_serving() -> bool:
-        return await health(server, "readiness") == health_pb2.HealthCheckResponse.NOT_SERVING
+    async def is_told() -> bool:
+        names = ("cache", "cache.l2", "cache.coherent")
+        return [await health(server, name) for name in names] == [health_pb2.HealthCheckResponse.NOT_SERVING] * 3
 
-    await becomes(not_serving)
+    await becomes(is_told)
+    assert await health(server, "readiness") == health_pb2.HealthCheckResponse.SERVING, "some namespaces go on"
     await redis.start()
 
     async def is_back() -> bool:
@@ -98,7 +101,8 @@ async def test_without_redis_available_namespaces_go_on_flagged_and_strict_ones_
     assert (await get(cache, "2", "order")).hit.value == b"sent"
 
     async def serving() -> bool:
-        return await health(server, "readiness") == health_pb2.HealthCheckResponse.SERVING
+        names = ("cache", "cache.l2", "cache.coherent", "readiness", "liveness")
+        return [await health(server, name) for name in names] == [health_pb2.HealthCheckResponse.SERVING] * 5
 
     await becomes(serving)
 
@@ -162,5 +166,11 @@ async def test_a_redis_that_cannot_be_reached_does_not_keep_the_service_from_sta
     async with serve(redis_url="redis://127.0.0.1:1/0") as server:
         cache = CacheServiceStub(server.channel())
         assert await unavailable(get(cache, "1", "order"))
-        assert await health(server, "readiness") == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await health(server, "cache.l2") == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await health(server, "liveness") == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_redis_that_may_evict_counters_is_not_coherent(serve: Serve, tmp_path: Path):
+    async with redis_server(tmp_path, "--maxmemory-policy", "allkeys-lru") as redis, serve(redis_url=redis.url) as server:
+        assert await health(server, "cache.coherent") == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await health(server, "cache.l2") == health_pb2.HealthCheckResponse.SERVING

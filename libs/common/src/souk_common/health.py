@@ -129,6 +129,7 @@ class Health:
         ready = NOT_SERVING if self._draining or required & self._down.keys() else SERVING
         status: dict[str, Status] = dict.fromkeys(self._ready_names, ready)
         status["liveness"] = SERVING
+        status[self._app] = NOT_SERVING if self._draining or self._down else SERVING
         for dependency in self._dependencies:
             status[f"{self._app}.{dependency.name}"] = NOT_SERVING if dependency.name in self._down else SERVING
         if status != self._status:

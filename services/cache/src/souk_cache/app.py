@@ -28,7 +28,7 @@ from souk_cache.counts import CountsByNamespace
 from souk_cache.errors import ERRORS
 from souk_cache.loading import Loads
 from souk_cache.memory import Memory
-from souk_cache.namespaces import Namespace, Namespaces
+from souk_cache.namespaces import Consistency, Namespace, Namespaces
 from souk_cache.node import Node
 from souk_cache.partitions import Partition, Partitions
 from souk_cache.protocol import Coherence
@@ -94,9 +94,13 @@ async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterat
             await stack.enter_async_context(hot_keys)
         telemetry.register(reporting.metrics, cache, watch.__len__, warming.__len__)
 
+        needed = all(space.consistency is Consistency.STRICT for space in namespaces.all())  # else some go on without Redis
+
         async def check_coherent() -> None:
             for partition in opened:
                 await partition.node.check()
+            if redis is not None:
+                await redis.check_eviction()
 
         if hot_keys is not None:
             start = warm_at_start(warming, namespaces.all(), hot_keys.of, check_coherent)
@@ -109,7 +113,12 @@ async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterat
             ],
             errors=ERRORS,
             scopes=SCOPES,
-            dependencies=[Dependency("l2", redis.check), Dependency("coherent", check_coherent)] if redis is not None else [],
+            dependencies=[
+                Dependency("l2", redis.check, required=needed),
+                Dependency("coherent", check_coherent, required=needed),
+            ]
+            if redis is not None
+            else [],
             long_lived=LONG_LIVED,
             on_drain=watch.leave,
         )

@@ -21,5 +21,8 @@ class Backend(Protocol):
     async def check(self) -> None:
         """Raise where it does not answer."""
 
+    async def check_eviction(self) -> None:
+        """Raise where it may forget what invalidations stand on."""
+
     async def close(self) -> None:
         """Let go of it."""

@@ -57,6 +57,9 @@ class LocalBackend:
     async def check(self) -> None:
         """See Backend."""
 
+    async def check_eviction(self) -> None:
+        """See Backend."""
+
     async def close(self) -> None:
         """See Backend."""
 

@@ -68,6 +68,15 @@ class RedisBackend:
         """See Backend."""
         await self._client.ping()
 
+    async def check_eviction(self) -> None:
+        """See Backend."""
+        policy = (await self._client.info("memory")).get("maxmemory_policy", "")
+        if policy.startswith("allkeys"):
+            raise StoreUnavailableError(
+                f"Redis has maxmemory-policy {policy}, and may evict the counters of invalidations: set noeviction or volatile-lru",
+                dependency="redis",
+            )
+
     async def close(self) -> None:
         """See Backend."""
         for task in self._tasks:

@@ -68,6 +68,11 @@ class RedisClusterBackend:
         for server in {await self._of(key) for key in self._keys}:
             await server.check()
 
+    async def check_eviction(self) -> None:
+        """See Backend."""
+        for server in {await self._of(key) for key in self._keys}:
+            await server.check_eviction()
+
     async def close(self) -> None:
         """See Backend."""
         await asyncio.gather(*(server.close() for server in self._servers.values()))
