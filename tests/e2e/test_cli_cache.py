@@ -1,4 +1,4 @@
-"""`souk cache …` as a user types it, against a service that is alone."""
+"""`souk cache …` as a user types it, against a service that is alone. Every test has keys of its own."""
 
 import json
 import signal
@@ -7,13 +7,14 @@ from pathlib import Path
 
 import processes
 import pytest
+import pytest_asyncio
 from processes import ServiceProcess
 from souk_command import souk, terminal
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[ServiceProcess]:
-    started = await processes.start_service("cache", tmp_path, "one")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceProcess]:
+    started = await processes.start_service("cache", tmp_path_factory.mktemp("cache"), "one")
     yield started
     await processes.stop(started)
 
@@ -24,49 +25,49 @@ def at(service: ServiceProcess) -> tuple[str, str]:
 
 
 async def test_a_value_goes_in_and_out_and_away(at: tuple[str, str], tmp_path: Path):
-    stored = await souk("cache", "put", "product", "1", "schöne Schuhe", "--tag", "seller:7", "--version", "3", *at)
+    stored = await souk("cache", "put", "product", "shoes", "schöne Schuhe", "--tag", "seller:7", "--version", "3", *at)
     assert (stored.status, "stored" in stored.out) == (0, True), stored.err
-    found = await souk("cache", "get", "product", "1", *at)
+    found = await souk("cache", "get", "product", "shoes", *at)
     assert (found.status, found.out) == (0, "schöne Schuhe\n")
     assert "fresh" in found.err
     assert "version 3" in found.err
-    older = await souk("cache", "put", "product", "1", "old", "--version", "2", *at)
+    older = await souk("cache", "put", "product", "shoes", "old", "--version", "2", *at)
     assert (older.status, "newer version" in older.err) == (1, True)
     gone = await souk("cache", "invalidate", "--tag", "seller:7", "--level", "clients", *at)
     assert (gone.status, "every node and near cache" in gone.out) == (0, True), gone.err
-    missing = await souk("cache", "get", "product", "1", *at)
+    missing = await souk("cache", "get", "product", "shoes", *at)
     assert (missing.status, missing.out, "Not cached" in missing.err) == (1, "", True)
 
 
 async def test_values_that_are_no_text_go_to_files(at: tuple[str, str], tmp_path: Path):
     picture = tmp_path / "a.bin"
     picture.write_bytes(bytes(range(256)))
-    assert (await souk("cache", "put", "product", "1", f"@{picture}", *at)).status == 0
-    shown = await souk("cache", "get", "product", "1", *at)
+    assert (await souk("cache", "put", "product", "picture", f"@{picture}", *at)).status == 0
+    shown = await souk("cache", "get", "product", "picture", *at)
     assert (shown.status, shown.out, "--output" in shown.err) == (0, "", True)
-    assert (await souk("cache", "get", "product", "1", "-o", tmp_path / "b.bin", *at)).status == 0
+    assert (await souk("cache", "get", "product", "picture", "-o", tmp_path / "b.bin", *at)).status == 0
     assert (tmp_path / "b.bin").read_bytes() == picture.read_bytes()
-    missing = await souk("cache", "put", "product", "1", f"@{tmp_path}/none", *at, COLUMNS="400")
+    missing = await souk("cache", "put", "product", "picture", f"@{tmp_path}/none", *at, COLUMNS="400")
     assert (missing.status, "No such file" in missing.err) == (2, True)
 
 
 async def test_users_are_found_by_alias(at: tuple[str, str]):
-    await souk("cache", "put", "user", "1", "Anna", "--alias", "ens:anna.eth", *at)
+    await souk("cache", "put", "user", "anna", "Anna", "--alias", "ens:anna.eth", *at)
     found = await souk("cache", "get", "user", "ens:Anna.eth", "--alias", "--json", *at)
-    assert found.json()["hit"]["key"] == "1"
+    assert found.json()["hit"]["key"] == "anna"
     wrong = await souk("cache", "get", "user", "phone:1", "--alias", *at)
     assert (wrong.status, "wallet" in wrong.err) == (1, True)
 
 
 async def test_stats_and_namespaces_are_tables_or_json(at: tuple[str, str]):
-    await souk("cache", "put", "product", "1", "shoe", *at)
-    await souk("cache", "get", "product", "1", *at)
+    await souk("cache", "put", "image_set", "1", "shoe", *at)
+    await souk("cache", "get", "image_set", "1", *at)
     table = (await souk("cache", "stats", *at)).out
-    assert "product" in table
+    assert "image_set" in table
     assert "100.0%" in table
     assert "coherent" in table
     told = (await souk("cache", "stats", "--json", *at)).json()
-    assert next(each for each in told["namespaces"] if each["namespace"] == "product")["hits_memory"] == "1"
+    assert next(each for each in told["namespaces"] if each["namespace"] == "image_set")["hits_memory"] == "1"
     spaces = (await souk("cache", "namespaces", *at)).out
     assert "wallet" in spaces
     assert "strict" in spaces
@@ -89,10 +90,10 @@ async def test_invalidations_are_shown_as_they_happen(at: tuple[str, str]):
 
 
 async def test_warming_says_what_could_not_be(at: tuple[str, str]):
-    await souk("cache", "put", "product", "1", "shoe", *at)
-    result = await souk("cache", "warm", "product", "1", *at)
+    await souk("cache", "put", "product", "warm", "shoe", *at)
+    result = await souk("cache", "warm", "product", "warm", *at)
     assert (result.status, "1 keys: 1 skipped" in result.out) == (0, True), result.out + result.err
-    result = await souk("cache", "warm", "product", "1", "2", "--json", *at)
+    result = await souk("cache", "warm", "product", "warm", "cold", "--json", *at)
     last = json.loads(result.out.strip().splitlines()[-1])
     assert (result.status, last["done"], last["failed"]) == (1, True, "1")
 

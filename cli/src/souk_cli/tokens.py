@@ -1,4 +1,6 @@
-"""`souk token create`: a new token for a caller, whose hash goes into the services' auth file."""
+"""`souk token create`: a new token for a caller, whose hash goes into the services' auth file.
+
+What the servers read that file with is imported where it is needed, so that the other commands start without it."""
 
 import re
 import secrets
@@ -7,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from souk_common.auth import Authenticator, new_token
 
 from souk_cli.connection import Json
 from souk_cli.display import err, out, print_json
@@ -23,6 +24,8 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a token. It is shown once; the file keeps only its hash."""
+    from souk_common.auth import new_token
+
     if not _NAME.fullmatch(name):
         raise typer.BadParameter("must be 1 to 64 characters of a-z A-Z 0-9 . _ : -", param_hint="NAME")
     for each in scope:
@@ -45,6 +48,8 @@ def create(
 
 def _add(file: Path, name: str, entry: str) -> None:
     """Put `entry` at the end of the file, as it stands; ValueError, and nothing is changed, where it would not be an auth file."""
+    from souk_common.auth import Authenticator
+
     text = file.read_text() if file.exists() else "principals:\n"
     if re.search(rf"""^\s*-?\s*name:\s*["']?{re.escape(name)}["']?\s*(#.*)?$""", text, re.MULTILINE):
         raise ValueError(f"{file} has a principal {name} already; choose another name, or remove it there first")
