@@ -23,6 +23,10 @@ from souk_cli.display import err, out, plain, print_json, seconds, size
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
 LOAD_WAIT = 5.0
 _COLUMNS = ("reads", "hit ratio", "memory", "Redis", "negative", "stale", "leases", "waits", "fills", "refused", "loads", "inval.")
+_POLICY = (
+    *("namespace", "TTL", "negative", "jitter", "stale for", "early", "without Redis", "lease", "largest", "buckets"),
+    *("aliases", "loader"),
+)
 REFRESH = 1.0
 """Seconds between two looks of `stats --watch`."""
 
@@ -151,17 +155,11 @@ def namespaces(address: CacheAddress = CACHE_ADDRESS, token: Token = None, tls_c
         if json:
             print_json([plain(each) for each in known])
             return
-        table = Table(*("namespace", "TTL", "negative", "stale for", "without Redis", "aliases", "loader"), box=None)
+        table = Table(box=None, header_style="bold")
+        for column in _POLICY:
+            table.add_column(column, overflow="fold")
         for each in known:
-            table.add_row(
-                each.name,
-                _span(each.ttl),
-                _span(each.negative_ttl),
-                _span(each.stale_for),
-                pb.Consistency.Name(each.consistency).removeprefix("CONSISTENCY_").lower(),
-                ", ".join(each.alias_kinds),
-                each.loader,
-            )
+            table.add_row(each.name, *_policy(each))
         out.print(table)
 
     with_cache(config_of(address, token, tls_ca), work, json=json)
@@ -288,6 +286,24 @@ def _show(hit: pb.Hit, output: Path | None) -> None:
     version = f", version {hit.version}" if hit.HasField("version") else ""
     key = f", key {escape(hit.key)}" if hit.key else ""
     err.print(f"[dim]{freshness}, {_ago(hit.age)} old, from {level}{version}{key}[/]")
+
+
+def _policy(space: pb.Namespace) -> tuple[str, ...]:
+    """What `souk cache namespaces` shows of one, by _POLICY."""
+    strict = space.consistency == pb.CONSISTENCY_STRICT
+    return (
+        _span(space.ttl),
+        _span(space.negative_ttl),
+        f"{space.jitter:.0%}",
+        _span(space.stale_for),
+        f"× {space.refresh_beta:g}" if space.refresh_beta else "–",
+        "strict" if strict else f"memory for {_span(space.unverified_ttl)}",
+        _span(space.load_lease),
+        size(space.max_value_bytes) + ("" if space.compress else ", as it is"),
+        f"grace {_span(space.bucket_grace)}" if space.time_buckets else "–",
+        ", ".join(space.alias_kinds) or "–",
+        space.loader or "callers",
+    )
 
 
 def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None) -> Table:

@@ -44,6 +44,7 @@ _HINTS = {
     "DEPENDENCY_UNAVAILABLE": "The server cannot reach its {dependency}; look at its log.",
     "NAMESPACE_UNKNOWN": "`souk cache namespaces` lists those there are: {known}.",
     "ALIAS_KIND_UNKNOWN": "An alias is <kind>:<name>; the namespace has {known}.",
+    "TIME_BUCKET_UNREADABLE": "A key of this namespace ends with a span of time: {example}.",
     "VALUE_TOO_LARGE": "At most {limit_bytes} bytes are taken; max_value_bytes of the namespace is the limit.",
     "LOADER_MISSING": "Give the namespace a loader in SOUK_CACHE_NAMESPACES_FILE, or leave --load out.",
     "LOADER_FAILED": "What loads the values of this namespace does not answer; look at its log.",

@@ -184,3 +184,8 @@ async def test_counts_and_policies_are_told(cache: CacheServiceStub):
     assert {"product", "seller_stats", "image_set", "user", "order", "search", "analytics", "brief", "small"} == set(listed)
     assert listed["product"].ttl.ToSeconds() == 300
     assert listed["order"].consistency == pb.CONSISTENCY_STRICT
+    buckets, order = listed["analytics"], listed["order"]
+    assert (buckets.time_buckets, buckets.bucket_grace.ToSeconds(), order.time_buckets) == (True, 60, False)
+    assert (buckets.unverified_ttl.ToSeconds(), order.HasField("unverified_ttl")) == (60, False)
+    assert (listed["search"].jitter, listed["search"].refresh_beta, order.refresh_beta) == (0.2, 2.0, 0.0)
+    assert (order.load_lease.ToSeconds(), order.compress, order.warm_hottest) == (5, True, 0)

@@ -6,7 +6,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice, zip_longest
 
 from redis.exceptions import RedisError
@@ -61,8 +61,10 @@ ALONE = 1e9
 
 
 @contextlib.asynccontextmanager
-async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterator[Application]:
-    """The cache, ready to be served. Leaving it takes this node out of its partition."""
+async def open_app(
+    settings: CacheSettings, reporting: Telemetry, *, wall: Callable[[], float] = time.time
+) -> AsyncIterator[Application]:
+    """The cache, ready to be served. Leaving it takes this node out of its partition. wall: seconds of the Unix epoch."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             namespaces = namespace_file.load(settings.namespaces_file)
@@ -75,7 +77,7 @@ async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterat
         if redis is not None:
             stack.push_async_callback(redis.close)
         counts = CountsByNamespace()
-        opened = [_partition(index, settings, namespaces, counts, redis) for index in range(settings.partitions)]
+        opened = [_partition(index, settings, namespaces, counts, redis, wall) for index in range(settings.partitions)]
         watch = Watch(opened, lease=settings.client_lease, max_messages=settings.watch_queue)
         await stack.enter_async_context(Sweep([partition.memory for partition in opened], time.monotonic))
         for partition in opened:
@@ -86,7 +88,7 @@ async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterat
             raise StartError(f"a loader cannot be used: {error}") from error
         stack.push_async_callback(loader.close)
         loads = await stack.enter_async_context(Loads(loader, counts, time.monotonic))
-        cache = Cache(Partitions(opened), namespaces, time.monotonic, counts, loads)
+        cache = Cache(Partitions(opened), namespaces, time.monotonic, counts, loads, wall=wall)
         warming = await stack.enter_async_context(Warming(cache, loads, concurrency=settings.warm_concurrency))
         hot_keys = None
         if settings.redis_url is not None and settings.hot_keys:
@@ -125,7 +127,12 @@ async def open_app(settings: CacheSettings, reporting: Telemetry) -> AsyncIterat
 
 
 def _partition(
-    index: int, settings: CacheSettings, namespaces: Namespaces, counts: CountsByNamespace, redis: Backend | None
+    index: int,
+    settings: CacheSettings,
+    namespaces: Namespaces,
+    counts: CountsByNamespace,
+    redis: Backend | None,
+    wall: Callable[[], float],
 ) -> Partition:
     def space_of(key: str) -> Namespace:
         return namespaces.get(re.split("[:~]", key, maxsplit=1)[0])
@@ -139,6 +146,7 @@ def _partition(
         stale_for=lambda key: space_of(key).stale_for,
         refresh_after=lambda key, value: refresh_after(value, space_of(key).refresh_beta, random.random()),  # noqa: S311 — a spread
         counts=lambda key: counts.of(space_of(key).name),
+        within=lambda key, value, age: space_of(key).within_bucket(key, value, stored=wall() - age),
     )
     backend = redis or LocalBackend(memory, partition=name, clock=time.monotonic)
     coherence = Coherence(

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,8 @@ from souk_cache.values import Value
 VERSION_DIGITS = 20
 """Versions and source tokens are compared as texts of so many digits: every number of 64 bits fits."""
 LONGEST_POLL = 0.05
+SHORTEST_KEEP = 0.001
+"""Seconds that Redis keeps a value whose time was over when it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +79,22 @@ class Cache:
     counts: CountsByNamespace
     loads: Loads
     chance: Callable[[], float] = field(default=random.random)
+    wall: Callable[[], float] = field(default=time.time)
+    """Seconds of the Unix epoch: time buckets end by it."""
 
     # Reads
 
     async def get(self, namespace: str, key: str, read: Read) -> Result:
         """Read one key.
 
-        Raises NamespaceUnknownError, or StoreUnavailableError where a strict namespace cannot know what is right.
+        Raises NamespaceUnknownError, TimeBucketUnreadableError, or StoreUnavailableError where a strict namespace cannot know what
+        is right.
         """
         space = self.namespaces.get(namespace)
         entry = self.peek(space, key, read.after)
         if entry is not None:
             return self.found_in_memory(space, key, entry)
+        space.check_key(key)
         target = self._target(space, key)
         entry = self._fresh(target) if self._has_seen(target.partition, read.after) else None
         if entry is not None:
@@ -129,14 +136,14 @@ class Cache:
         space = self.namespaces.get(namespace)
         leased = self._alias_target(space, space.alias(alias)) if alias else self._target(space, key)
         target = self._target(space, key) if key else leased
-        value = self._value(space, content)
+        value = self._value(target, content, loading=content.load_seconds or space.lease_seconds)
         came = await target.partition.node.carry_out(
             target.partition.node.coherence.fill(
                 target.full,
                 Leased(lease, "", ""),
                 values.encode(value, compress=space.compress),
                 _names(target, content),
-                keep=value.fresh_for + space.stale_for,
+                keep=max(SHORTEST_KEEP, value.fresh_for + space.stale_for),
                 version=_padded(content.version),
                 aliases=self._aliases(space, key, value, content.aliases),
                 leased_key=leased.full,
@@ -174,7 +181,7 @@ class Cache:
         """Store what a writer knows to be the newest; no node serves an older value when this has returned."""
         space = self.namespaces.get(namespace)
         target = self._target(space, key)
-        value = self._value(space, content)
+        value = self._value(target, content, loading=0.0)
         aliases = self._aliases(space, key, value, content.aliases)
         came = await target.partition.node.carry_out(
             target.partition.node.coherence.put(
@@ -182,7 +189,7 @@ class Cache:
                 values.encode(value, compress=space.compress),
                 _names(target, content),
                 replaces=(f"#{target.full}", *_alias_names(space, content.aliases)),
-                keep=value.fresh_for + space.stale_for,
+                keep=max(SHORTEST_KEEP, value.fresh_for + space.stale_for),
                 version=_padded(content.version),
                 level=level,
                 aliases=aliases,
@@ -372,6 +379,7 @@ class Cache:
             return None
         if target.alias_name and value.data is not None:
             return await self._of_alias(target, value.data.decode(errors="replace"), read)
+        value = space.within_bucket(target.full, value, stored=self.wall() - acquired.age)
         remaining = value.fresh_for - acquired.age
         return Hit(
             value.data,
@@ -457,8 +465,10 @@ class Cache:
             if position.partition == partition.index
         )
 
-    def _value(self, space: Namespace, content: Content) -> Value:
-        data = content.data
+    def _value(self, target: Target, content: Content, *, loading: float) -> Value:
+        """loading: seconds since its source was read, at the most."""
+        space, data = target.space, content.data
+        space.check_key(target.wanted.key)
         if data is not None and len(data) > space.max_value_bytes:
             raise ValueTooLargeError(
                 f"a value of {space.name} may have at most {space.max_value_bytes:,} bytes",
@@ -466,7 +476,9 @@ class Cache:
                 size_bytes=len(data),
             )
         fresh_for = space.fresh_for(negative=data is None, asked=content.ttl, chance=self.chance())
-        return Value(data, fresh_for, content.load_seconds)
+        now = self.wall()
+        allowed = space.within_bucket(target.full, Value(data, fresh_for, loading), stored=now)
+        return Value(data, allowed.fresh_for, content.load_seconds)
 
     def _filled(self, space: Namespace, status: FillStatus) -> FillStatus:
         counts = self.counts.of(space.name)

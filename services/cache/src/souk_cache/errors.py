@@ -25,6 +25,7 @@ def _tell(
 ERRORS: ErrorTable = {
     exc.NamespaceUnknownError: _tell(Code.NOT_FOUND, "NAMESPACE_UNKNOWN"),
     exc.AliasKindUnknownError: _tell(Code.INVALID_ARGUMENT, "ALIAS_KIND_UNKNOWN"),
+    exc.TimeBucketUnreadableError: _tell(Code.INVALID_ARGUMENT, "TIME_BUCKET_UNREADABLE"),
     exc.ValueTooLargeError: _tell(Code.INVALID_ARGUMENT, "VALUE_TOO_LARGE"),
     exc.LoaderMissingError: _tell(Code.FAILED_PRECONDITION, "LOADER_MISSING"),
     exc.LoaderFailedError: _tell(Code.UNAVAILABLE, "LOADER_FAILED", retry_delay=0.5),

@@ -29,6 +29,10 @@ class AliasKindUnknownError(CacheError):
     """The namespace has no aliases of this kind."""
 
 
+class TimeBucketUnreadableError(CacheError):
+    """A key of a namespace with time buckets does not end with one."""
+
+
 class ValueTooLargeError(CacheError):
     """A value has more bytes than its namespace takes."""
 

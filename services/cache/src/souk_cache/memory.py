@@ -76,8 +76,10 @@ class Memory:
         stale_for: Callable[[str], float],
         refresh_after: Callable[[str, Value], float],
         counts: Callable[[str], Counts],
+        within: Callable[[str, Value, float], Value] = lambda key, value, age: value,
     ) -> None:
-        """refresh_after: seconds since a value was stored after which it is loaded anew. counts: those of a key's namespace."""
+        """refresh_after: seconds since a value was stored after which it is loaded anew. counts: those of a key's namespace.
+        within: a value of an age, fresh no longer than its key allows."""
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._max_value_bytes = max_value_bytes
@@ -85,6 +87,7 @@ class Memory:
         self._stale_for = stale_for
         self._refresh_after = refresh_after
         self._counts = counts
+        self._within = within
         self.served_until = float("-inf")
         """`hit` serves until then; set by the protocol."""
         self.latest_tag = 0
@@ -142,6 +145,7 @@ class Memory:
         value = decode(data, max_bytes=self._max_value_bytes)
         if value is None:
             return
+        value = self._within(key, value, age)
         self._tell_policy()
         stored = self._clock() - age
         entry = Entry(

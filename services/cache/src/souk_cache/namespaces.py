@@ -1,11 +1,13 @@
 """Namespaces: what is cached for how long, and how far it may be believed when Redis is gone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from souk_cache.exceptions import AliasKindUnknownError, NamespaceUnknownError
+from souk_cache.exceptions import AliasKindUnknownError, NamespaceUnknownError, TimeBucketUnreadableError
+from souk_cache.time_buckets import bucket_of
+from souk_cache.values import Value
 
 
 class Consistency(Enum):
@@ -75,7 +77,11 @@ class Namespace:
     compress: bool = True
     """Values of 1 KiB and more are kept as zstd in Redis, where that is smaller."""
     aliases: Mapping[str, bool] = field(default_factory=dict)
-    """Kinds of aliases that its keys may have -> whether upper and lower case are the same."""
+    """Kinds of aliases that its keys may have -> whether upper and lower case of A to Z are the same."""
+    time_buckets: bool = False
+    """Its keys end with a span of time, and values of one that is not closed are fresh until it is, at most."""
+    bucket_grace: float = 60.0
+    """A bucket counts as open for so long after its end: late events come in."""
     loader: LoaderPolicy | None = None
     """None: callers load what is missing."""
     refresh_beta: float = 1.0
@@ -95,7 +101,12 @@ class Namespace:
         if ignores_case is None or not colon or not name:
             known = ", ".join(f"{each}:…" for each in self.aliases) or "none"
             raise AliasKindUnknownError(f"{given[:64]!r} is no alias of {self.name}; it has {known}", known=known)
-        return f"{kind}:{name.casefold() if ignores_case else name}"
+        return f"{kind}:{_lower(name) if ignores_case else name}"
+
+    def check_key(self, key: str) -> None:
+        """TimeBucketUnreadableError where a key must end with a time bucket, and does not."""
+        if self.time_buckets:
+            bucket_of(key)
 
     def fresh_for(self, *, negative: bool, asked: float | None, chance: float) -> float:
         """The TTL of a value, with jitter by `chance` (0 to 1). A caller may ask for less than the namespace has, not for more."""
@@ -103,6 +114,22 @@ class Namespace:
         if asked is not None:
             ttl = min(ttl, asked)
         return ttl * (1.0 - self.jitter * chance)
+
+    def within_bucket(self, key: str, value: Value, *, stored: float) -> Value:
+        """A value, fresh no longer than its time bucket allows. stored: when it was stored, in seconds of the Unix epoch.
+
+        Whoever stores it and whoever reads it asks, for it is under way for a while. What has no bucket is not fresh: it was stored
+        before the namespace had them.
+        """
+        if not self.time_buckets:
+            return value
+        try:
+            bucket = bucket_of(key)
+        except TimeBucketUnreadableError:
+            return replace(value, fresh_for=0.0)
+        loaded = stored - value.load_seconds
+        allowed = bucket.fresh_for(value.fresh_for, loaded=loaded, stored=stored, grace=self.bucket_grace)
+        return value if allowed >= value.fresh_for else replace(value, fresh_for=allowed)
 
 
 class Namespaces:
@@ -121,3 +148,8 @@ class Namespaces:
     def all(self) -> list[Namespace]:
         """All of them, by name."""
         return [self._known[name] for name in sorted(self._known)]
+
+
+def _lower(name: str) -> str:
+    """With A to Z made small, and nothing else: other letters' cases do not always name the same (ß is not ss)."""
+    return name.encode().lower().decode()

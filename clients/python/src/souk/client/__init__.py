@@ -25,6 +25,7 @@ from souk.client._errors import (
     InternalError,
     InvalidArgumentError,
     NotFoundError,
+    ParameterError,
     PermissionDeniedError,
     ResourceExhaustedError,
     SoukError,
@@ -34,10 +35,12 @@ from souk.client._errors import (
     UnknownError,
     from_failure,
 )
+from souk.client._fingerprint import fingerprint
 from souk.client._imaging import ImagingClient
 from souk.client._namespace import Load, Loaded, Loader, Namespace
 from souk.client._near import NearCache
 from souk.client._sources import PhotoSource
+from souk.client._time_bucket import TimeBucket, time_bucket
 from souk.client._upload import Progress
 
 __all__ = [
@@ -67,18 +70,22 @@ __all__ = [
     "NearCache",
     "NearConfig",
     "NotFoundError",
+    "ParameterError",
     "PermissionDeniedError",
     "PhotoSource",
     "Progress",
     "ResourceExhaustedError",
     "SoukError",
+    "TimeBucket",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "fingerprint",
     "from_failure",
     "message",
     "open_channel",
     "put_request",
     "service_config",
+    "time_bucket",
 ]

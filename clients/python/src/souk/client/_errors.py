@@ -15,6 +15,7 @@ SoukError
 ├── UnimplementedError        the server is older than this client, or another one
 ├── DataLossError             what arrived is not what was sent
 ├── CodecError                what is cached is not a value of the type: another release of the program wrote it
+├── ParameterError            what is to have a fingerprint has none; `path` names the parameter
 ├── InternalError             a fault of the server; `error_id` finds it in its log
 └── UnknownError              everything else
 """
@@ -129,6 +130,15 @@ class DataLossError(SoukError):
 
 class CodecError(SoukError):
     """What is cached is not a value of the type."""
+
+
+class ParameterError(SoukError):
+    """A parameter is nothing that a fingerprint can be made of, as a float. It is raised before anything is sent."""
+
+    def __init__(self, problem: str, path: Iterable[str]) -> None:
+        self.path = ".".join(path)
+        """The parameter, as price.max; empty for all of them."""
+        super().__init__(f"{self.path or 'the parameters'}: {problem}", code=grpc.StatusCode.INVALID_ARGUMENT)
 
 
 class InternalError(SoukError):

@@ -140,6 +140,14 @@ def namespace(space: Namespace) -> pb.Namespace:
         max_value_bytes=space.max_value_bytes,
         alias_kinds=space.aliases,
         loader=space.loader.method if space.loader else "",
+        jitter=space.jitter,
+        refresh_beta=space.refresh_beta,
+        unverified_ttl=span(space.unverified_ttl) if space.consistency is Consistency.AVAILABLE else None,
+        load_lease=span(space.lease_seconds),
+        compress=space.compress,
+        time_buckets=space.time_buckets,
+        bucket_grace=span(space.bucket_grace) if space.time_buckets else None,
+        warm_hottest=space.warm_hottest,
     )
 
 

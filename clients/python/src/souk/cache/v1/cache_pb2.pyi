@@ -181,6 +181,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ALIAS_KIND_UNKNOWN: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
+    ERROR_REASON_TIME_BUCKET_UNREADABLE: _ErrorReason.ValueType  # 6
+    """INVALID_ARGUMENT. The namespace has time buckets, and metadata["field"] does not end with one, for metadata["problem"];
+    metadata["example"] shows one.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only the cache has. Sent in google.rpc.ErrorInfo without the prefix, with domain
@@ -201,6 +205,10 @@ metadata["problem"] says.
 """
 ERROR_REASON_ALIAS_KIND_UNKNOWN: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
+ERROR_REASON_TIME_BUCKET_UNREADABLE: ErrorReason.ValueType  # 6
+"""INVALID_ARGUMENT. The namespace has time buckets, and metadata["field"] does not end with one, for metadata["problem"];
+metadata["example"] shows one.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -483,7 +491,9 @@ class FillRequest(_message.Message):
 
     @_builtins.property
     def load_duration(self) -> _duration_pb2.Duration:
-        """How long loading took: what takes longer is loaded anew earlier before its TTL ends. Unset: not known."""
+        """How long loading took: what takes longer is loaded anew earlier before its TTL ends, and what was loaded before a time bucket's
+        end is not fresh after it. Unset: not known, and for time buckets as long as a lease.
+        """
 
     def __init__(
         self,
@@ -1891,6 +1901,14 @@ class Namespace(_message.Message):
     MAX_VALUE_BYTES_FIELD_NUMBER: _builtins.int
     ALIAS_KINDS_FIELD_NUMBER: _builtins.int
     LOADER_FIELD_NUMBER: _builtins.int
+    JITTER_FIELD_NUMBER: _builtins.int
+    REFRESH_BETA_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_TTL_FIELD_NUMBER: _builtins.int
+    LOAD_LEASE_FIELD_NUMBER: _builtins.int
+    COMPRESS_FIELD_NUMBER: _builtins.int
+    TIME_BUCKETS_FIELD_NUMBER: _builtins.int
+    BUCKET_GRACE_FIELD_NUMBER: _builtins.int
+    WARM_HOTTEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     consistency: Global___Consistency.ValueType
@@ -1899,6 +1917,19 @@ class Namespace(_message.Message):
     """Largest value taken."""
     loader: _builtins.str
     """The gRPC method that loads its values, as package.Service/Method. Unset: callers load them."""
+    jitter: _builtins.float
+    """The share of a TTL by which it is made shorter at random."""
+    refresh_beta: _builtins.float
+    """How eagerly a value is loaded anew before its TTL is over; 0: never."""
+    compress: _builtins.bool
+    """Large values are compressed in Redis."""
+    time_buckets: _builtins.bool
+    """Keys end with a span of time, <what>@<start>/<duration>, as views:seller:7@2026-11-25T10:00Z/PT1H (ISO 8601, in UTC); other keys
+    are refused with TIME_BUCKET_UNREADABLE. What is loaded before the end of the span is fresh until then at most, and what is loaded
+    within bucket_grace after it until that is over; the ttl is of what is loaded later.
+    """
+    warm_hottest: _builtins.int
+    """Keys that a node warms after its start."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long a value is fresh."""
@@ -1915,6 +1946,18 @@ class Namespace(_message.Message):
     def alias_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Kinds of aliases that its keys may have."""
 
+    @_builtins.property
+    def unverified_ttl(self) -> _duration_pb2.Duration:
+        """How long memory is believed without Redis, where consistency is AVAILABLE."""
+
+    @_builtins.property
+    def load_lease(self) -> _duration_pb2.Duration:
+        """How long one loader may take before another is let in."""
+
+    @_builtins.property
+    def bucket_grace(self) -> _duration_pb2.Duration:
+        """Where time_buckets. Late events are counted by then."""
+
     def __init__(
         self,
         *,
@@ -1926,10 +1969,18 @@ class Namespace(_message.Message):
         max_value_bytes: _builtins.int = ...,
         alias_kinds: _abc.Iterable[_builtins.str] | None = ...,
         loader: _builtins.str = ...,
+        jitter: _builtins.float = ...,
+        refresh_beta: _builtins.float = ...,
+        unverified_ttl: _duration_pb2.Duration | None = ...,
+        load_lease: _duration_pb2.Duration | None = ...,
+        compress: _builtins.bool = ...,
+        time_buckets: _builtins.bool = ...,
+        bucket_grace: _duration_pb2.Duration | None = ...,
+        warm_hottest: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bucket_grace", b"bucket_grace", "load_lease", b"load_lease", "negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl", "unverified_ttl", b"unverified_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_kinds", b"alias_kinds", "consistency", b"consistency", "loader", b"loader", "max_value_bytes", b"max_value_bytes", "name", b"name", "negative_ttl", b"negative_ttl", "stale_for", b"stale_for", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_kinds", b"alias_kinds", "bucket_grace", b"bucket_grace", "compress", b"compress", "consistency", b"consistency", "jitter", b"jitter", "load_lease", b"load_lease", "loader", b"loader", "max_value_bytes", b"max_value_bytes", "name", b"name", "negative_ttl", b"negative_ttl", "refresh_beta", b"refresh_beta", "stale_for", b"stale_for", "time_buckets", b"time_buckets", "ttl", b"ttl", "unverified_ttl", b"unverified_ttl", "warm_hottest", b"warm_hottest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
