@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from souk.cache.v1 import cache_pb2 as pb
@@ -85,7 +86,7 @@ class SeqRaisedTooFar(Coherence):
 class ClocksTrusted(Coherence):
     """Redis believes in a lease for just as long as its holder, whatever their clocks."""
 
-    @property
+    @cached_property
     def _leases(self) -> str:
         return f"{round(self._read_lease * 1000)} {round(self._client_lease * 1000)}"
 

@@ -1,6 +1,6 @@
 -- As much of Redis as the scripts call, on a clock that is set from outside. A string is {s = …}, a hash {h = …, n = fields in
--- order}, a stream {x = …}; `expires` has the ms when a key goes.
-local now, run_id, data, expires = 0, '', {}, {}
+-- order}, a stream {x = …}; `expires` has the ms when a key goes, and none goes before `soonest`.
+local now, info, data, expires, soonest, appended = 0, '', {}, {}, 0, false
 local commands = {}
 local WRONGTYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value'
 
@@ -13,6 +13,10 @@ local function text(value)
   if type(value) == 'number' then return string.format('%.17g', value) end
   return value
 end
+local function expire(key, ms)
+  expires[key] = ms
+  if ms and ms < soonest then soonest = ms end
+end
 local function drop(key)
   local there = data[key] ~= nil
   data[key], expires[key] = nil, nil
@@ -20,11 +24,11 @@ local function drop(key)
 end
 
 function commands.TIME() return {string.format('%d', math.floor(now / 1000)), string.format('%d', math.floor(now % 1000 * 1000))} end
-function commands.INFO() return '# Server\r\nredis_version:6.2\r\nrun_id:' .. run_id .. '\r\n' end
+function commands.INFO() return info end
 function commands.GET(key) local value = typed(key, 's'); return value and value.s or false end
 function commands.SET(key, value, px, ms)
   data[key] = {s = text(value)}
-  expires[key] = px == 'PX' and now + tonumber(ms) or nil
+  expire(key, px == 'PX' and now + tonumber(ms) or nil)
   return {ok = 'OK'}
 end
 function commands.PTTL(key)
@@ -33,7 +37,7 @@ function commands.PTTL(key)
 end
 function commands.PEXPIRE(key, ms)
   if not data[key] then return 0 end
-  expires[key] = now + tonumber(ms)
+  expire(key, now + tonumber(ms))
   return 1
 end
 function commands.DEL(...)
@@ -92,6 +96,7 @@ function commands.XADD(key, maxlen, about, limit, id, ...)
     error({err = 'ERR The ID specified in XADD is equal or smaller than the target stream top item'})
   end
   value.x[#value.x + 1] = {number, {...}}
+  appended = true
   while #value.x > tonumber(limit) do table.remove(value.x, 1) end
   return id
 end
@@ -103,35 +108,50 @@ function commands.XRANGE(key, first, last, count, limit)
   return found
 end
 
-local function command(name, ...)
+local function forget_expired()
+  soonest = math.huge
   for key, at in pairs(expires) do
-    if at <= now then drop(key) end
+    if at <= now then drop(key) elseif at < soonest then soonest = at end
   end
-  return commands[name](...)
 end
 redis = {}
-function redis.call(...)
-  local done, reply = pcall(command, ...)
-  if not done then error(type(reply) == 'table' and reply.err or reply, 0) end
-  return reply
-end
-function redis.pcall(...)
-  local done, reply = pcall(command, ...)
+function redis.call(name, ...) return commands[name](...) end
+function redis.pcall(name, ...)
+  local done, reply = pcall(commands[name], ...)
   if not done and type(reply) ~= 'table' then error(reply, 0) end
   return reply
 end
 
+-- A reply as Redis returns it: tables end at the first nil, numbers lose their fraction.
+local function plain(value)
+  if type(value) == 'number' then return value < 0 and math.ceil(value) or math.floor(value) end
+  if type(value) ~= 'table' then return value end
+  local made = {}
+  for i, each in ipairs(value) do made[i] = plain(each) end
+  return made
+end
 local function copied(value)
   if type(value) ~= 'table' then return value end
   local made = {}
   for key, each in pairs(value) do made[key] = copied(each) end
   return made
 end
+collectgarbage('setpause', 1000)
 local model = {}
-function model.set(ms, id) now, run_id = ms, id end
+-- Run a script with `count` keys. -> whether it added to a stream, what it returns
+function model.run(script, ms, count, ...)
+  local given, keys, args = {...}, {}, {}
+  for i = 1, count do keys[i] = given[i] end
+  for i = count + 1, #given do args[i - count] = given[i] end
+  now, appended = ms, false
+  if now >= soonest then forget_expired() end
+  local reply = script(keys, args)
+  if type(reply) == 'table' then return appended, unpack(plain(reply)) end
+end
+function model.begin(run_id) info = '# Server\r\nredis_version:6.2\r\nrun_id:' .. run_id .. '\r\n' end
 function model.copy() return {data = copied(data), expires = copied(expires)} end
-function model.replace(snapshot) data, expires = snapshot.data, snapshot.expires end
-function model.clear() data, expires = {}, {} end
+function model.replace(snapshot) data, expires, soonest = snapshot.data, snapshot.expires, 0 end
+function model.clear() data, expires, soonest = {}, {}, 0 end
 function model.put(key, value) data[key] = {s = value} end
 -- The entries of a stream from `from` on, and a field of a hash, for those who watch.
 function model.entries(key, from)

@@ -24,35 +24,33 @@ class RedisModel:
     """Runs scripts one after another on its data. One at a time: a new one takes the data of the one before away."""
 
     def __init__(self, clock_ms: Callable[[], float], run_id: str) -> None:
-        self.run_id = run_id
+        self.has_appended = False
+        """Whether the last script added to a stream."""
         self._clock_ms = clock_ms
         self._lua, self._model, self._scripts = _runtime()
-        self._model[b"clear"]()
+        self._run = self._model[b"run"]
+        self.begin(run_id, None)
 
-    def run(self, text: str, keys: tuple[str, ...], args: tuple[str | bytes, ...]) -> Any:
-        """EVAL."""
-        script = self._scripts.get(text)
-        if script is None:
-            script = self._scripts[text] = self._lua.eval(f"function(KEYS, ARGV) {text}\nend".encode())
-        self._model[b"set"](self._clock_ms(), self.run_id.encode())
-        table = self._lua.table_from
-        return _plain(
-            script(
-                table([key.encode() for key in keys]),
-                table([arg.encode() if isinstance(arg, str) else arg for arg in args]),
-            )
-        )
-
-    def copy(self) -> Any:
-        """All data, as a replica has it."""
-        return self._model[b"copy"]()
-
-    def replace(self, data: Any) -> None:
+    def begin(self, run_id: str, data: Any) -> None:
         """Another process takes over with this data; None: with none."""
+        self._model[b"begin"](run_id.encode())
         if data is None:
             self._model[b"clear"]()
         else:
             self._model[b"replace"](data)
+
+    def run(self, text: str, keys: tuple[str, ...], args: tuple[str | bytes, ...]) -> list[Any]:
+        """EVAL of a script that returns a table."""
+        script = self._scripts.get(text)
+        if script is None:
+            script = self._scripts[text] = self._lua.eval(f"function(KEYS, ARGV) {text}\nend".encode())
+        given = [each.encode() if isinstance(each, str) else each for each in (*keys, *args)]
+        self.has_appended, *reply = self._run(script, self._clock_ms(), len(keys), *given)
+        return [each if isinstance(each, bytes | int) else _nested(each) for each in reply]
+
+    def copy(self) -> Any:
+        """All data, as a replica has it."""
+        return self._model[b"copy"]()
 
     def put(self, key: str, value: bytes) -> None:
         """SET by somebody else."""
@@ -68,12 +66,5 @@ class RedisModel:
         return found
 
 
-def _plain(value: Any) -> Any:
-    """A Lua value as Redis returns it: tables end at the first nil, numbers lose their fraction, false is nil."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, bool):
-        return 1 if value else None
-    if isinstance(value, int | float):
-        return int(value)
-    return [_plain(value[i]) for i in range(1, len(value) + 1)]
+def _nested(table: Any) -> list[Any]:
+    return [each if isinstance(each := table[i], bytes | int) else _nested(each) for i in range(1, len(table) + 1)]

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from math import log
 from typing import Any
 
 from simulator.near import CLIENT_LEASE, Client
@@ -108,7 +109,7 @@ class World:
         self._script = script or source
         self._small = self.random.random() < 0.5
         """The stream is trimmed and the counters are rotated after a few invalidations, not after a hundred thousand."""
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], None], Process | None]] = []
         self._order = 0
         self._redis_rate = self.random.uniform(0.99, 1.01)
         self._lives = 0
@@ -126,24 +127,22 @@ class World:
     def at(self, delay: float, do: Callable[[], None], process: Process | None = None) -> None:
         """Do something later; what a process does waits while it is frozen, and ends with it."""
 
-        def run() -> None:
-            if process is not None:
-                if not process.alive:
-                    return
-                if process.frozen_until > self.now:
-                    self.at(process.frozen_until - self.now + self.random.random() * 1e-3, do, process)
-                    return
-            do()
-
         order = self._order = self._order + 1  # what is collected as garbage meanwhile may come here too
-        heapq.heappush(self._heap, (self.now + max(0.0, delay), order, run))
+        heapq.heappush(self._heap, (self.now + delay if delay > 0 else self.now, order, do, process))
 
     def run(self, until: float) -> None:
         """Let things happen until then."""
-        while self._heap and self._heap[0][0] <= until:
-            self.now, _, do = heapq.heappop(self._heap)
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            self.now, _, do, process = heapq.heappop(heap)
             self.events += 1
-            do()
+            if process is None:
+                do()
+            elif process.alive:
+                if process.frozen_until > self.now:
+                    self.at(process.frozen_until - self.now + self.random.random() * 1e-3, do, process)
+                else:
+                    do()
 
     # Processes
 
@@ -166,7 +165,7 @@ class World:
             clock=clock,
             new_token=lambda: f"{life}-{next(tokens)}",
         )
-        coherence.longest_poll = 0.25
+        coherence.first_poll, coherence.longest_poll = 0.01, 0.5
         watchers = self._watchers(coherence, lease=CLIENT_LEASE, max_messages=self.random.choice((2, 100)), clock=clock)
         process = Process(name, coherence, watchers, memory, rate, clock)
         watchers.on_acknowledged = lambda: self.at(0.0, lambda: self.beat(process), process)
@@ -222,13 +221,14 @@ class World:
 
     def delay(self) -> float:
         """How long a message takes."""
-        delay = self.random.expovariate(1 / 0.002)
-        if self.random.random() < 0.02:
-            delay += self.random.random() * 0.5
+        random = self.random.random
+        delay = -0.002 * log(1.0 - random())
+        if random() < 0.02:
+            delay += random() * 0.5
         return delay
 
     def _delay(self, process: Process) -> float:
-        return self.delay() + self.random.random() * process.slow
+        return self.delay() + self.random.random() * process.slow if process.slow else self.delay()
 
     def _call(self, process: Process, call: Call, go: Callable[..., None]) -> None:
         answered = [False]
@@ -243,7 +243,8 @@ class World:
                 return
             text = self._script(call.script)
             reply = self.redis.run(_small(text) if self._small else text, call.keys, call.args)
-            self._push_new()
+            if self.redis.has_appended:
+                self._push_new()
             if process.can_receive and self.random.random() > 0.005:
                 self.at(self._delay(process), lambda: answer(reply), process)
 
@@ -429,8 +430,7 @@ class World:
         self.redis_up = False
 
         def back() -> None:
-            self.redis.run_id = f"{self._order:040x}"
-            self.redis.replace(data)
+            self.redis.begin(f"{self._order:040x}", data)
             self.redis_up = True
 
         self.at(self.random.random() * READ_LEASE, back)
@@ -440,10 +440,10 @@ def simulate(seed: int, **mutation: Any) -> World:
     """One schedule of the seed, over: at least 200 events, two faults, three nodes."""
     world = World(seed, **mutation)
     rng = world.random
-    length = rng.uniform(6, 20)
+    length = rng.uniform(3, 8)
     world.run(world.now + rng.choice((0.5, 3.0)))
     end = world.now + length
-    for _ in range(rng.randrange(40, 120)):
+    for _ in range(rng.randrange(30, 80)):
         when = rng.random() * length
         kind = rng.random()
         index = rng.randrange(len(world.nodes))
@@ -457,7 +457,7 @@ def simulate(seed: int, **mutation: Any) -> World:
             world.at(when, partial(world.at_node, index, World.invalidate, names))
         else:
             world.at(when, partial(world.at_node, index, World.put, key))
-    for _ in range(rng.randrange(2, 6)):
+    for _ in range(rng.randrange(2, 5)):
         world.faults += 1
         nodes = (world.crash, world.freeze, world.freeze, world.cut, world.cut, world.slow_down, world.stop)
         fault = rng.choice((*nodes, None, None))
@@ -468,5 +468,5 @@ def simulate(seed: int, **mutation: Any) -> World:
             world.at(rng.random() * length, rng.choice((world.lose_redis, world.fail_over, world.restart_redis)))
         else:
             world.at(rng.random() * length, partial(fault, rng.randrange(len(world.nodes))))
-    world.run(end + 10)
+    world.run(end + 2.5)
     return world

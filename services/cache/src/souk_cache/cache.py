@@ -14,7 +14,7 @@ from souk_cache.loading import Loaded, Loads, Wanted, policy_of
 from souk_cache.memory import Entry
 from souk_cache.namespaces import Consistency, Namespace, Namespaces
 from souk_cache.partitions import Partition, Partitions
-from souk_cache.protocol import ALIAS, FIRST_POLL, NO_ALIASES, Aliases, Busy, Found, Leased, Missing, Token
+from souk_cache.protocol import ALIAS, NO_ALIASES, Aliases, Busy, Coherence, Found, Leased, Missing, Token
 from souk_cache.results import (
     Content,
     Description,
@@ -330,7 +330,7 @@ class Cache:
         space, coherence = target.space, target.partition.node.coherence
         counts = self.counts.of(space.name)
         until = self.clock() + (read.wait or 0.0)
-        poll = FIRST_POLL
+        poll = Coherence.first_poll
         mode = "load" if read.lease else "read"
         while True:
             outcome = await target.partition.node.carry_out(

@@ -22,11 +22,12 @@ class Cells:
     """The cells of all names that something in memory carries, and of no others."""
 
     def __init__(self) -> None:
-        self._shards: tuple[WeakValueDictionary[str, Cell], ...] = tuple(WeakValueDictionary() for _ in range(SHARDS))
+        self._shards: dict[int, WeakValueDictionary[str, Cell]] = {}
 
     def find(self, name: str) -> Cell | None:
         """The cell of a name; None where nothing carries it."""
-        return self._shards[hash(name) % SHARDS].get(name)
+        shard = self._shards.get(hash(name) % SHARDS)
+        return None if shard is None else shard.get(name)
 
     def of(self, names: tuple[str, ...]) -> tuple[Cell, ...]:
         """The cells of names, for an entry that is kept."""
@@ -36,7 +37,7 @@ class Cells:
             if cell is None:
                 cell = Cell(name)
                 if not name.startswith("#"):
-                    self._shards[hash(name) % SHARDS][name] = cell
+                    self._shards.setdefault(hash(name) % SHARDS, WeakValueDictionary())[name] = cell
                 for reference in getweakrefs(cell):
                     untrack(reference)
                 untrack(cell)

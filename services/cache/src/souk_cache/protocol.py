@@ -13,6 +13,7 @@ whose load began before the invalidation was called. The rules that make it true
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from souk_cache import scripts
@@ -24,8 +25,6 @@ NODES, CLIENTS = 1, 2
 """How far an invalidation has reached when it returns: every node's memory, or every client's near cache too."""
 CLOCK_MARGIN = 1.02
 """How much longer Redis believes in a lease than its holder does: clocks may run up to 1 % fast or slow."""
-FIRST_POLL = 0.001
-"""Seconds until the second look at a lease or an acknowledgement that others hold; doubled each time."""
 MAX_EVENTS = 512
 """Invalidations that one beat brings."""
 ALIAS = "~"
@@ -162,6 +161,8 @@ NO_ALIASES = Aliases((), (), b"")
 class Coherence:
     """One node's view of one partition."""
 
+    first_poll = 0.001
+    """Seconds until the second look at a lease or an acknowledgement that others hold; doubled each time."""
     longest_poll = 0.02
     """Seconds between such looks, at the most."""
 
@@ -236,7 +237,7 @@ class Coherence:
         mode: as in acquire.lua. lease: seconds that a lease which is given lasts. joins=False reads Redis itself, for a caller who
         brings a token.
         """
-        poll = FIRST_POLL
+        poll = self.first_poll
         while True:
             flight = self._joinable.get(key) if joins and mode == "load" and self.fresh else None
             if flight is not None:
@@ -390,7 +391,7 @@ class Coherence:
 
     def _await(self, token: Token, level: int) -> Operation[bool]:
         """Wait until every member has acknowledged; False where a new epoch has begun meanwhile."""
-        poll = FIRST_POLL
+        poll = self.first_poll
         while True:
             came = yield from self.beat(awaited=(token.seq, level))
             if came.epoch != token.epoch:
@@ -527,8 +528,9 @@ class Coherence:
         for flight, alias_names in zip(flights[1:], aliases.names, strict=True):
             self._remember(flight, came.epoch, aliases.data, came.seq, alias_names, 0.0, "")
 
-    @property
+    @cached_property
     def _leases(self) -> str:
+        """What every script is told first."""
         return f"{_ms(self._read_lease * CLOCK_MARGIN)} {_ms(self._client_lease * CLOCK_MARGIN)}"
 
 
