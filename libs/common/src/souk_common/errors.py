@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 from google.protobuf import any_pb2, duration_pb2, message
 from google.rpc import error_details_pb2, status_pb2
+from souk.common.v1.errors_pb2 import Failure
 
 COMMON_DOMAIN = "souk.common.v1"
 """The domain of the reasons in souk.common.v1.ErrorReason."""
@@ -72,6 +73,11 @@ class ServiceError(Exception):
             details.append(error_details_pb2.RetryInfo(retry_delay=delay))
         number: int = self.code.value[0]
         return status_pb2.Status(code=number, message=self.message, details=list(_packed(details)))
+
+    def failure(self) -> Failure:
+        """The error as data, in a message."""
+        number: int = self.code.value[0]
+        return Failure(code=number, reason=self.reason, domain=self.domain, message=self.message, metadata=self.metadata)
 
     def trailers(self) -> Trailers:
         """The trailing metadata that carries the status."""

@@ -109,3 +109,13 @@ class ServiceSettings(BaseSettings):
                 "something else protects the connection"
             )
         return self
+
+
+class OperationSettings(ServiceSettings):
+    """What a service is told that has operations (souk_common.operations)."""
+
+    max_operations: int = Field(
+        16, gt=0, le=10_000, description="Operations at work at once. One more gets RESOURCE_EXHAUSTED, and RetryInfo."
+    )
+    max_kept_operations: int = Field(1000, ge=0, le=100_000, description="Operations that are over and can still be asked about.")
+    operation_retention: float = Field(3600.0, ge=0, description="Seconds that an operation can be asked about when it is over.")

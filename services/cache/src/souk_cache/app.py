@@ -11,7 +11,9 @@ from itertools import islice, zip_longest
 
 from redis.exceptions import RedisError
 from souk.cache.v1 import cache_pb2_grpc
+from souk_common import operation_service
 from souk_common.health import Dependency
+from souk_common.operations import Operations
 from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 
@@ -34,7 +36,7 @@ from souk_cache.partitions import Partition, Partitions
 from souk_cache.protocol import Coherence
 from souk_cache.refreshing import refresh_after
 from souk_cache.rpc.cache import CacheServicer
-from souk_cache.rpc.warm import Warm
+from souk_cache.rpc.warm import TimeLimits, Warm
 from souk_cache.rpc.watch import Watch
 from souk_cache.scripts import Keys
 from souk_cache.settings import CacheSettings
@@ -54,8 +56,9 @@ SCOPES = {
     f"/{SERVICE}/Warm": "cache.write",
     f"/{SERVICE}/GetStats": "cache.read",
     f"/{SERVICE}/ListNamespaces": "cache.read",
+    **operation_service.scopes("cache"),
 }
-LONG_LIVED = frozenset({f"/{SERVICE}/GetStream", f"/{SERVICE}/Watch", f"/{SERVICE}/Warm"})
+LONG_LIVED = frozenset({f"/{SERVICE}/GetStream", f"/{SERVICE}/Watch"}) | operation_service.LONG_LIVED
 ALONE = 1e9
 """The read lease, in seconds, of a node that nobody else can invalidate."""
 
@@ -94,6 +97,8 @@ async def open_app(
         if settings.redis_url is not None and settings.hot_keys:
             hot_keys = _hot_keys(settings.redis_url.get_secret_value(), settings, opened)
             await stack.enter_async_context(hot_keys)
+        operations = await stack.enter_async_context(_operations(settings))
+        operations.register(reporting.metrics)
         telemetry.register(reporting.metrics, cache, watch.__len__, warming.__len__)
 
         needed = all(space.consistency is Consistency.STRICT for space in namespaces.all())  # else some go on without Redis
@@ -107,11 +112,17 @@ async def open_app(
         if hot_keys is not None:
             start = warm_at_start(warming, namespaces.all(), hot_keys.of, check_coherent)
             stack.push_async_callback(_ended, asyncio.create_task(start, name="cache-warm-at-start"))
-        warm = Warm(warming, namespaces, loader, hot_keys.of if hot_keys is not None else _nothing)
+        limits = TimeLimits(settings.warm_time_limit, settings.max_warm_time_limit)
+        warm = Warm(warming, namespaces, loader, hot_keys.of if hot_keys is not None else _nothing, operations, limits)
+
+        async def on_drain() -> None:
+            await asyncio.gather(watch.leave(), operations.drain())
+
         yield Application(
             name="cache",
             registrations=[
-                Registration(cache_pb2_grpc.add_CacheServiceServicer_to_server, CacheServicer(cache, watch, warm), SERVICE)
+                Registration(cache_pb2_grpc.add_CacheServiceServicer_to_server, CacheServicer(cache, watch, warm), SERVICE),
+                operation_service.registration(operations),
             ],
             errors=ERRORS,
             scopes=SCOPES,
@@ -122,7 +133,7 @@ async def open_app(
             if redis is not None
             else [],
             long_lived=LONG_LIVED,
-            on_drain=watch.leave,
+            on_drain=on_drain,
         )
 
 
@@ -159,6 +170,16 @@ def _partition(
         new_token=lambda: secrets.token_urlsafe(16),
     )
     return Partition(index, Node(coherence, backend, interval=settings.read_lease / 3), memory)
+
+
+def _operations(settings: CacheSettings) -> Operations:
+    return Operations(
+        settings.node,
+        ERRORS,
+        max_active=settings.max_operations,
+        max_kept=settings.max_kept_operations,
+        retention=settings.operation_retention,
+    )
 
 
 def _hot_keys(url: str, settings: CacheSettings, partitions: Sequence[Partition]) -> HotKeys:

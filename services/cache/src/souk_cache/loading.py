@@ -50,7 +50,8 @@ class Loader(Protocol):
         """Load one value, at least as new as `source`, within `timeout` seconds. TimeoutError or LoaderFailedError."""
 
     def list_keys(self, space: Namespace, query: str, limit: int) -> AsyncIterator[Sequence[str]]:
-        """Up to `limit` keys that are worth warming, the most wanted first. LoaderFailedError where it cannot."""
+        """Up to `limit` keys that are worth warming, the most wanted first. LoaderFailedError where it
+        cannot, LoaderMissingError where it never does."""
 
     async def close(self) -> None:
         """Let go of its connections."""
@@ -71,6 +72,12 @@ def policy_of(space: Namespace) -> LoaderPolicy:
     if space.loader is None:
         raise LoaderMissingError(f"{space.name} has no loader", namespace=space.name)
     return space.loader
+
+
+def check_lists(space: Namespace) -> None:
+    """LoaderMissingError where nobody lists the keys of a namespace."""
+    if not policy_of(space).list_method:
+        raise LoaderMissingError(f"the loader of {space.name} lists no keys", namespace=space.name)
 
 
 class Loads:

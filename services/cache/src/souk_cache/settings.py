@@ -5,17 +5,20 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from souk_common.settings import ServiceSettings
+from souk_common.settings import OperationSettings
 
 
-class CacheSettings(ServiceSettings):
+class CacheSettings(OperationSettings):
     """What the cache can be told, besides what every service can."""
 
     model_config = SettingsConfigDict(env_prefix="SOUK_CACHE_")
 
     port: int = Field(50052, ge=0, le=65535, description="Port of gRPC. 0: a free one.")
     node: str = Field(
-        default_factory=socket.gethostname, min_length=1, max_length=100, description="Name of this replica, for logs."
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=100,
+        description="Name of this replica, in logs and in the ids of its operations; another one on each node.",
     )
     log_success_ratio: float = Field(
         0.001, ge=0, le=1, description="Share of fast, successful calls that get a log line. Errors and slow calls always do."
@@ -60,7 +63,9 @@ class CacheSettings(ServiceSettings):
     memory_entries: int = Field(1_000_000, gt=0, description="Values that this node keeps in memory, at the most.")
 
     # Warming
-    warm_concurrency: int = Field(8, ge=1, le=64, description="Values that one Warm call loads at once where it does not say.")
+    warm_concurrency: int = Field(8, ge=1, le=64, description="Values that one warming loads at once where it does not say.")
+    warm_time_limit: float = Field(600.0, gt=0, description="Seconds that a warming may take where it does not say.")
+    max_warm_time_limit: float = Field(21_600.0, gt=0, description="Seconds that a warming may say that it may take, at the most.")
     hot_keys: int = Field(
         20_000,
         ge=0,

@@ -4,8 +4,8 @@ share of the time; alone, all of it."""
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -32,8 +32,6 @@ thread come on top (bench/cache_warm.py)."""
 ALONE_KEYS, SHARED_KEYS = 64, 8
 """Keys that are fetched in one step, alone and while others read."""
 LISTED_AT_ONCE = 1000
-PROGRESS_EVERY = 0.5
-"""Seconds between two messages, at the most."""
 READY_EVERY = 0.1
 """Seconds between two looks at whether the node is ready, after its start."""
 LEAST_PRIORITY = -100
@@ -48,7 +46,11 @@ class Progress:
     loaded: int = 0
     skipped: int = 0
     failed: int = 0
-    done: bool = False
+
+    @property
+    def done(self) -> int:
+        """Keys that are done with."""
+        return self.fetched + self.loaded + self.skipped + self.failed
 
 
 @dataclass(eq=False, slots=True)
@@ -56,6 +58,7 @@ class _Job:
     space: Namespace
     priority: int
     concurrency: int
+    progress: Progress
     to_fetch: deque[str] = field(default_factory=deque)
     to_load: deque[tuple[str, str]] = field(default_factory=deque)
     """(key, mode of the lease)"""
@@ -64,7 +67,6 @@ class _Job:
     listed: bool = False
     error: CacheError | None = None
     """Why not all could be listed."""
-    progress: Progress = field(default_factory=Progress)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -95,6 +97,7 @@ class Warming:
 
     async def __aenter__(self) -> "Warming":
         self._runner = asyncio.create_task(self._run(), name="cache-warming")
+        self._runner.add_done_callback(self._wake)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -107,30 +110,33 @@ class Warming:
         return sum(job.waiting for job in self._jobs)
 
     async def warm(
-        self, space: Namespace, source: AsyncIterator[Sequence[str]], *, priority: int = 0, concurrency: int = 0
-    ) -> AsyncGenerator[Progress, None]:
-        """Warm the keys of a source, and tell how far that is from time to time; `done` in the last one.
+        self,
+        space: Namespace,
+        source: AsyncIterator[Sequence[str]],
+        progress: Progress,
+        *,
+        priority: int = 0,
+        concurrency: int = 0,
+    ) -> None:
+        """Warm the keys of a source, and count in `progress` what came of them. Returns when all is done.
 
-        Ends with the source's error after what it listed until then. concurrency 0: the default. Closing it ends the warming.
+        Raises the source's error after what it listed until then. concurrency 0: the default. Cancelling it ends the warming, and
+        gives its leases back.
         """
-        job = _Job(space, priority, concurrency or self._concurrency)
+        job = _Job(space, priority, concurrency or self._concurrency, progress)
         self._jobs.append(job)
         self._jobs.sort(key=lambda each: -each.priority)
         listing = asyncio.create_task(self._list(job, source), name="cache-warming-list")
+        listing.add_done_callback(lambda _: job.changed.set())
         try:
-            while not job.progress.done:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(PROGRESS_EVERY):
-                        while not job.done:
-                            job.changed.clear()
-                            await job.changed.wait()
+            while not (job.done and listing.done()):
+                job.changed.clear()
+                await job.changed.wait()
                 for task in (listing, self._runner):
                     if task is not None and task.done():
                         task.result()
-                if job.done and job.error is not None:
-                    raise job.error
-                job.progress.done = job.done
-                yield replace(job.progress)
+            if job.error is not None:
+                raise job.error
         finally:
             self._jobs.remove(job)
             job.to_fetch.clear()
@@ -155,6 +161,10 @@ class Warming:
             job.error = error
         finally:
             job.listed = True
+
+    def _wake(self, _: asyncio.Task[None]) -> None:
+        """Have every warming see that nobody works any more."""
+        for job in self._jobs:
             job.changed.set()
 
     # At work
@@ -273,9 +283,10 @@ async def warm_at_start(
     for space in wanted:
         try:
             keys = await hottest(space.name, space.warm_hottest)
-            async for progress in warming.warm(space, listed(keys), priority=LEAST_PRIORITY):
-                if progress.done and progress.total:
-                    log.info("warmed", namespace=space.name, keys=progress.total, fetched=progress.fetched, loaded=progress.loaded)
+            progress = Progress()
+            await warming.warm(space, listed(keys), progress, priority=LEAST_PRIORITY)
+            if progress.total:
+                log.info("warmed", namespace=space.name, keys=progress.total, fetched=progress.fetched, loaded=progress.loaded)
         except CacheError as error:
             log.warning("warming ended", namespace=space.name, detail=error.message)
 

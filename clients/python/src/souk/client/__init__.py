@@ -9,7 +9,7 @@
 ...     product = await products.get_or_load("42", load_product)
 """
 
-from souk.client._cache import CLIENTS, NODES, CacheClient, CacheCounts, NearConfig, put_request
+from souk.client._cache import CLIENTS, NODES, CacheClient, CacheCounts, NearConfig, WarmProgress, put_request, warm_progress
 from souk.client._channel import open_channel, service_config
 from souk.client._codecs import BYTES, JSON, Codec, message
 from souk.client._config import ClientConfig
@@ -39,6 +39,7 @@ from souk.client._fingerprint import fingerprint
 from souk.client._imaging import ImagingClient
 from souk.client._namespace import Load, Loaded, Loader, Namespace
 from souk.client._near import NearCache
+from souk.client._operations import OperationsClient, RunningOperation
 from souk.client._sources import PhotoSource
 from souk.client._time_bucket import TimeBucket, time_bucket
 from souk.client._upload import Progress
@@ -70,17 +71,20 @@ __all__ = [
     "NearCache",
     "NearConfig",
     "NotFoundError",
+    "OperationsClient",
     "ParameterError",
     "PermissionDeniedError",
     "PhotoSource",
     "Progress",
     "ResourceExhaustedError",
+    "RunningOperation",
     "SoukError",
     "TimeBucket",
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
     "UnknownError",
+    "WarmProgress",
     "fingerprint",
     "from_failure",
     "message",
@@ -88,4 +92,5 @@ __all__ = [
     "put_request",
     "service_config",
     "time_bucket",
+    "warm_progress",
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,15 +12,17 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import cache_pb2_grpc
-from souk.client._calls import responses, typed
+from souk.client._calls import typed
 from souk.client._channel import open_channel
 from souk.client._codecs import BYTES, Codec
 from souk.client._config import ClientConfig
 from souk.client._errors import DeadlineExceededError, SoukError, UnavailableError, from_failure
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
+from souk.client._operations import OperationsClient, RunningOperation
 from souk.client._read_stream import ReadStream
 from souk.client._watch import Watching
+from souk.common.v1 import operations_pb2
 
 T = TypeVar("T")
 Span = float | timedelta
@@ -55,6 +58,27 @@ class CacheCounts:
     """Loads in the background, before a TTL was over."""
 
 
+@dataclass(frozen=True, slots=True)
+class WarmProgress:
+    """How far a warming is, in keys."""
+
+    total: int
+    """In all; grows while a loader lists them."""
+    fetched: int
+    """Brought into memory from Redis."""
+    loaded: int
+    """Loaded by the namespace's loader."""
+    skipped: int
+    """In memory before, or being loaded by another."""
+    failed: int
+    """In no place, where the namespace has no loader, or loading failed."""
+
+    @property
+    def done(self) -> int:
+        """Those that are done with."""
+        return self.fetched + self.loaded + self.skipped + self.failed
+
+
 class CacheClient:
     """Reads, fills and invalidates what the cache keeps. An async context manager; one client serves any number of calls at once.
 
@@ -78,10 +102,13 @@ class CacheClient:
         config = config or ClientConfig(target="127.0.0.1:50052")
         self._config = replace(config, target=target) if target else config
         self._owns_channel = channel is None
-        self._channel = channel or open_channel(self._config, pb.DESCRIPTOR.services_by_name.values())
+        services = [*pb.DESCRIPTOR.services_by_name.values(), *operations_pb2.DESCRIPTOR.services_by_name.values()]
+        self._channel = channel or open_channel(self._config, services)
         self._stub = cache_pb2_grpc.CacheServiceStub(self._channel)
         self._metadata = (("authorization", f"Bearer {self._config.token}"),) if self._config.token else ()
         self._reads = ReadStream(lambda: self._stub.GetStream(metadata=self._metadata))
+        self.operations = OperationsClient(self._channel, self._config)
+        """The warmings of the service, whoever asked for them."""
         self.counts = CacheCounts()
         self.near: NearCache | None = None
         """What this process keeps; None where it keeps nothing."""
@@ -337,12 +364,26 @@ class CacheClient:
         limit: int = 0,
         priority: int = 0,
         concurrency: int = 0,
+        time_limit: Span | None = None,
+        request_id: str | None = None,
         timeout: float | None = None,
-    ) -> AsyncGenerator[pb.WarmResponse, None]:
-        """Have values brought into the cache: of these keys, of the `hottest` (0: all that are known), or of those that the loader
-        lists for `query`. Yields how far it is; leaving the iteration stops it. Without a timeout it takes as long as it takes.
+    ) -> RunningOperation[WarmProgress]:
+        """Have values brought into the cache by the node that answers: of these keys, of the `hottest` (0: all that are known), or
+        of those that the loader lists for `query`.
+
+        Returns when the node has taken it; iterate over what is returned to follow it, await its `result()`, or `cancel()` it. Who
+        goes away leaves it running, until `time_limit`.
+
+        `request_id` makes a repeat return the same operation; without one, this call makes its own, for its own repeats.
+        ResourceExhaustedError where the node warms as much as it takes.
         """
-        request = pb.WarmRequest(namespace=namespace, priority=priority, concurrency=concurrency)
+        request = pb.WarmRequest(
+            namespace=namespace,
+            priority=priority,
+            concurrency=concurrency,
+            request_id=request_id or str(uuid.uuid4()),
+            time_limit=_duration(time_limit),
+        )
         if keys is not None:
             request.keys.keys.extend(keys)
         if hottest is not None:
@@ -350,9 +391,8 @@ class CacheClient:
             request.hottest.SetInParent()
         if query is not None:
             request.query.query, request.query.limit = query, limit
-        call = self._stub.Warm(request, timeout=timeout, metadata=self._metadata)
-        async for progress in responses(call):
-            yield progress
+        started = await typed(self._stub.Warm(request, **self._options(timeout)))
+        return RunningOperation(self.operations, started.operation, warm_progress)
 
     async def stats(self, *, timeout: float | None = None) -> pb.GetStatsResponse:
         """What happened on the node that answers, since it started."""
@@ -400,6 +440,13 @@ def put_request(
     )
     _set(request, value)
     return request
+
+
+def warm_progress(operation: operations_pb2.Operation) -> WarmProgress:
+    """What the operation of a warming says of its progress."""
+    told = operation.progress
+    numbers = {name: told.counts.get(name, 0) for name in ("fetched", "loaded", "skipped", "failed")}
+    return WarmProgress(total=told.total, **numbers)
 
 
 def _set(request: pb.FillRequest | pb.PutRequest, value: bytes | None) -> None:

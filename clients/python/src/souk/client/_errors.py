@@ -199,7 +199,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> SoukError:
 
 
 def from_failure(failure: errors_pb2.Failure) -> SoukError:
-    """The error that a FAILED image carries, as a call would have raised it."""
+    """The error that a FAILED image or an operation carries, as a call would have raised it."""
     code = _CODES.get(failure.code, grpc.StatusCode.UNKNOWN)
     return _BY_CODE.get(code, UnknownError)(
         failure.message, code=code, reason=failure.reason, domain=failure.domain, metadata=failure.metadata

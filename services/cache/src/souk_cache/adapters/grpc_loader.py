@@ -8,8 +8,8 @@ from opentelemetry import propagate
 from souk.cache.v1 import loader_pb2 as pb
 from souk.client import ClientConfig, open_channel
 
-from souk_cache.exceptions import LoaderFailedError, LoaderMissingError
-from souk_cache.loading import Loaded, Wanted, policy_of
+from souk_cache.exceptions import LoaderFailedError
+from souk_cache.loading import Loaded, Wanted, check_lists, policy_of
 from souk_cache.namespaces import LoaderPolicy, Namespace
 from souk_cache.results import Content
 
@@ -74,10 +74,8 @@ class GrpcLoader:
 
     async def list_keys(self, space: Namespace, query: str, limit: int) -> AsyncIterator[Sequence[str]]:
         """See Loader."""
-        policy_of(space)
-        listing = self._list.get(space.name)
-        if listing is None:
-            raise LoaderMissingError(f"the loader of {space.name} lists no keys", namespace=space.name)
+        check_lists(space)
+        listing = self._list[space.name]
         request = pb.ListKeysRequest(namespace=space.name, query=query, limit=limit)
         call = listing(request, timeout=LIST_TIMEOUT, metadata=self._told(space.name))
         try:

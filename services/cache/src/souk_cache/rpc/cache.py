@@ -124,10 +124,9 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         async for response in self._watch.serve(requests, self._cache.namespaces):
             yield response
 
-    async def Warm(self, request: pb.WarmRequest, context: Context) -> AsyncIterator[pb.WarmResponse]:
+    async def Warm(self, request: pb.WarmRequest, context: Context) -> pb.WarmResponse:
         """See the proto."""
-        async for response in self._warm.serve(request):
-            yield response
+        return self._warm.start(request)
 
     async def GetStats(self, request: pb.GetStatsRequest, context: Context) -> pb.GetStatsResponse:
         """See the proto."""

@@ -15,5 +15,4 @@ def failure(error: Exception) -> Failure:
     if told is None:
         told = internal(new_error_id())
         log.error("unforeseen error", error_id=told.metadata["error_id"], exc_info=error)
-    code: int = told.code.value[0]
-    return Failure(code=code, reason=told.reason, domain=told.domain, message=told.message, metadata=told.metadata)
+    return told.failure()

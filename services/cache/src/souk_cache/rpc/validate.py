@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
+from souk_common import operation_service
 from souk_common.errors import FieldViolation, invalid_fields
 
 from souk_cache.limits import MAX_ALIASES, MAX_KEY_BYTES, MAX_TAG_BYTES, MAX_TAGS, is_name
@@ -165,8 +166,8 @@ def invalidate(request: pb.InvalidateRequest) -> None:
     _refuse(violations)
 
 
-def warm(request: pb.WarmRequest) -> None:
-    """Raise ServiceError where a warming is not as the proto says."""
+def warm(request: pb.WarmRequest, longest: float) -> None:
+    """Raise ServiceError where a warming is not as the proto says. longest: seconds that it may take."""
     violations: Violations = []
     match request.WhichOneof("source"):
         case "keys":
@@ -189,4 +190,7 @@ def warm(request: pb.WarmRequest) -> None:
         violations.append(FieldViolation("priority", f"must be -{MAX_PRIORITY} to {MAX_PRIORITY}"))
     if not 0 <= request.concurrency <= MAX_WARM_CONCURRENCY:
         violations.append(FieldViolation("concurrency", f"must be 1 to {MAX_WARM_CONCURRENCY}; unset is the setting"))
+    violations += operation_service.request_id(request.request_id)
+    if request.HasField("time_limit") and not 0 < seconds(request.time_limit) <= longest:
+        violations.append(FieldViolation("time_limit", f"must be more than 0 and at most {longest:g} s; unset is the setting"))
     _refuse(violations)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from souk.common.v1 import errors_pb2 as _errors_pb2
+from souk.common.v1 import operations_pb2 as _operations_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -1097,12 +1098,18 @@ class WarmRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     CONCURRENCY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIME_LIMIT_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     """The namespace."""
     priority: _builtins.int
     """Higher ones go first where several are at work; -100 to 100."""
     concurrency: _builtins.int
     """Values that are loaded at once, 1 to 64. Unset: SOUK_CACHE_WARM_CONCURRENCY."""
+    request_id: _builtins.str
+    """A repeat by the same caller at the same node returns the first operation, for as long as that is kept. 1 to 128 visible ASCII
+    characters, best a UUID. Empty: every call starts an operation. INVALID_ARGUMENT with REQUEST_ID_REUSED: it was of another request.
+    """
     @_builtins.property
     def keys(self) -> Global___WarmKeys:
         """These, the most wanted first."""
@@ -1115,6 +1122,12 @@ class WarmRequest(_message.Message):
     def query(self) -> Global___WarmQuery:
         """Those that the namespace's loader lists."""
 
+    @_builtins.property
+    def time_limit(self) -> _duration_pb2.Duration:
+        """How long it may take, more than 0. Unset: SOUK_CACHE_WARM_TIME_LIMIT (10 min); more than SOUK_CACHE_MAX_WARM_TIME_LIMIT (6 h) is an
+        error. What is not done by then is left.
+        """
+
     def __init__(
         self,
         *,
@@ -1124,10 +1137,12 @@ class WarmRequest(_message.Message):
         query: Global___WarmQuery | None = ...,
         priority: _builtins.int = ...,
         concurrency: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        time_limit: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hottest", b"hottest", "keys", b"keys", "query", b"query", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hottest", b"hottest", "keys", b"keys", "query", b"query", "source", b"source", "time_limit", b"time_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "hottest", b"hottest", "keys", b"keys", "namespace", b"namespace", "priority", b"priority", "query", b"query", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "hottest", b"hottest", "keys", b"keys", "namespace", b"namespace", "priority", b"priority", "query", b"query", "request_id", b"request_id", "source", b"source", "time_limit", b"time_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["keys", "hottest", "query"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -1209,41 +1224,23 @@ Global___WarmQuery: _TypeAlias = WarmQuery  # noqa: Y015
 
 @_typing.final
 class WarmResponse(_message.Message):
-    """How far warming is."""
+    """It has been taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOTAL_FIELD_NUMBER: _builtins.int
-    FETCHED_FIELD_NUMBER: _builtins.int
-    LOADED_FIELD_NUMBER: _builtins.int
-    SKIPPED_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    DONE_FIELD_NUMBER: _builtins.int
-    total: _builtins.int
-    """Keys in all; grows while a loader lists them."""
-    fetched: _builtins.int
-    """Brought into memory from Redis."""
-    loaded: _builtins.int
-    """Loaded by the namespace's loader."""
-    skipped: _builtins.int
-    """In memory before, or being loaded by another."""
-    failed: _builtins.int
-    """In no place, where the namespace has no loader, or loading failed."""
-    done: _builtins.bool
-    """All is done. The last message of a call that is not cut off."""
+    OPERATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operation(self) -> _operations_pb2.Operation:
+        """As it is now."""
+
     def __init__(
         self,
         *,
-        total: _builtins.int = ...,
-        fetched: _builtins.int = ...,
-        loaded: _builtins.int = ...,
-        skipped: _builtins.int = ...,
-        failed: _builtins.int = ...,
-        done: _builtins.bool = ...,
+        operation: _operations_pb2.Operation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "fetched", b"fetched", "loaded", b"loaded", "skipped", b"skipped", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

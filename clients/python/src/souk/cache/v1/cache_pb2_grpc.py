@@ -84,7 +84,7 @@ class CacheServiceStub:
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchRequest.SerializeToString,
                 response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchResponse.FromString,
                 _registered_method=True)
-        self.Warm = channel.unary_stream(
+        self.Warm = channel.unary_unary(
                 '/souk.cache.v1.CacheService/Warm',
                 request_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmRequest.SerializeToString,
                 response_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmResponse.FromString,
@@ -186,8 +186,14 @@ class CacheServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Warm(self, request, context):
-        """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
-        done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
+        """Brings values into the memory of this node, and into the cache where they are in no place, before they are asked for. Returns at
+        once; souk.common.v1.OperationService tells how far it is, and cancels it. Never replaces a value that is there. Scope: cache.write.
+
+        The operation's target is the namespace. Its unit is "key", and each key ends up in one of its counts: "fetched" into memory from
+        Redis; "loaded" by the namespace's loader; "skipped", as it is in memory or another loads it; "failed", as it is in no place and the
+        namespace has no loader, or loading failed. A repeat does no harm: what is there is skipped. RESOURCE_EXHAUSTED with
+        TOO_MANY_OPERATIONS: the node has as many at work as it takes. An operation that fails with LOADER_FAILED could not have all keys
+        listed; those that were have been warmed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,7 +256,7 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchRequest.FromString,
                     response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WatchResponse.SerializeToString,
             ),
-            'Warm': grpc.unary_stream_rpc_method_handler(
+            'Warm': grpc.unary_unary_rpc_method_handler(
                     servicer.Warm,
                     request_deserializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmRequest.FromString,
                     response_serializer=souk_dot_cache_dot_v1_dot_cache__pb2.WarmResponse.SerializeToString,
@@ -513,7 +519,7 @@ class CacheService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
+        return grpc.experimental.unary_unary(
             request,
             target,
             '/souk.cache.v1.CacheService/Warm',

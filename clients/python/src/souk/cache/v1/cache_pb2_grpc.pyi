@@ -79,9 +79,15 @@ class CacheServiceStub:
     in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
     that ends is taken up on any node by `resume`.
     """
-    Warm: _grpc.UnaryStreamMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]
-    """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
-    done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
+    Warm: _grpc.UnaryUnaryMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]
+    """Brings values into the memory of this node, and into the cache where they are in no place, before they are asked for. Returns at
+    once; souk.common.v1.OperationService tells how far it is, and cancels it. Never replaces a value that is there. Scope: cache.write.
+
+    The operation's target is the namespace. Its unit is "key", and each key ends up in one of its counts: "fetched" into memory from
+    Redis; "loaded" by the namespace's loader; "skipped", as it is in memory or another loads it; "failed", as it is in no place and the
+    namespace has no loader, or loading failed. A repeat does no harm: what is there is skipped. RESOURCE_EXHAUSTED with
+    TOO_MANY_OPERATIONS: the node has as many at work as it takes. An operation that fails with LOADER_FAILED could not have all keys
+    listed; those that were have been warmed.
     """
     GetStats: _grpc.UnaryUnaryMultiCallable[_cache_pb2.GetStatsRequest, _cache_pb2.GetStatsResponse]
     """What happened in each namespace on this node since it started. Scope: cache.read."""
@@ -139,9 +145,15 @@ class CacheServiceAsyncStub(CacheServiceStub):
     in order: what is before a heartbeat is to be applied before it. A caller that cannot follow is told to drop everything. A stream
     that ends is taken up on any node by `resume`.
     """
-    Warm: _aio.UnaryStreamMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]  # type: ignore[assignment]
-    """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
-    done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
+    Warm: _aio.UnaryUnaryMultiCallable[_cache_pb2.WarmRequest, _cache_pb2.WarmResponse]  # type: ignore[assignment]
+    """Brings values into the memory of this node, and into the cache where they are in no place, before they are asked for. Returns at
+    once; souk.common.v1.OperationService tells how far it is, and cancels it. Never replaces a value that is there. Scope: cache.write.
+
+    The operation's target is the namespace. Its unit is "key", and each key ends up in one of its counts: "fetched" into memory from
+    Redis; "loaded" by the namespace's loader; "skipped", as it is in memory or another loads it; "failed", as it is in no place and the
+    namespace has no loader, or loading failed. A repeat does no harm: what is there is skipped. RESOURCE_EXHAUSTED with
+    TOO_MANY_OPERATIONS: the node has as many at work as it takes. An operation that fails with LOADER_FAILED could not have all keys
+    listed; those that were have been warmed.
     """
     GetStats: _aio.UnaryUnaryMultiCallable[_cache_pb2.GetStatsRequest, _cache_pb2.GetStatsResponse]  # type: ignore[assignment]
     """What happened in each namespace on this node since it started. Scope: cache.read."""
@@ -250,9 +262,15 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _cache_pb2.WarmRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_cache_pb2.WarmResponse], _abc.AsyncIterator[_cache_pb2.WarmResponse]]:
-        """Brings values into the cache before they are asked for, in the background of other reads, and tells how far it is. Ends when all is
-        done, at its deadline, or when the caller leaves. Never replaces a value that is there. Scope: cache.write.
+    ) -> _typing.Union[_cache_pb2.WarmResponse, _abc.Awaitable[_cache_pb2.WarmResponse]]:
+        """Brings values into the memory of this node, and into the cache where they are in no place, before they are asked for. Returns at
+        once; souk.common.v1.OperationService tells how far it is, and cancels it. Never replaces a value that is there. Scope: cache.write.
+
+        The operation's target is the namespace. Its unit is "key", and each key ends up in one of its counts: "fetched" into memory from
+        Redis; "loaded" by the namespace's loader; "skipped", as it is in memory or another loads it; "failed", as it is in no place and the
+        namespace has no loader, or loading failed. A repeat does no harm: what is there is skipped. RESOURCE_EXHAUSTED with
+        TOO_MANY_OPERATIONS: the node has as many at work as it takes. An operation that fails with LOADER_FAILED could not have all keys
+        listed; those that were have been warmed.
         """
 
     @_abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsouk/common/v1/errors.proto\x12\x0esouk.common.v1\"\xe7\x01\n\x07\x46\x61ilure\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n\x06\x64omain\x18\x03 \x01(\tR\x06\x64omain\x12\x18\n\x07message\x18\x04 \x01(\tR\x07message\x12\x41\n\x08metadata\x18\x05 \x03(\x0b\x32%.souk.common.v1.Failure.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01*\xec\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12#\n\x1f\x45RROR_REASON_INVALID_PAGE_TOKEN\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12$\n ERROR_REASON_REQUEST_IN_PROGRESS\x10\x04\x12$\n ERROR_REASON_CREDENTIALS_MISSING\x10\x05\x12$\n ERROR_REASON_CREDENTIALS_INVALID\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_SCOPE_MISSING\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_QUOTA_EXCEEDED\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\n\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsouk/common/v1/errors.proto\x12\x0esouk.common.v1\"\xe7\x01\n\x07\x46\x61ilure\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n\x06\x64omain\x18\x03 \x01(\tR\x06\x64omain\x12\x18\n\x07message\x18\x04 \x01(\tR\x07message\x12\x41\n\x08metadata\x18\x05 \x03(\x0b\x32%.souk.common.v1.Failure.MetadataEntryR\x08metadata\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01*\x84\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12#\n\x1f\x45RROR_REASON_INVALID_PAGE_TOKEN\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12$\n ERROR_REASON_REQUEST_IN_PROGRESS\x10\x04\x12$\n ERROR_REASON_CREDENTIALS_MISSING\x10\x05\x12$\n ERROR_REASON_CREDENTIALS_INVALID\x10\x06\x12\x1e\n\x1a\x45RROR_REASON_SCOPE_MISSING\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_QUOTA_EXCEEDED\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\n\x12\'\n#ERROR_REASON_DEPENDENCY_UNAVAILABLE\x10\x0b\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\r\x12$\n ERROR_REASON_OPERATION_NOT_FOUND\x10\x0e\x12$\n ERROR_REASON_OPERATION_ELSEWHERE\x10\x0f\x12$\n ERROR_REASON_OPERATION_CANCELLED\x10\x10\x12$\n ERROR_REASON_TOO_MANY_OPERATIONS\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ERRORREASON']._serialized_start=282
-  _globals['_ERRORREASON']._serialized_end=774
+  _globals['_ERRORREASON']._serialized_end=926
   _globals['_FAILURE']._serialized_start=48
   _globals['_FAILURE']._serialized_end=279
   _globals['_FAILURE_METADATAENTRY']._serialized_start=220

@@ -53,6 +53,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED. The caller's deadline, or the server's own limit for the method, has passed."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 13
     """INTERNAL. A fault of the server. metadata["error_id"] is also in its log and its trace."""
+    ERROR_REASON_OPERATION_NOT_FOUND: _ErrorReason.ValueType  # 14
+    """NOT_FOUND. There is no such operation, it is forgotten, or its node was started anew since."""
+    ERROR_REASON_OPERATION_ELSEWHERE: _ErrorReason.ValueType  # 15
+    """NOT_FOUND. The operation is of the node metadata["node"]; metadata["answered_by"] is the one that was asked."""
+    ERROR_REASON_OPERATION_CANCELLED: _ErrorReason.ValueType  # 16
+    """CANCELLED. Only in the error of an operation: CancelOperation was called, by metadata["principal"]."""
+    ERROR_REASON_TOO_MANY_OPERATIONS: _ErrorReason.ValueType  # 17
+    """RESOURCE_EXHAUSTED. The node has metadata["limit"] operations at work and takes no more. RetryInfo says when to try again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that every service has. An error carries the name without its prefix in
@@ -88,6 +96,14 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 12
 """DEADLINE_EXCEEDED. The caller's deadline, or the server's own limit for the method, has passed."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 13
 """INTERNAL. A fault of the server. metadata["error_id"] is also in its log and its trace."""
+ERROR_REASON_OPERATION_NOT_FOUND: ErrorReason.ValueType  # 14
+"""NOT_FOUND. There is no such operation, it is forgotten, or its node was started anew since."""
+ERROR_REASON_OPERATION_ELSEWHERE: ErrorReason.ValueType  # 15
+"""NOT_FOUND. The operation is of the node metadata["node"]; metadata["answered_by"] is the one that was asked."""
+ERROR_REASON_OPERATION_CANCELLED: ErrorReason.ValueType  # 16
+"""CANCELLED. Only in the error of an operation: CancelOperation was called, by metadata["principal"]."""
+ERROR_REASON_TOO_MANY_OPERATIONS: ErrorReason.ValueType  # 17
+"""RESOURCE_EXHAUSTED. The node has metadata["limit"] operations at work and takes no more. RetryInfo says when to try again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
