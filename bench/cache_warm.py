@@ -34,9 +34,12 @@ from typing import Any
 import grpc
 import machine
 import redis
+from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import loader_pb2, loader_pb2_grpc
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
+from souk.common.v1 import operations_pb2 as ops
+from souk.common.v1.operations_pb2_grpc import OperationServiceStub
 
 KEYS = 100_000
 VALUE = b"x" * 256
@@ -160,8 +163,28 @@ async def fill_redis(place: Place, namespace: str) -> None:
     async with place.channel() as channel:
         keys = pb.WarmKeys(keys=[f"k{i:06}" for i in range(KEYS)])
         request = pb.WarmRequest(namespace=namespace, keys=keys, concurrency=64)
-        last = [step async for step in CacheServiceStub(channel).Warm(request, timeout=600)][-1]
-    print(f"alone, {last.loaded / (time.perf_counter() - start):,.0f} keys/s are loaded", flush=True)
+        operation = await warm(channel, request)
+        async for step in watch(channel, operation):
+            operation = step.operation
+    loaded = operation.progress.counts["loaded"]
+    print(f"alone, {loaded / (time.perf_counter() - start):,.0f} keys/s are loaded", flush=True)
+
+
+async def warm(channel: grpc.aio.Channel, request: pb.WarmRequest) -> ops.Operation:
+    """A warming that goes on."""
+    return (await CacheServiceStub(channel).Warm(request, timeout=30)).operation
+
+
+def watch(channel: grpc.aio.Channel, operation: ops.Operation) -> Any:
+    """The stream that tells how far an operation is."""
+    request = ops.WatchOperationRequest(operation_id=operation.operation_id)
+    return OperationServiceStub(channel).WatchOperation(request, timeout=600)
+
+
+async def cancel(channel: grpc.aio.Channel, operation: ops.Operation) -> ops.Operation:
+    """As it is when it has been stopped."""
+    request = ops.CancelOperationRequest(operation_id=operation.operation_id)
+    return (await OperationServiceStub(channel).CancelOperation(request, timeout=30)).operation
 
 
 def drive(port: int, requests: int, body: Path) -> float:
@@ -196,19 +219,19 @@ async def foreground(place: Place, namespace: str, runs: int, requests: int) -> 
         async def with_warming() -> None:
             nonlocal moved, seconds, first
             keys = [f"k{(first + i) % KEYS:06}" for i in range(KEYS)]
-            call = cache.Warm(pb.WarmRequest(namespace=namespace, keys=pb.WarmKeys(keys=keys)), timeout=600)
-            steps = aiter(call)
-            before = handled(await anext(steps))
+            request = pb.WarmRequest(namespace=namespace, keys=pb.WarmKeys(keys=keys), time_limit=Duration(seconds=3600))
+            operation = await warm(channel, request)
+            steps = aiter(watch(channel, operation))
+            while (before := (await anext(steps)).operation.progress).total < KEYS:
+                pass
             driving = asyncio.create_task(asyncio.to_thread(drive, place.port, requests, body))
             start = time.perf_counter()
-            while not driving.done():
-                last = await anext(steps)
-            assert not last.done, "it was over before the readers were"
-            warmed.append(driving.result())
+            warmed.append(await driving)
             seconds += time.perf_counter() - start
-            moved += handled(last) - before
-            first = (first + handled(last)) % KEYS
-            call.cancel()
+            last = await cancel(channel, operation)
+            assert last.state == ops.OPERATION_STATE_CANCELLED, "it was over before the readers were"
+            moved += last.progress.done - before.done
+            first = (first + last.progress.done) % KEYS
 
         for number in range(runs):
             if number % 2:
@@ -218,11 +241,6 @@ async def foreground(place: Place, namespace: str, runs: int, requests: int) -> 
                 await with_warming()
             print(f"run {number + 1}, {namespace}: {alone[-1]:,.0f}/s alone, {warmed[-1]:,.0f}/s while warming", flush=True)
     return alone, warmed, moved / seconds
-
-
-def handled(progress: pb.WarmResponse) -> int:
-    """Keys that are done with."""
-    return progress.fetched + progress.loaded + progress.skipped + progress.failed
 
 
 # Part 2
@@ -306,9 +324,9 @@ def restarts(place: Place, runs: int, rates: list[float]) -> list[tuple[str, lis
 async def read_while_listed(place: Place, seed: int, rate: float, enough: float) -> int:
     async with place.channel() as channel:
         query = pb.WarmRequest(namespace="hot", query=pb.WarmQuery(limit=IN_MEMORY), concurrency=32)
-        call = CacheServiceStub(channel).Warm(query, timeout=600)
+        operation = await warm(channel, query)
         made, _ = await Shop(place, "hot", seed).read(20 * IN_MEMORY, rate=rate, until=enough)
-        call.cancel()
+        await cancel(channel, operation)
     return made
 
 

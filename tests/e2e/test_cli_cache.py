@@ -2,19 +2,57 @@
 
 import json
 import signal
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import processes
 import pytest
 import pytest_asyncio
 from processes import ServiceProcess
 from souk_command import souk, terminal
 
+SLOW = """
+namespaces:
+  slow: {{ttl: 1m, loader: {{target: "127.0.0.1:{port}", method: souk.cache.v1.LoaderService/Load, hard_timeout: 60s}}}}
+"""
+
+
+class Silent(grpc.GenericRpcHandler):
+    """A loader that takes calls, and answers none until it is released."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        return grpc.unary_unary_rpc_method_handler(self.load)
+
+    def load(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.released.wait()
+        return b""
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[int]:
+    """The port of a silent loader."""
+    silent = Silent()
+    with ThreadPoolExecutor(8) as threads:
+        server = grpc.server(threads, handlers=[silent])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        yield port
+        silent.released.set()
+        server.stop(None).wait()
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceProcess]:
-    started = await processes.start_service("cache", tmp_path_factory.mktemp("cache"), "one")
+async def service(tmp_path_factory: pytest.TempPathFactory, slow: int) -> AsyncIterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("cache")
+    file = folder / "namespaces.yaml"
+    file.write_text(SLOW.format(port=slow))
+    started = await processes.start_service("cache", folder, "one", namespaces_file=file)
     yield started
     await processes.stop(started)
 
@@ -95,7 +133,28 @@ async def test_warming_says_what_could_not_be(at: tuple[str, str]):
     assert (result.status, "1 keys: 1 skipped" in result.out) == (0, True), result.out + result.err
     result = await souk("cache", "warm", "product", "warm", "cold", "--json", *at)
     last = json.loads(result.out.strip().splitlines()[-1])
-    assert (result.status, last["done"], last["failed"]) == (1, True, "1")
+    assert (result.status, last["state"], last["progress"]["counts"]["failed"]) == (1, "OPERATION_STATE_SUCCEEDED", "1")
+
+
+async def test_a_warming_is_left_running_and_cancelled_by_its_id(at: tuple[str, str]):
+    started = await souk("cache", "warm", "slow", "1", "2", "--detach", *at)
+    assert (started.status, started.out.startswith("one/")) == (0, True), started.err
+    cancelled = await souk("cache", "operations", "cancel", started.out.strip(), *at)
+    assert (cancelled.status, cancelled.out) == (0, "cancelled  0 of 2 keys: nothing done\n")
+
+
+async def test_ctrl_c_cancels_a_warming(at: tuple[str, str], tmp_path: Path):
+    keys = tmp_path / "keys"
+    keys.write_text("\n".join(f"k{i}" for i in range(100)))
+    async with terminal("cache", "warm", "slow", "--file", keys, *at) as screen:
+        await screen.says("0/100")
+        screen.process.send_signal(signal.SIGINT)
+        assert await screen.ends() == 130
+        assert "0 of 100 keys" in screen.text
+    last = (await souk("cache", "operations", "list", "--state", "cancelled", "--json", *at)).json()[0]
+    assert (last["target"], last["progress"]["total"]) == ("slow", "100")
+    shown = await souk("cache", "operations", "show", last["operation_id"], *at)
+    assert (shown.status, "OPERATION_CANCELLED" in shown.out) == (1, True), shown.out
 
 
 @pytest.mark.parametrize(
@@ -106,6 +165,7 @@ async def test_warming_says_what_could_not_be(at: tuple[str, str]):
         (("invalidate",), 2, "name keys, --alias, --tag, or --all"),
         (("invalidate", "--all"), 2, "name the namespace first"),
         (("warm", "product"), 2, "one of them"),
+        (("operations", "show", "elsewhere/1"), 1, "--address of the node elsewhere"),
         (("watch", "nothing"), 1, "no namespace is called"),
         (("put", "product", "", "x"), 1, "key"),
     ],

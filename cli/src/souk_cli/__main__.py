@@ -2,7 +2,7 @@
 
 import typer
 
-from souk_cli import cache, demo, image, image_upload, tokens, up
+from souk_cli import cache, cache_operations, demo, image, image_upload, tokens, up
 
 app = typer.Typer(
     name="souk",
@@ -19,8 +19,13 @@ for command in (image.show, image.list_images, image.download, image.watch, imag
     image_app.command("list" if command is image.list_images else command.__name__)(command)
 app.add_typer(image_app, name="image")
 cache_app = typer.Typer(help="Read, write and invalidate what is cached, and see how well it works.", no_args_is_help=True)
-for each in (cache.get, cache.put, cache.invalidate, cache.stats, cache.watch, cache.warm, cache.namespaces):
+for each in (cache.get, cache.put, cache.invalidate, cache.stats, cache.watch, cache_operations.warm, cache.namespaces):
     cache_app.command(each.__name__)(each)
+operations_app = typer.Typer(help="What goes on in a node of the cache after its command has ended.", no_args_is_help=True)
+operations_app.command("list")(cache_operations.list_operations)
+operations_app.command("show")(cache_operations.show)
+operations_app.command("cancel")(cache_operations.cancel)
+cache_app.add_typer(operations_app, name="operations")
 app.add_typer(cache_app, name="cache")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)

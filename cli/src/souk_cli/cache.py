@@ -1,4 +1,4 @@
-"""`souk cache get`, `put`, `invalidate`, `stats`, `watch` and `warm`."""
+"""`souk cache get`, `put`, `invalidate`, `stats` and `watch`; cache_operations.py has `warm`."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client import CLIENTS, NODES, CacheClient
@@ -224,45 +223,6 @@ def watch(
     with_cache(config_of(address, token, tls_ca), work, json=json, endless=True)
 
 
-def warm(
-    namespace: Space,
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys, the most wanted first.", show_default=False)] = None,
-    file: Annotated[Path | None, typer.Option(help="File with one key per line; - for stdin.", show_default=False)] = None,
-    hottest: Annotated[int | None, typer.Option(min=1, help="The most read keys, so many at the most.")] = None,
-    query: Annotated[str | None, typer.Option(help="The keys that the namespace's loader lists for this.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="With --query: so many at the most. 0: the service's default.")] = 0,
-    priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher goes first.")] = 0,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    json: Json = False,
-) -> None:
-    """Bring values into the cache before they are asked for. Exits with 1 where some could not be."""
-    listed = _keys(keys or [], file)
-    sources: dict[str, Any] = {"keys": listed or None, "hottest": hottest, "query": query}
-    if sum(each is not None for each in sources.values()) != 1:
-        raise typer.BadParameter("give keys (or --file), --hottest, or --query: one of them")
-
-    async def work(client: CacheClient) -> None:
-        last = pb.WarmResponse()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=err, transient=True, disable=json or not err.is_terminal) as bar:
-            task = bar.add_task(f"warming {namespace}", total=None)
-            async for last in client.warm(namespace, **sources, limit=limit, priority=priority):
-                done = last.fetched + last.loaded + last.skipped + last.failed
-                bar.update(task, total=last.total, completed=done)
-                if json:
-                    print_json(plain(last))
-        if not json:
-            parts = (("fetched", last.fetched), ("loaded", last.loaded), ("skipped", last.skipped), ("failed", last.failed))
-            told = ", ".join(f"{number:,} {name}" for name, number in parts if number) or "nothing to do"
-            out.print(f"{'[yellow]![/]' if last.failed else '[green]✓[/]'} {last.total:,} keys: {told}")
-        if last.failed:
-            raise typer.Exit(1)
-
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=namespace)
-
-
 # What is shown
 
 
@@ -360,16 +320,6 @@ def _value(given: str) -> bytes:
         except OSError as error:
             raise typer.BadParameter(f"{given[1:]}: {error.strerror}") from None
     return given.encode()
-
-
-def _keys(keys: list[str], file: Path | None) -> list[str]:
-    if file is None:
-        return keys
-    try:
-        text = sys.stdin.read() if file == Path("-") else file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file}: {error}") from None
-    return [*keys, *(line.strip() for line in text.splitlines() if line.strip())]
 
 
 def _ago(span: Any) -> str:
