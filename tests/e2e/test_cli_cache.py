@@ -106,9 +106,14 @@ async def test_stats_and_namespaces_are_tables_or_json(at: tuple[str, str]):
     assert "coherent" in table
     told = (await souk("cache", "stats", "--json", *at)).json()
     assert next(each for each in told["namespaces"] if each["namespace"] == "image_set")["hits_memory"] == "1"
-    spaces = (await souk("cache", "namespaces", *at)).out
-    assert "wallet" in spaces
-    assert "strict" in spaces
+    wide = (await souk("cache", "namespaces", *at)).out
+    assert all(each in wide for each in ("wallet, ens", "strict", "memory for 1 m", "grace 1 m", "callers"))
+
+
+async def test_one_namespace_is_shown_with_its_whole_policy(at: tuple[str, str]):
+    shown = (await souk("cache", "namespaces", "analytics", *at)).out
+    assert all(each in shown for each in ("1 d", "10%", "× 1", "grace 1 m", "5 s", "1.0 MB", "callers"))
+    assert "seller_stats" not in shown
 
 
 async def test_a_live_table_ends_cleanly(at: tuple[str, str]):
@@ -168,6 +173,10 @@ async def test_ctrl_c_cancels_a_warming(at: tuple[str, str], tmp_path: Path):
         (("operations", "show", "elsewhere/1"), 1, "--address of the node elsewhere"),
         (("watch", "nothing"), 1, "no namespace is called"),
         (("put", "product", "", "x"), 1, "key"),
+        (("put", "product", "1"), 2, "give a value"),
+        (("put", "product", "1", "x", "--negative"), 2, "one of them"),
+        (("put", "analytics", "views", "7"), 1, "with time buckets"),
+        (("namespaces", "nothing"), 2, "there are analytics, image_set"),
     ],
 )
 async def test_what_is_wrong_is_said_with_what_to_do(at: tuple[str, str], arguments: tuple[str, ...], status: int, text: str):

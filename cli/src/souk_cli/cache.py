@@ -22,10 +22,15 @@ from souk_cli.display import err, out, plain, print_json, seconds, size
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
 LOAD_WAIT = 5.0
 _COLUMNS = ("reads", "hit ratio", "memory", "Redis", "negative", "stale", "leases", "waits", "fills", "refused", "loads", "inval.")
+_NARROW = ("reads", "hit ratio", "memory", "Redis", "leases", "fills", "inval.")
 _POLICY = (
-    *("namespace", "TTL", "negative", "jitter", "stale for", "early", "without Redis", "lease", "largest", "buckets"),
-    *("aliases", "loader"),
+    *("TTL", "negative", "jitter", "stale for", "early", "without Redis", "lease", "largest", "buckets", "hottest", "aliases"),
+    "loader",
 )
+_NARROW_POLICY = 6
+"""So many of them are shown where there is no room for all."""
+POLICY_WIDTH, COUNTS_WIDTH = 132, 112
+"""Columns that a terminal must have for tables that show everything."""
 REFRESH = 1.0
 """Seconds between two looks of `stats --watch`."""
 
@@ -76,7 +81,7 @@ def get(
 def put(
     namespace: Space,
     key: Annotated[str, typer.Argument(help="The key.")],
-    value: Annotated[str, typer.Argument(help="The value; - reads stdin, @FILE a file.", show_default=False)] = "",
+    value: Annotated[str | None, typer.Argument(help="The value; - reads stdin, @FILE a file.", show_default=False)] = None,
     negative: Annotated[bool, typer.Option("--negative", help="There is nothing under this key.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="A tag that invalidates it; may be given several times.")] = None,
     alias: Annotated[list[str] | None, typer.Option(help="An alias of it, as ens:anna.eth; may be given several times.")] = None,
@@ -89,7 +94,9 @@ def put(
     json: Json = False,
 ) -> None:
     """Store a value. When it returns, no node serves an older one."""
-    data = None if negative else _value(value)
+    if (value is None) != negative:
+        raise typer.BadParameter("give a value ('' is an empty one), - for stdin, @FILE, or --negative: one of them")
+    data = None if value is None else _value(value)
 
     async def work(client: CacheClient) -> None:
         made = await client.put(
@@ -98,7 +105,7 @@ def put(
         if json:
             print_json(plain(made))
         elif made.outcome == pb.FILL_OUTCOME_STORED:
-            out.print(f"[green]✓[/] stored  [dim]{size(len(data or b''))}[/]")
+            out.print(f"[green]✓[/] stored  [dim]{'that there is nothing' if data is None else size(len(data))}[/]")
         elif made.outcome == pb.FILL_OUTCOME_OLDER:
             err.print("[yellow]Not stored: there is a newer version[/]")
         else:
@@ -146,20 +153,32 @@ def invalidate(
     with_cache(config_of(address, token, tls_ca), work, json=json)
 
 
-def namespaces(address: CacheAddress = CACHE_ADDRESS, token: Token = None, tls_ca: TlsCa = None, json: Json = False) -> None:
+def namespaces(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAMESPACE]…", help="Only these, each with all there is.")] = None,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    json: Json = False,
+) -> None:
     """List the namespaces with their policies."""
 
     async def work(client: CacheClient) -> None:
         known = await client.namespaces()
+        unknown = set(names or ()) - {each.name for each in known}
+        if unknown:
+            there_are = ", ".join(each.name for each in known)
+            raise typer.BadParameter(f"there is no namespace {', '.join(sorted(unknown))}; there are {there_are}")
+        known = [each for each in known if not names or each.name in names]
         if json:
             print_json([plain(each) for each in known])
             return
-        table = Table(box=None, header_style="bold")
-        for column in _POLICY:
-            table.add_column(column, overflow="fold")
-        for each in known:
-            table.add_row(each.name, *_policy(each))
-        out.print(table)
+        for each in known if names else ():
+            detail = Table(box=None, show_header=False, title=f"[bold]{each.name}[/]", title_justify="left")
+            for column, cell in zip(_POLICY, _policy(each), strict=True):
+                detail.add_row(f"[dim]{column}[/]", cell)
+            out.print(detail)
+        if not names:
+            out.print(_policies(known, out.width))
 
     with_cache(config_of(address, token, tls_ca), work, json=json)
 
@@ -179,9 +198,9 @@ def stats(
             if json:
                 print_json(plain(now))
             else:
-                out.print(_stats(now, None))
+                out.print(_stats(now, None, out.width))
             return
-        with contextlib.nullcontext() if json else Live(_stats(now, None), console=out, auto_refresh=False) as live:
+        with contextlib.nullcontext() if json else Live(_stats(now, None, out.width), console=out, auto_refresh=False) as live:
             while True:
                 before = now
                 await asyncio.sleep(REFRESH)
@@ -189,7 +208,7 @@ def stats(
                 if live is None:
                     print_json(plain(now))
                 else:
-                    live.update(_stats(now, before), refresh=True)
+                    live.update(_stats(now, before, out.width), refresh=True)
 
     with_cache(config_of(address, token, tls_ca), work, json=json, endless=follow)
 
@@ -248,6 +267,15 @@ def _show(hit: pb.Hit, output: Path | None) -> None:
     err.print(f"[dim]{freshness}, {_ago(hit.age)} old, from {level}{version}{key}[/]")
 
 
+def _policies(known: Sequence[pb.Namespace], width: int) -> Table:
+    shown = len(_POLICY) if width >= POLICY_WIDTH else _NARROW_POLICY
+    more = None if shown == len(_POLICY) else "`souk cache namespaces NAME` and wider terminals show more"
+    table = Table("namespace", *_POLICY[:shown], box=None, header_style="bold", caption=more, caption_justify="left")
+    for each in known:
+        table.add_row(each.name, *_policy(each)[:shown])
+    return table
+
+
 def _policy(space: pb.Namespace) -> tuple[str, ...]:
     """What `souk cache namespaces` shows of one, by _POLICY."""
     strict = space.consistency == pb.CONSISTENCY_STRICT
@@ -261,45 +289,50 @@ def _policy(space: pb.Namespace) -> tuple[str, ...]:
         _span(space.load_lease),
         size(space.max_value_bytes) + ("" if space.compress else ", as it is"),
         f"grace {_span(space.bucket_grace)}" if space.time_buckets else "–",
+        f"{space.warm_hottest:,}" if space.warm_hottest else "–",
         ", ".join(space.alias_kinds) or "–",
         space.loader or "callers",
     )
 
 
-def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None) -> Table:
+def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None, width: int) -> Table:
     """before: rates are of what happened since."""
     what = "hits and reads in the last second" if before else "since the node started"
     state = "[green]coherent[/]" if now.coherent else "[red]does not know of every invalidation[/]"
     caption = (
         f"{state} · memory {now.memory_entries:,} values, {size(now.memory_bytes)}, {now.memory_evictions:,} evicted · "
-        f"{now.watchers} near caches · {now.warming:,} to warm · {what}"
+        f"{now.watchers} near cache{'' if now.watchers == 1 else 's'} · {now.warming:,} to warm · {what}"
     )
-    right = {"justify": "right"}
     table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
-    table.add_column("namespace")
-    for column in _COLUMNS:
-        table.add_column(column, **right)  # type: ignore[arg-type]
+    table.add_column("namespace", no_wrap=True)
+    shown = _COLUMNS if width >= COUNTS_WIDTH else _NARROW
+    for column in shown:
+        table.add_column(column, justify="right", no_wrap=True)
     earlier = {each.namespace: each for each in before.namespaces} if before else {}
     for each in now.namespaces:
         was = earlier.get(each.namespace, pb.NamespaceStats())
         hits = each.hits_memory + each.hits_redis - was.hits_memory - was.hits_redis
-        missed = each.misses + each.leases + each.waits - was.misses - was.leases - was.waits
-        reads = hits + missed
-        ratio = f"{hits / reads:.1%}" if reads else "–"
-        numbers = (
-            each.hits_memory - was.hits_memory,
-            each.hits_redis - was.hits_redis,
-            each.negatives - was.negatives,
-            each.stale_served - was.stale_served,
-            each.leases - was.leases,
-            each.waits - was.waits,
-            each.fills - was.fills,
-            each.fills_refused - was.fills_refused,
-            each.loads - was.loads,
-            each.invalidations - was.invalidations,
-        )
-        table.add_row(each.namespace, f"{reads:,}", ratio, *(f"{number:,}" if number else "[dim]0[/]" for number in numbers))
+        reads = hits + each.misses + each.leases + each.waits - was.misses - was.leases - was.waits
+        cells = {
+            "reads": f"{reads:,}",
+            "hit ratio": f"{hits / reads:.1%}" if reads else "–",
+            "memory": _count(each.hits_memory - was.hits_memory),
+            "Redis": _count(each.hits_redis - was.hits_redis),
+            "negative": _count(each.negatives - was.negatives),
+            "stale": _count(each.stale_served - was.stale_served),
+            "leases": _count(each.leases - was.leases),
+            "waits": _count(each.waits - was.waits),
+            "fills": _count(each.fills - was.fills),
+            "refused": _count(each.fills_refused - was.fills_refused),
+            "loads": _count(each.loads - was.loads),
+            "inval.": _count(each.invalidations - was.invalidations),
+        }
+        table.add_row(each.namespace, *(cells[column] for column in shown))
     return table
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "[dim]0[/]"
 
 
 def _named(told: pb.Invalidation) -> Sequence[str]:

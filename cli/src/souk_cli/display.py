@@ -47,7 +47,7 @@ _HINTS = {
     "TOO_MANY_OPERATIONS": "Wait until one of them is over, or cancel one: `souk cache operations list --state running`.",
     "NAMESPACE_UNKNOWN": "`souk cache namespaces` lists those there are: {known}.",
     "ALIAS_KIND_UNKNOWN": "An alias is <kind>:<name>; the namespace has {known}.",
-    "TIME_BUCKET_UNREADABLE": "A key of this namespace ends with a span of time: {example}.",
+    "TIME_BUCKET_UNREADABLE": "Namespaces with time buckets take no other keys; `souk cache namespaces` shows which have them.",
     "VALUE_TOO_LARGE": "At most {limit_bytes} bytes are taken; max_value_bytes of the namespace is the limit.",
     "LOADER_MISSING": "Give the namespace a loader in SOUK_CACHE_NAMESPACES_FILE, or leave --load out.",
     "LOADER_FAILED": "What loads the values of this namespace does not answer; look at its log.",
