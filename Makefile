@@ -9,6 +9,7 @@ SOURCES := libs/common/src services/imaging/src services/cache/src cli/src clien
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PHOTOS ?=
 OUT ?= build/demo
+TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -35,7 +36,7 @@ tools: $(VENV)/.installed ## Fetch what only tests need: grpcurl, grpc-health-pr
 	@$(RUN) tools/test-tools
 
 test: $(VENV)/.installed tools ## Run every test
-	@$(RUN) python -m pytest $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol, and its faults on real servers
 	@$(RUN) env SOUK_SOAK=1 python -m pytest -s tests/e2e/cache

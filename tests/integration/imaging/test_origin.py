@@ -162,23 +162,23 @@ async def test_what_cannot_be_served_is_a_problem_that_says_why(http: httpx.Asyn
     assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, "*")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/", "/i", "/i/", "/i/x", "/i/{id}/", "/i/{id}/x.jpg", "/i/{id}/_original", "/i/{id}/_manifest.json", "/i/{id}/%5foriginal",
-        "/i/{id}/..%2f{id}%2f_original", "/i/../{id}/_original", "/i/{id}/../../../../etc/passwd", "/i/%2e%2e/%2e%2e/etc/passwd",
-        "/i//{id}/_original", "/i/{id}/product-200.0000000000000000.avif", "/i/{id}/product-200.0000000000000000.avif%00.jpg",
-        "/_index/all", "/i/_pending/{id}", "/i/_requests/default", "/i/01jd0000000000000000000000", "/i/{upper}",
-        "/i/{id}/product-200.{long}.avif", "//etc/passwd", "/i/{id}\\..\\x",
-    ],
-)  # fmt: skip
-async def test_no_path_leads_to_what_is_not_public(served: RunningServer, image: pb.Image, path: str) -> None:
-    wanted = path.format(id=image.image_id, upper=image.image_id.upper(), long="a" * 5000)
-    answer = await raw(served, f"GET {wanted} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-    status = int(answer.split(b" ", 2)[1])
-    assert status in (400, 404), answer[:200]
-    assert b"root:" not in answer
-    assert image.original.sha256 not in answer
+NOT_PUBLIC = [
+    "/", "/i", "/i/", "/i/x", "/i/{id}/", "/i/{id}/x.jpg", "/i/{id}/_original", "/i/{id}/_manifest.json", "/i/{id}/%5foriginal",
+    "/i/{id}/..%2f{id}%2f_original", "/i/../{id}/_original", "/i/{id}/../../../../etc/passwd", "/i/%2e%2e/%2e%2e/etc/passwd",
+    "/i//{id}/_original", "/i/{id}/product-200.0000000000000000.avif", "/i/{id}/product-200.0000000000000000.avif%00.jpg",
+    "/_index/all", "/i/_pending/{id}", "/i/_requests/default", "/i/01jd0000000000000000000000", "/i/{upper}",
+    "/i/{id}/product-200.{long}.avif", "//etc/passwd", "/i/{id}\\..\\x",
+]  # fmt: skip
+
+
+async def test_no_path_leads_to_what_is_not_public(served: RunningServer, image: pb.Image) -> None:
+    for path in NOT_PUBLIC:
+        wanted = path.format(id=image.image_id, upper=image.image_id.upper(), long="a" * 5000)
+        answer = await raw(served, f"GET {wanted} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        status = int(answer.split(b" ", 2)[1])
+        assert status in (400, 404), (path, answer[:200])
+        assert b"root:" not in answer, path
+        assert image.original.sha256 not in answer, path
 
 
 async def test_a_picture_that_is_being_made_is_to_be_asked_for_again(serve: Serve) -> None:

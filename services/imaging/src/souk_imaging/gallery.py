@@ -58,6 +58,10 @@ class Gallery:
         """The bytes of a variant, in pieces of at most 256 KiB."""
         return self._store.read(variant_key(image_id, variant.name), offset=offset, length=limit)
 
+    async def has(self, image_id: str) -> bool:
+        """False where there is no such image, or it is deleted: a variant that is in the store all the same is not to be served."""
+        return await self._library.exists(image_id)
+
     async def select(self, image_id: str, client: Client) -> Variant:
         """The variant that a client should get.
 

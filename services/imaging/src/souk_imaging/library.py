@@ -2,8 +2,8 @@
 way.
 
     <image_id>/<variant name>                     public, immutable
-    <image_id>/_original                          private
-    <image_id>/_manifest.json                     the image exists where this does: written last, deleted first
+    <image_id>/_original                          private; written once, before the manifest, and deleted before anything else
+    <image_id>/_manifest.json                     the image exists where this and the original do
     _index/all/<entry>                            newest first
     _index/owner/<owner>/<entry>
     _index/tag/<tag>/<entry>
@@ -11,6 +11,9 @@ way.
     _requests/<day>/<owner>/<hash of the request id>   which image a request id made
 
 An index entry's key says all that a filter asks (the owner's and the tags' hashes), so that a list reads only what it returns.
+
+A node that makes an image may write its manifest, or a variant, after another node has deleted it: stores without conditional
+writes cannot refuse that. No node writes an original again, so its absence is what says "deleted", and stands for good.
 """
 
 import asyncio
@@ -28,6 +31,8 @@ from souk_imaging.store import ObjectStore
 
 REQUEST_ID_SECONDS = 24 * 3600.0
 """How long a request id is remembered."""
+SETTLED_SECONDS = 3600.0
+"""A finished image whose manifest is this old is not being written by anyone, so that the manifest alone says that it exists."""
 SCAN_LIMIT = 5_000
 """How many index entries one page looks at, before it returns with what it has found."""
 
@@ -129,9 +134,17 @@ class Library:
         await self.save(image)
 
     async def image(self, image_id: str) -> Image | None:
-        """The image as its manifest has it, or None."""
+        """The image as its manifest has it; None where there is none, or it is deleted."""
         manifest = await self._store.get(_manifest_key(image_id))
-        return None if manifest is None else Image.from_json(manifest)
+        if manifest is None:
+            return None
+        image = Image.from_json(manifest)
+        settled = image.finished and image.update_time < self._clock() - SETTLED_SECONDS
+        return image if settled or await self.exists(image_id) else None
+
+    async def exists(self, image_id: str) -> bool:
+        """False from the moment at which any node has begun to delete the image, whatever others still write of it."""
+        return await self._store.info(_original_key(image_id)) is not None
 
     async def save(self, image: Image) -> None:
         """Write the manifest."""
@@ -146,8 +159,8 @@ class Library:
         return await self._store.fetch(_original_key(image_id), path)
 
     async def delete(self, pending: Pending, *, keep_record: bool = False) -> None:
-        """Remove every trace of an image, its manifest first; `pending` (saved by the caller) is removed last, or kept."""
-        await self._store.delete(_manifest_key(pending.image_id))
+        """Remove every trace of an image, its original first; `pending` (saved by the caller) is removed last, or kept."""
+        await self._store.delete(_original_key(pending.image_id))
         async with asyncio.TaskGroup() as group:
             for key in _index_keys(pending.image_id, pending.owner, pending.tags):
                 group.create_task(self._store.delete(key))

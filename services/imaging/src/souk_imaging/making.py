@@ -63,8 +63,19 @@ class Maker:
 
     async def is_mine(self, work: Work) -> bool:
         """False where another node has deleted the image, or taken it over, since it was last looked at."""
-        current = await self._library.pending(work.image.image_id)
-        return current is not None and current.action == "process" and current.node == self._life
+        image_id = work.image.image_id
+        current, exists = await asyncio.gather(self._library.pending(image_id), self._library.exists(image_id))
+        return exists and current is not None and current.action == "process" and current.node == self._life
+
+    async def finish(self, work: Work, image: Image) -> None:
+        """Write the last manifest, and say that nothing is left to do; TakenOverError where it is another node's by now."""
+        await self._save(work, image)
+        # what another node has deleted meanwhile stays deleted; its record is kept, as another write of ours may be on its way
+        if not await self._library.exists(image.image_id):
+            await self._library.delete(work.pending, keep_record=True)
+            raise TakenOverError
+        await self._library.forget_pending(image.image_id)
+        work.update(image)
 
     async def _make(self, work: Work, profile: Profile) -> None:
         if work.source is None:
@@ -101,22 +112,12 @@ class Maker:
                 peak_memory_bytes=finished.peak_memory_bytes,
             ),
         )
-        await self._save(work, ready)
-        if await self._is_deleted_elsewhere(work):
-            await self._library.delete(work.pending, keep_record=True)
-            raise TakenOverError
-        await self._library.forget_pending(ready.image_id)
-        work.update(ready)
+        await self.finish(work, ready)
 
     async def _save(self, work: Work, image: Image) -> None:
         if not await self.is_mine(work):
             raise TakenOverError
         await self._library.save(image)
-
-    async def _is_deleted_elsewhere(self, work: Work) -> bool:
-        """Whether another node began to delete the image while its manifest was being written."""
-        current = await self._library.pending(work.image.image_id)
-        return current is not None and current.action == "delete"
 
     def _planned(self, image: Image, probed: Probed) -> Image:
         original = replace(

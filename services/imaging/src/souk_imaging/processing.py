@@ -134,7 +134,8 @@ class Processor:
                 await self._library.accept(image, source.path, pending, request)
         except BaseException as error:
             with contextlib.suppress(StoreUnavailableError):
-                await asyncio.shield(self._library.delete(pending))
+                # a thread that cannot be stopped may still write: the record stays, and what comes late is removed by it
+                await asyncio.shield(self._library.delete(pending, keep_record=True))
             if isinstance(error, TimeoutError):
                 raise StoreUnavailableError("the object store takes too long to store a photo") from error
             raise
@@ -146,7 +147,9 @@ class Processor:
     async def image(self, image_id: str) -> Image | None:
         """The image as it is now, here or in the store; None where there is none."""
         work = self._work.get(image_id)
-        return work.image if work else await self._library.image(image_id)
+        if work is None:
+            return await self._library.image(image_id)
+        return work.image if await self._library.exists(image_id) else None
 
     async def finished(self, image_id: str) -> Image:
         """Wait until the image is READY or FAILED, and return it.
@@ -174,7 +177,7 @@ class Processor:
         while True:
             work = self._work.get(image_id)
             changed = work.changed if work else None
-            image = work.image if work else await self._library.image(image_id)
+            image = await self.image(image_id)
             if image is None:
                 if seen is None:
                     raise ImageNotFoundError("no image has this id", image_id=image_id)
@@ -202,10 +205,9 @@ class Processor:
             work.pending = pending
             work.task.cancel()
             await asyncio.wait([work.task])
-        # where another node works on it, the record stays until its lease is over: it tells that node, and whatever that node
-        # wrote meanwhile is removed then
-        elsewhere = work is None and not image.finished
-        await self._library.delete(pending, keep_record=elsewhere)
+        # the record of an image that was in work stays until its lease is over: it tells another node that works on it, and what
+        # is written meanwhile, there or by a thread here that cannot be stopped, is removed then
+        await self._library.delete(pending, keep_record=not image.finished)
         if work and not work.done.done():
             work.fail(ImageDeletedError("the image was deleted while it was being worked on", image_id=image_id))
         return True
@@ -283,17 +285,18 @@ class Processor:
             elif work.keep_failed and not isinstance(error, ImageDeletedError):
                 failure = self._describe(error)
                 failed = replace(work.image, state=ImageState.FAILED, update_time=self._clock(), failure=failure)
-                await self._library.save(failed)
-                await self._library.forget_pending(image_id)
-                work.update(failed)
+                await self._maker.finish(work, failed)
                 work.done.set_result(failed)
                 return
+            elif not await self._maker.is_mine(work):
+                raise TakenOverError
             else:
                 if work.request_id:
                     await self._library.forget_request(work.image.owner, work.request_id)
                 await self._library.delete(work.pending)
-        except StoreUnavailableError as unavailable:
-            error = unavailable
+        except (StoreUnavailableError, TakenOverError) as instead:
+            work.fail(instead)
+            return
         work.fail(error)
 
     async def _keep_leases(self) -> None:

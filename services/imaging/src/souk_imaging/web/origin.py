@@ -1,5 +1,6 @@
 """The origin behind browsers and CDNs: immutable URLs of variants, and one URL per image that negotiates."""
 
+import asyncio
 import contextlib
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
@@ -115,7 +116,7 @@ class _Origin:
         return guarded
 
     async def variant(self, request: Request) -> Response:
-        """GET /i/{image_id}/{name}: what is behind the URL never changes, so that the manifest is not read."""
+        """GET /i/{image_id}/{name}: what is behind the URL never changes, so that no manifest is read."""
         image_id, name = request.path_params["image_id"], request.path_params["name"]
         parsed = parse_variant_name(name) if is_image_id(image_id) else None
         if parsed is None:
@@ -141,13 +142,11 @@ class _Origin:
     async def _send(self, request: Request, key: str, form: Format, digest: str, headers: Mapping[str, str]) -> Response:
         etag = f'"{digest}"'
         common = {**headers, "etag": etag, "accept-ranges": "bytes"}
-        if _matches(request.headers.get("if-none-match"), etag):
-            if await self._store.info(key) is None:
-                raise _not_found()
-            return Response(status_code=304, headers=common)
-        info = await self._store.info(key)
-        if info is None:
+        info, exists = await asyncio.gather(self._store.info(key), self._gallery.has(key.partition("/")[0]))
+        if info is None or not exists:
             raise _not_found()
+        if _matches(request.headers.get("if-none-match"), etag):
+            return Response(status_code=304, headers=common)
         wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
         try:
             part = parse_range(wanted, info.size)
