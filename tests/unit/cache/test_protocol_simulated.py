@@ -12,6 +12,8 @@ from simulator.world import simulate
 SCHEDULES = int(os.environ.get("SOUK_SCHEDULES", "4000"))
 """`make soak` runs 200,000."""
 BATCH = 100
+SHOWN = 50
+"""Batches after which it is told how far it is."""
 ENOUGH = 4000
 """Schedules within which every mutant is seen; most within fifty."""
 
@@ -34,8 +36,15 @@ def stale_reads(first: int) -> tuple[list[str], int, int, int, int]:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_no_read_is_stale_in_any_schedule():
+    batches = []
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        batches = list(pool.map(stale_reads, range(0, SCHEDULES, BATCH)))
+        for batch in pool.map(stale_reads, range(0, SCHEDULES, BATCH)):
+            batches.append(batch)
+            if len(batches) % SHOWN == 0:
+                print(
+                    f"{len(batches) * BATCH:,} of {SCHEDULES:,} schedules, {sum(len(each[0]) for each in batches)} stale",
+                    flush=True,
+                )
     stale = [read for batch in batches for read in batch[0]]
     assert stale == []
     assert min(batch[1] for batch in batches) >= 200
