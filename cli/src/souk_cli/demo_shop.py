@@ -5,12 +5,14 @@ import itertools
 import random
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from statistics import quantiles
+from typing import Any
 
 from rich.table import Table
-from souk.client import CLIENTS, JSON, CacheClient, Load, Loaded, NearConfig
+from souk.client import CLIENTS, JSON, CacheClient, Load, Loaded, NearConfig, fingerprint
 
 from souk_cli.demo_checks import Checks
 from souk_cli.display import err, out, seconds
@@ -19,7 +21,12 @@ PRODUCTS = 2000
 SELLERS = 50
 SHOPPERS = 24
 VISITS = 500
-"""Products that each shopper looks at."""
+"""Products and pages of results that each shopper looks at."""
+SEARCHES = 0.1
+"""Share of visits at which a shopper searches."""
+COLOURS, SIZES = ("black", "blue", "green", "red"), (38, 40, 42, 44)
+RESULTS = 12
+"""Products on a page."""
 WRITES = 0.02
 """Share of visits at which a seller changes something."""
 QUERY_SECONDS = 0.004
@@ -38,17 +45,25 @@ class Database:
         self.loading: Counter[str] = Counter()
         self.most_at_once = 0
 
-    async def product(self, load: Load) -> Loaded[dict[str, int]]:
-        """The loader of the namespace product."""
-        self.loading[load.key] += 1
-        self.most_at_once = max(self.most_at_once, self.loading[load.key])
+    async def product(self, key: str) -> Loaded[dict[str, int]]:
+        """What the namespace product keeps."""
+        self.loading[key] += 1
+        self.most_at_once = max(self.most_at_once, self.loading[key])
         try:
-            version = self.versions[load.key]
+            version = self.versions[key]
             self.queries += 1
             await asyncio.sleep(QUERY_SECONDS)
-            return Loaded({"id": int(load.key), "version": version}, tags=[f"seller:{int(load.key) % SELLERS}"])
+            return Loaded({"id": int(key), "version": version}, tags=[f"seller:{int(key) % SELLERS}"])
         finally:
-            self.loading[load.key] -= 1
+            self.loading[key] -= 1
+
+    async def search(self, colour: str, sizes: list[int]) -> Loaded[list[dict[str, int]]]:
+        """A page of results. It shows what each product is now, and is known by their ids where one of them changes."""
+        first = COLOURS.index(colour) * 97 + sum(sizes)
+        found = [{"id": number, "version": self.versions[str(number)]} for number in range(first, first + RESULTS)]
+        self.queries += 1
+        await asyncio.sleep(QUERY_SECONDS)
+        return Loaded(found, tags=[f"shown:{each['id']}" for each in found])
 
     async def user(self, load: Load) -> Loaded[dict[str, str]]:
         """The loader of the namespace user, by wallet."""
@@ -64,6 +79,8 @@ class Seen:
     """What the shoppers saw."""
 
     times: dict[str, list[float]] = field(default_factory=lambda: {"near cache": [], "cache service": [], "database": []})
+    searches: dict[str, set[tuple[str | int, ...]]] = field(default_factory=lambda: defaultdict(set))
+    """Fingerprint -> what was searched for."""
     stale: int = 0
     writes: int = 0
     invalidations: list[float] = field(default_factory=list)
@@ -77,7 +94,7 @@ class Seen:
 async def shop(address: str, checks: Checks) -> None:
     """Let them shop, print what came of it, and check it."""
     database, seen = Database(), Seen()
-    near = NearConfig(["product", "user"])
+    near = NearConfig(["product", "search", "user"])
     async with CacheClient(address, near=near) as one, CacheClient(address, near=near) as two:
         async with asyncio.timeout(30):
             await asyncio.gather(one.near_ready(), two.near_ready())
@@ -91,31 +108,54 @@ async def shop(address: str, checks: Checks) -> None:
 
 
 async def _shopper(number: int, client: CacheClient, database: Database, seen: Seen) -> None:
-    """Looks at popular products more than at others (Zipf), and is now and then a seller."""
+    """Looks at popular products more than at others (Zipf), searches now and then, and is sometimes a seller."""
     rng = random.Random(number)  # noqa: S311 — the same shop each time
-    products = client.namespace("product", JSON)
     weights = list(itertools.accumulate(1 / rank for rank in range(1, PRODUCTS + 1)))
     for _ in range(VISITS):
         key = str(bisect_left(weights, rng.random() * weights[-1]))
         if rng.random() < WRITES:
             await _sell(client, key, database, seen)
-        least = database.announced[key]
-        where = "cache service"
-
-        async def query(load: Load) -> Loaded[dict[str, int]]:
-            nonlocal where
-            where = "database"
-            return await database.product(load)
-
-        start = time.perf_counter()
-        value = products.get_nowait(key)
-        if value is not None:
-            where = "near cache"
+        if rng.random() < SEARCHES:
+            await _search(client, rng, database, seen)
         else:
-            value = await products.get_or_load(key, query)
-        seen.times[where].append(time.perf_counter() - start)
-        seen.stale += value is None or value["version"] < least
+            await _look(client, key, database, seen)
         await asyncio.sleep(0)
+
+
+async def _look(client: CacheClient, key: str, database: Database, seen: Seen) -> None:
+    least = database.announced[key]
+    product = await _timed(client, "product", key, lambda: database.product(key), seen)
+    seen.stale += product is None or product["version"] < least
+
+
+async def _search(client: CacheClient, rng: random.Random, database: Database, seen: Seen) -> None:
+    """Each shopper writes the same search in another way; the fingerprint is the same."""
+    colour, sizes = rng.choice(COLOURS), sorted(rng.sample(SIZES, 2))
+    words = {"colour": colour, "sizes": rng.sample(sizes, 2), "page": rng.choice([None, 1]), "seller": ""}
+    shuffled = {name: words[name] for name in rng.sample(list(words), len(words))}
+    key = fingerprint(shuffled, unordered=["sizes"], defaults={"page": 1})
+    seen.searches[key].add((colour, *sizes))
+    least = dict(database.announced)
+    page = await _timed(client, "search", key, lambda: database.search(colour, sizes), seen)
+    seen.stale += page is None or any(each["version"] < least[str(each["id"])] for each in page)
+
+
+async def _timed(client: CacheClient, namespace: str, key: str, query: Callable[[], Awaitable[Loaded[Any]]], seen: Seen) -> Any:
+    space, where = client.namespace(namespace, JSON), "cache service"
+
+    async def load(_: Load) -> Loaded[Any]:
+        nonlocal where
+        where = "database"
+        return await query()
+
+    start = time.perf_counter()
+    value = space.get_nowait(key)
+    if value is not None:
+        where = "near cache"
+    else:
+        value = await space.get_or_load(key, load)
+    seen.times[where].append(time.perf_counter() - start)
+    return value
 
 
 async def _sell(client: CacheClient, key: str, database: Database, seen: Seen) -> None:
@@ -123,7 +163,7 @@ async def _sell(client: CacheClient, key: str, database: Database, seen: Seen) -
     database.versions[key] += 1
     version = database.versions[key]
     start = time.perf_counter()
-    await client.invalidate(keys={"product": [key]}, level=CLIENTS)
+    await client.invalidate(keys={"product": [key]}, tags=[f"shown:{key}"], level=CLIENTS)
     seen.invalidations.append(time.perf_counter() - start)
     database.announced[key] = max(database.announced[key], version)
     seen.writes += 1
@@ -140,8 +180,9 @@ def _show(seen: Seen, database: Database, took: float) -> None:
             table.add_row(where, f"{len(times):,}", f"{len(times) / seen.reads:.1%}", _short(cuts[49]), _short(cuts[98]))
     hits = seen.reads - len(seen.times["database"])
     out.print(
-        f"\n{SHOPPERS} shoppers look at {seen.reads:,} products in {seconds(took)}; sellers change {seen.writes:,} of them. "
-        f"[green]{hits / seen.reads:.1%}[/] never reach the database, which gets {database.queries:,} queries.\n"
+        f"\n{SHOPPERS} shoppers look at {seen.reads:,} products and pages of results in {seconds(took)}; sellers change "
+        f"{seen.writes:,} products. [green]{hits / seen.reads:.1%}[/] never reach the database, which gets {database.queries:,} "
+        "queries.\n"
     )
     out.print(table)
     if len(seen.invalidations) > 1:
@@ -153,14 +194,18 @@ async def _check(checks: Checks, one: CacheClient, two: CacheClient, database: D
     checks.add(f"of {seen.reads:,} reads, {seen.stale} showed an old product after its change was announced", seen.stale == 0)
     checks.add("no product was loaded by two at once", database.most_at_once == 1)
     stats = await one.stats()
-    product = next(each for each in stats.namespaces if each.namespace == "product")
+    product, search = (next(each for each in stats.namespaces if each.namespace == name) for name in ("product", "search"))
     loads = one.counts.loads + two.counts.loads
     uncached = one.counts.loads_uncached + two.counts.loads_uncached
-    queries, filled = database.queries, product.fills + product.fills_refused
-    checks.add(f"the service gave {product.leases:,} leases for {loads:,} loads", product.leases == loads)
+    queries, leases = database.queries, product.leases + search.leases
+    filled = sum(each.fills + each.fills_refused for each in (product, search))
+    checks.add(f"the service gave {leases:,} leases for {loads:,} loads", leases == loads)
     checks.add(f"the database got {queries:,} queries for {loads + uncached:,} loads", queries == loads + uncached)
     checks.add(f"{filled:,} loaded values were stored, or invalidated before", filled == loads)
     checks.add(f"the service counted {product.invalidations:,} changes of {seen.writes:,}", product.invalidations >= seen.writes)
+    asked = {each for some in seen.searches.values() for each in some}
+    told = f"{len(asked):,} searches, each written in many ways, had {len(seen.searches):,} fingerprints"
+    checks.add(told, len(asked) == len(seen.searches) and all(len(each) == 1 for each in seen.searches.values()))
     checks.add(f"the service knows {stats.watchers} near caches", stats.watchers == 2)
 
 

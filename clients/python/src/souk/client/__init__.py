@@ -37,7 +37,8 @@ from souk.client._errors import (
 )
 from souk.client._fingerprint import fingerprint
 from souk.client._imaging import ImagingClient
-from souk.client._namespace import Load, Loaded, Loader, Namespace
+from souk.client._loading import Load, Loaded, Loader, LoadMany, ManyLoader
+from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
 from souk.client._sources import PhotoSource
@@ -65,8 +66,10 @@ __all__ = [
     "InternalError",
     "InvalidArgumentError",
     "Load",
+    "LoadMany",
     "Loaded",
     "Loader",
+    "ManyLoader",
     "Namespace",
     "NearCache",
     "NearConfig",

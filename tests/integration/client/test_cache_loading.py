@@ -1,0 +1,194 @@
+"""CacheClient and a cache that is alone, in the test's loop: many at once, what a loader may do wrong, the page's example."""
+
+import asyncio
+import re
+import textwrap
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import souk.client
+from processes import until
+from souk.cache.v1 import cache_pb2 as pb
+from souk.client import JSON, CacheClient, InvalidArgumentError, Load, Loaded, LoadMany, NotFoundError
+from souk_cache.app import open_app
+from souk_cache.settings import CacheSettings
+from souk_common.testing import RunningServer, running_server
+
+PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
+    file = tmp_path / "own.yaml"
+    file.write_text("namespaces: {brief: {ttl: 20ms, jitter: 0, stale_for: 1h}, early: {ttl: 1s, jitter: 0, refresh_beta: 10}}")
+    async with running_server(CacheSettings(port=0, trace_ratio=0.0, namespaces_file=file), "cache", open_app) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(server: RunningServer) -> AsyncIterator[CacheClient]:
+    async with CacheClient(server.addresses.grpc) as client:
+        yield client
+
+
+class Shelf:
+    """A loader of many that counts what it is asked for."""
+
+    def __init__(self, *missing: str) -> None:
+        self.missing = missing
+        self.asked: list[LoadMany] = []
+        self.error: Exception | None = None
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def load(self, wanted: LoadMany) -> Mapping[str, Any]:
+        self.asked.append(wanted)
+        await self.free.wait()
+        if self.error is not None:
+            raise self.error
+        return {key: Loaded({"id": key}, tags=[f"row:{key}"]) for key in wanted.keys if key not in self.missing}
+
+    @property
+    def keys(self) -> list[list[str]]:
+        return [list(each.keys) for each in self.asked]
+
+
+async def test_cold_keys_are_loaded_by_one_call_and_kept(client: CacheClient):
+    products, shelf = client.namespace("product", JSON), Shelf("3")
+    await products.put("1", {"id": "kept"})
+    expected = {"4": {"id": "4"}, "1": {"id": "kept"}, "2": {"id": "2"}}
+    assert list((await products.get_or_load_many(["4", "1", "2", "3", "4"], shelf.load)).items()) == list(expected.items())
+    assert shelf.keys == [["4", "2", "3"]]
+    assert await products.get_or_load_many(["4", "1", "2", "3"], shelf.load) == expected, "that there is nothing is kept, too"
+    await client.invalidate(tags=["row:2"], source_token=9)
+    await products.get_or_load_many(["4", "1", "2", "3"], shelf.load)
+    assert [(list(each.keys), each.source_token) for each in shelf.asked[1:]] == [(["2"], 9)]
+    assert (client.counts.loads, client.counts.loads_uncached) == (4, 0)
+    assert await products.get_or_load_many([], shelf.load) == {}
+
+
+async def test_callers_of_overlapping_keys_load_each_once(client: CacheClient):
+    products, one, other = client.namespace("product", JSON), Shelf(), Shelf()
+    one.free.clear()
+    first = asyncio.create_task(products.get_or_load_many(["1", "2"], one.load))
+    await until(lambda: bool(one.asked))
+    second = asyncio.create_task(products.get_or_load_many(["2", "3"], other.load))
+    await until(lambda: bool(other.asked))
+    one.free.set()
+    assert await first == {"1": {"id": "1"}, "2": {"id": "2"}}
+    assert await second == {"2": {"id": "2"}, "3": {"id": "3"}}
+    assert (one.keys, other.keys) == ([["1", "2"]], [["3"]])
+
+
+async def test_a_loader_of_many_that_fails_lets_the_next_one_in(client: CacheClient):
+    products, shelf = client.namespace("product", JSON), Shelf()
+    shelf.error = ZeroDivisionError("of the loader")
+    with pytest.raises(ZeroDivisionError):
+        await products.get_or_load_many(["1", "2"], shelf.load)
+    shelf.error = None
+    assert len(await products.get_or_load_many(["1", "2"], shelf.load)) == 2
+    assert client.counts.loads == 4
+
+
+async def test_stale_values_of_many_are_better_than_an_error(client: CacheClient):
+    brief, shelf = client.namespace("brief", JSON), Shelf()
+    await brief.get_or_load_many(["1", "2"], shelf.load)
+    async with asyncio.timeout(10):
+        while await brief.get_many(["1", "2"]):
+            pass
+    shelf.error = ZeroDivisionError("of the loader")
+    assert len(await brief.get_or_load_many(["1", "2"], shelf.load, allow_stale=True)) == 2
+    with pytest.raises(ZeroDivisionError):
+        await brief.get_or_load_many(["1", "2"], shelf.load)
+
+
+async def test_values_near_their_end_are_loaded_anew_in_the_background(client: CacheClient):
+    early, shelf = client.namespace("early", JSON), Shelf()
+    async with asyncio.timeout(20):
+        while not client.counts.refreshes:
+            lease = (await client.get("early", "1", lease=True)).lease.token
+            if lease:
+                await client.fill("early", "1", lease, b'"old"', load_duration=60)
+            found = await early.get_or_load_many(["1"], shelf.load)
+            assert found["1"] == "old" or shelf.asked
+        await until(lambda: bool(shelf.asked))
+        while await early.get("1") != {"id": "1"}:
+            await asyncio.sleep(0)
+
+
+async def test_what_another_release_wrote_is_loaded_anew(client: CacheClient):
+    shelf = Shelf()
+    await client.put("product", "1", b"\xff no JSON")
+    products = client.namespace("product", JSON)
+    assert await products.get_or_load_many(["1", "2"], shelf.load) == {"1": {"id": "1"}, "2": {"id": "2"}}
+    assert await products.get_many(["1", "2"]) == {"1": {"id": "1"}, "2": {"id": "2"}}
+
+
+async def test_a_value_that_cannot_be_written_is_an_error_and_its_lease_is_free(client: CacheClient):
+    products = client.namespace("product", JSON)
+
+    async def load(_: Load) -> Any:
+        return {1, 2}
+
+    with pytest.raises(TypeError, match="set"):
+        await products.get_or_load("1", load)
+    result = await client.get("product", "1", lease=True)
+    assert result.HasField("lease")
+
+
+async def test_what_can_never_be_cached_is_an_error_instead_of_a_load_each_time(client: CacheClient):
+    shelf = Shelf()
+    for name, key, error in (("nowhere", "1", NotFoundError), ("analytics", "views", InvalidArgumentError)):
+        space = client.namespace(name, JSON)
+        with pytest.raises(error):
+            await space.get_or_load_many([key], shelf.load)
+        with pytest.raises(error):
+            await space.get_or_load(key, lambda _: shelf.load(LoadMany("", [], None)))
+    assert shelf.asked == []
+
+
+async def test_the_shop_goes_on_without_the_cache(client: CacheClient, server: RunningServer, nobody: str):
+    shelf = Shelf("2")
+    async with CacheClient(nobody) as alone:
+        found = await alone.namespace("product", JSON).get_or_load_many(["1", "2"], shelf.load, timeout=0.3)
+        assert (found, alone.counts.loads_uncached) == ({"1": {"id": "1"}}, 2)
+
+
+class Database:
+    """What the page's example asks for."""
+
+    title = "shoes"
+
+    async def product(self, key: str, *, at_least: int | None) -> pb.NamespacedKey | None:
+        return pb.NamespacedKey(namespace=self.title, key=key)
+
+    async def products(self, keys: list[str]) -> dict[str, pb.NamespacedKey]:
+        return {key: pb.NamespacedKey(namespace=self.title, key=key) for key in keys if key != "43"}
+
+    async def search(self, _: str) -> list[str]:
+        return ["42"]
+
+    async def views(self, *_: Any) -> int:
+        return 12
+
+    async def rename(self, _: str, title: str) -> int:
+        self.title = title
+        return 7
+
+
+async def test_the_example_of_the_page_runs_and_reads_what_it_wrote(server: RunningServer):
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "get_or_load_many" in block)
+    code = example.replace("127.0.0.1:50052", server.addresses.grpc).replace("row.seller_id", "row.namespace")
+    told = "return {name: value for name, value in locals().items() if name in ('product', 'page', 'ids', 'views', 'left', 'key')}"
+    more = "    left = await products.get('42'), await search(key)\n"
+    names: dict[str, Any] = {name: getattr(souk.client, name) for name in souk.client.__all__}
+    names |= {"Product": pb.NamespacedKey, "database": Database(), "datetime": datetime, "UTC": UTC, "timedelta": timedelta}
+    program = "async def example():\n" + textwrap.indent(code + more + told, "    ")
+    exec(compile(program, "docs/clients.md", "exec"), names)  # noqa: S102 — the page is ours
+    seen = await names["example"]()
+    assert seen["product"] == pb.NamespacedKey(namespace="shoes", key="42")
+    assert sorted(seen["page"]) == ["41", "42"]
+    assert (seen["ids"], seen["views"], seen["left"]) == (["42"], 12, (None, ["42"]))
