@@ -14,17 +14,28 @@ from souk_imaging.settings import ImagingSettings
 from services import Serve
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Serve:
-    """Starts a service; settings by name."""
+def serving(folder: Path) -> Serve:
+    """Starts services whose state is under `folder`; settings by name."""
 
     @contextlib.asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[RunningServer]:
-        chosen = {"port": 0, "http_port": 0, "state_dir": tmp_path / "state", "drain_grace": 5.0, "trace_ratio": 0.0, **settings}
+        chosen = {"port": 0, "http_port": 0, "state_dir": folder / "state", "drain_grace": 5.0, "trace_ratio": 0.0, **settings}
         async with running_server(ImagingSettings(**chosen), "imaging", open_app) as running:
             yield running
 
     return start
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """As `serving`, for one test."""
+    return serving(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def serve_module(tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """As `serving`, for the tests of a module that leave the service as they find it; they and what is served share one loop."""
+    return serving(tmp_path_factory.mktemp("module"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import google_crc32c
 import grpc
 import pictures
 import pytest
+import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
 from souk.client import ClientConfig, ImagingClient, InvalidArgumentError, NotFoundError
@@ -72,7 +73,22 @@ def told(error: grpc.aio.AioRpcError) -> tuple[str, str, dict[str, str], list[st
     return error.code().name, infos[0].reason, dict(infos[0].metadata), fields
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(serve_module: Serve) -> AsyncIterator[RunningServer]:
+    async with serve_module() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(server: RunningServer) -> AsyncIterator[ImagingClient]:
+    async with ImagingClient(config=ClientConfig(target=server.addresses.grpc)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
 def stub(server: RunningServer) -> Any:
     return imaging_pb2_grpc.ImagingServiceStub(server.channel(max_send_message_length=8 << 20))
 

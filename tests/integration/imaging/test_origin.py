@@ -10,6 +10,7 @@ import httpx
 import object_stores
 import pictures
 import pytest
+import pytest_asyncio
 from PIL import Image
 from souk.client import ClientConfig, ImagingClient
 from souk.imaging.v1 import imaging_pb2 as pb
@@ -24,23 +25,28 @@ SAFARI = (
 OLD = "image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
 
 
-@pytest.fixture(params=["disk", "s3"])
-async def served(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> AsyncIterator[RunningServer]:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["disk", "s3"])
+async def served(
+    request: pytest.FixtureRequest, serve_module: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningServer]:
     if request.param == "disk":
-        async with serve() as server:
+        async with serve_module() as server:
             yield server
         return
-    async with object_stores.serving_s3(tmp_path / "s3") as bucket, serve(**bucket.settings()) as server:
+    async with object_stores.serving_s3(tmp_path_factory.mktemp("s3")) as bucket, serve_module(**bucket.settings()) as server:
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def image(served: RunningServer) -> pb.Image:
     async with ImagingClient(config=ClientConfig(target=served.addresses.grpc)) as client:
         return await client.upload(pictures.jpeg(1000, 700))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http(served: RunningServer) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=served.http_url) as client:
         yield client
