@@ -1,13 +1,15 @@
 """What warming costs those who read meanwhile, and what it saves after a restart.
 
-1. Unary Gets of values in memory, while 100,000 keys are warmed, from Redis or by a loader, and without: the ratio of their rates.
+1. Unary Gets of values in memory, while keys are warmed, from Redis or by a loader, and without: the ratio of their rates.
    The node has one core; Redis, the loader and the readers (h2load, a C client) share the other. Runs alternate.
 2. A node is restarted, and one that reads as a marketplace does (Zipf, a memory that holds a fifth of the keys) counts the requests
    until 95 % of the hits in memory that it had before: without warming, with the hottest keys that Redis has, and where Redis has
    lost everything and the loader lists what is sold most. With warming, requests come at a fixed rate from the first moment that
    the node says SERVING; without, the rate does not matter.
 
-    python bench/cache_warm.py [--runs 15] [--requests 4000] [--rates 200,500]
+    python bench/cache_warm.py [--runs 15] [--keys 100000] [--requests 4000] [--restarts 3] [--memory 10000] [--rates 200,500]
+
+A short form: --runs 13 --keys 30000 --sources fetched --restarts 0, then --runs 0 --restarts 1 --memory 4000 --rates 200.
 """
 
 import argparse
@@ -41,11 +43,12 @@ from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 from souk.common.v1 import operations_pb2 as ops
 from souk.common.v1.operations_pb2_grpc import OperationServiceStub
 
-KEYS = 100_000
 VALUE = b"x" * 256
 NODE_CORE, OTHER_CORE = 0, 1
 FOREGROUND_TARGET, RESTART_TARGET = 0.90, 0.25
-PRODUCTS, IN_MEMORY, SKEW = 50_000, 10_000, 1.0
+PRODUCTS, SKEW = 50_000, 1.0
+PER_PLACE = 5
+"""Products that are sold, for each that the memory holds."""
 WINDOW = 1000
 """Requests over which a hit ratio is taken."""
 NAMESPACES = """
@@ -88,13 +91,15 @@ def product(rank: int) -> str:
 class Place:
     """The folder, ports and processes of one benchmark."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, memory: int) -> None:
+        """memory: values that the node holds in memory, where it is restarted."""
         self.folder = folder
+        self.memory = memory
         self._stack = stack
         self.redis_port, self.loader_port, self.port = 50981, 50982, 50983
         self._redis: subprocess.Popen[bytes] | None = None
         loader = f'{{target: "127.0.0.1:{self.loader_port}", {METHODS}}}'
-        (folder / "namespaces.yaml").write_text(NAMESPACES.format(loader=loader, in_memory=IN_MEMORY))
+        (folder / "namespaces.yaml").write_text(NAMESPACES.format(loader=loader, in_memory=memory))
         self._start([sys.executable, __file__, "--child", str(self.loader_port)], OTHER_CORE)
         self.restart_redis()
 
@@ -157,11 +162,11 @@ class Place:
 # Part 1
 
 
-async def fill_redis(place: Place, namespace: str) -> None:
+async def fill_redis(place: Place, namespace: str, count: int) -> None:
     """By the loader, on a node that nobody reads from."""
     start = time.perf_counter()
     async with place.channel() as channel:
-        keys = pb.WarmKeys(keys=[f"k{i:06}" for i in range(KEYS)])
+        keys = pb.WarmKeys(keys=[f"k{i:06}" for i in range(count)])
         request = pb.WarmRequest(namespace=namespace, keys=keys, concurrency=64)
         operation = await warm(channel, request)
         async for step in watch(channel, operation):
@@ -202,7 +207,7 @@ def drive(port: int, requests: int, body: Path) -> float:
     return float(rate[1])
 
 
-async def foreground(place: Place, namespace: str, runs: int, requests: int) -> tuple[list[float], list[float], float]:
+async def foreground(place: Place, namespace: str, runs: int, requests: int, count: int) -> tuple[list[float], list[float], float]:
     """Rates without and with warming, and the keys that were warmed a second meanwhile."""
     body = place.folder / "body"
     message = pb.GetRequest(namespace="fetched", key="wanted").SerializeToString()
@@ -218,11 +223,11 @@ async def foreground(place: Place, namespace: str, runs: int, requests: int) -> 
 
         async def with_warming() -> None:
             nonlocal moved, seconds, first
-            keys = [f"k{(first + i) % KEYS:06}" for i in range(KEYS)]
+            keys = [f"k{(first + i) % count:06}" for i in range(count)]
             request = pb.WarmRequest(namespace=namespace, keys=pb.WarmKeys(keys=keys), time_limit=Duration(seconds=3600))
             operation = await warm(channel, request)
             steps = aiter(watch(channel, operation))
-            while (before := (await anext(steps)).operation.progress).total < KEYS:
+            while (before := (await anext(steps)).operation.progress).total < count:
                 pass
             driving = asyncio.create_task(asyncio.to_thread(drive, place.port, requests, body))
             start = time.perf_counter()
@@ -231,7 +236,7 @@ async def foreground(place: Place, namespace: str, runs: int, requests: int) -> 
             last = await cancel(channel, operation)
             assert last.state == ops.OPERATION_STATE_CANCELLED, "it was over before the readers were"
             moved += last.progress.done - before.done
-            first = (first + last.progress.done) % KEYS
+            first = (first + last.progress.done) % count
 
         for number in range(runs):
             if number % 2:
@@ -250,14 +255,14 @@ class Shop:
     """Reads products as they are asked for, by Zipf."""
 
     def __init__(self, place: Place, namespace: str, seed: int) -> None:
-        weights = [1 / (rank + 1) ** SKEW for rank in range(PRODUCTS)]
+        weights = [1 / (rank + 1) ** SKEW for rank in range(PER_PLACE * place.memory)]
         self._cumulative = list(itertools.accumulate(weights))
         self._random = random.Random(seed)
         self._place = place
         self._namespace = namespace
 
     def _next(self) -> str:
-        [rank] = self._random.choices(range(PRODUCTS), cum_weights=self._cumulative)
+        [rank] = self._random.choices(range(len(self._cumulative)), cum_weights=self._cumulative)
         return product(rank)
 
     async def read(self, requests: int, *, rate: float | None = None, until: float | None = None) -> tuple[int, float]:
@@ -286,33 +291,33 @@ class Shop:
         return made, hits / len(last)
 
 
-async def steady(shop: Shop) -> float:
+async def steady(shop: Shop, memory: int) -> float:
     """The ratio of hits in memory when it does not grow any more."""
-    await shop.read(6 * IN_MEMORY)
+    await shop.read(6 * memory)
     return statistics.fmean([(await shop.read(WINDOW))[1] for _ in range(5)])
 
 
 def restarts(place: Place, runs: int, rates: list[float]) -> list[tuple[str, list[float]]]:
     """Ratios of requests that are needed with warming and without, by what is compared."""
-    settings = {"memory_entries": IN_MEMORY}
+    settings = {"memory_entries": place.memory}
     found: dict[str, list[float]] = {}
     for run in range(runs):
         ratio = {}
         for namespace in ("cold", "hot"):
             with place.node(**settings):
-                ratio[namespace] = asyncio.run(steady(Shop(place, namespace, run)))
+                ratio[namespace] = asyncio.run(steady(Shop(place, namespace, run), place.memory))
         enough = 0.95 * ratio["cold"]
         with place.node(**settings):
-            cold, _ = asyncio.run(Shop(place, "cold", run + 100).read(20 * IN_MEMORY, until=enough))
+            cold, _ = asyncio.run(Shop(place, "cold", run + 100).read(20 * place.memory, until=enough))
         print(f"restart {run + 1}: steady {ratio['cold']:.1%}, cold {cold:,} requests", flush=True)
         for rate in rates:
             with place.node(**settings):
-                warm, _ = asyncio.run(Shop(place, "hot", run + 100).read(20 * IN_MEMORY, rate=rate, until=enough))
+                warm, _ = asyncio.run(Shop(place, "hot", run + 100).read(20 * place.memory, rate=rate, until=enough))
             found.setdefault(f"hottest keys of Redis, {rate:.0f} requests/s", []).append(warm / cold)
             print(f"restart {run + 1}: warmed at {rate:.0f}/s {warm:,} requests", flush=True)
         place.restart_redis()
         with place.node(**settings):
-            cold, _ = asyncio.run(Shop(place, "cold", run + 100).read(20 * IN_MEMORY, until=enough))
+            cold, _ = asyncio.run(Shop(place, "cold", run + 100).read(20 * place.memory, until=enough))
         place.restart_redis()
         with place.node(**settings):
             listed = asyncio.run(read_while_listed(place, run + 100, rates[0], enough))
@@ -323,9 +328,9 @@ def restarts(place: Place, runs: int, rates: list[float]) -> list[tuple[str, lis
 
 async def read_while_listed(place: Place, seed: int, rate: float, enough: float) -> int:
     async with place.channel() as channel:
-        query = pb.WarmRequest(namespace="hot", query=pb.WarmQuery(limit=IN_MEMORY), concurrency=32)
+        query = pb.WarmRequest(namespace="hot", query=pb.WarmQuery(limit=place.memory), concurrency=32)
         operation = await warm(channel, query)
-        made, _ = await Shop(place, "hot", seed).read(20 * IN_MEMORY, rate=rate, until=enough)
+        made, _ = await Shop(place, "hot", seed).read(20 * place.memory, rate=rate, until=enough)
         await cancel(channel, operation)
     return made
 
@@ -334,6 +339,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--restarts", type=int, default=3)
+    parser.add_argument("--keys", type=int, default=100_000, help="more than are warmed in all runs")
+    parser.add_argument("--memory", type=int, default=10_000, help="at most 10,000: values in memory where a node is restarted")
     parser.add_argument("--requests", type=int, default=4_000)
     parser.add_argument("--rates", default="200,500")
     parser.add_argument("--sources", default="fetched,loaded")
@@ -344,14 +351,16 @@ def main() -> None:
     os.sched_setaffinity(0, {OTHER_CORE})
     missed = False
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        place = Place(Path(folder), stack)
+        place = Place(Path(folder), stack, options.memory)
         if options.runs:
-            with place.node():
-                asyncio.run(fill_redis(place, "fetched"))
             results = []
             for namespace in options.sources.split(","):
+                if namespace == "fetched":
+                    with place.node():
+                        asyncio.run(fill_redis(place, namespace, options.keys))
                 with place.node():
-                    results.append((namespace, *asyncio.run(foreground(place, namespace, options.runs, options.requests))))
+                    found = asyncio.run(foreground(place, namespace, options.runs, options.requests, options.keys))
+                results.append((namespace, *found))
             for namespace, alone, warmed, speed in results:
                 ratios = [there / without for there, without in zip(warmed, alone, strict=True)]
                 met = statistics.median(ratios) >= FOREGROUND_TARGET
