@@ -55,8 +55,13 @@ class Keys:
 
 
 def text(value: bytes | str) -> str:
-    """A text that Redis returned."""
-    return value.decode() if isinstance(value, bytes) else value
+    """A text that Redis returned. What somebody else wrote there may be anything."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def names_of(value: bytes | str) -> tuple[str, ...]:
+    """The names of an entry of the stream, or of a value."""
+    return tuple(name for name in text(value).split("\n") if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,8 @@ def acquired(reply: Reply) -> Acquired:
     """Read the answer of `acquire`."""
     epoch, seq, token, status = text(reply[0]), int(reply[1]), text(reply[2]), text(reply[3])
     if status == "hit":
-        names = tuple(text(reply[5]).split("\n"))
         age = int(reply[7]) / 1000
-        return Acquired(epoch, seq, token, status, reply[4], names, int(reply[6]), age, text(reply[8]), bool(reply[9]))
+        return Acquired(epoch, seq, token, status, reply[4], names_of(reply[5]), int(reply[6]), age, text(reply[8]), bool(reply[9]))
     return Acquired(epoch, seq, token, status, lease_left=max(0, int(reply[4])) / 1000 if status == "wait" else 0.0)
 
 
@@ -121,5 +125,5 @@ class Beaten:
 
 def beaten(reply: Reply) -> Beaten:
     """Read the answer of `beat`."""
-    events = tuple((int(seq), tuple(text(names).split("\n"))) for seq, names in reply[3])
+    events = tuple((int(seq), names_of(names)) for seq, names in reply[3])
     return Beaten(text(reply[0]), int(reply[1]), text(reply[2]), events, int(reply[4]) / 1000)

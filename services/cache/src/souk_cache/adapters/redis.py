@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from souk_cache.exceptions import StoreUnavailableError
-from souk_cache.scripts import Call, Reply, ScriptName, source
+from souk_cache.scripts import Call, Reply, ScriptName, names_of, source
 
 MAX_PIPELINE = 256
 """Calls in one pipeline at the most."""
@@ -129,7 +129,7 @@ class RedisBackend:
 
 def _event(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[int, tuple[str, ...]]:
     number, fields = entry
-    return int(number.split(b"-")[0]), tuple(fields[b"n"].decode().split("\n"))
+    return int(number.split(b"-")[0]), names_of(fields.get(b"n", b""))
 
 
 def _unavailable(error: Exception) -> StoreUnavailableError:

@@ -13,7 +13,7 @@ local status, events, told = 'ok', {}, served
 if ARGV[3] ~= EPOCH or served > SEQ then
   status, served, kept, told = 'flush', 0, 0, SEQ
 elseif served < SEQ then
-  local entries = redis.call('XRANGE', STREAM, string.format('%d-0', served + 1), '+', 'COUNT', ARGV[7])
+  local entries = redis.pcall('XRANGE', STREAM, string.format('%d-0', served + 1), '+', 'COUNT', ARGV[7])
   if #entries == 0 or entries[1][1] ~= string.format('%d-0', served + 1) then
     status, told = 'flush', SEQ
   else
@@ -26,17 +26,17 @@ local own, clients = now + LEASE_MS, 0
 local before = redis.call('HGET', META, name)
 if ARGV[6] == 'clients' then
   if before and ARGV[3] == EPOCH then
-    local until_clients = string.match(before, '(%d+)$')
-    redis.call('HSET', META, name, string.format('%d %d %d 0 %d', SEQ, kept, SEQ, tonumber(until_clients)))
+    local _, _, _, _, until_clients = member(name, before)
+    redis.call('HSET', META, name, string.format('%d %d %d 0 %d', SEQ, kept, SEQ, until_clients))
   end
   return {EPOCH, SEQ, 'ok', {}, 0}
 end
 if before then
-  local _, _, earlier, until_own, until_clients = string.match(before, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-  clients = tonumber(until_clients)
+  local _, _, earlier, until_own, until_clients = member(name, before)
+  clients = until_clients
   -- one that does not apply what it was told, or has yet to say that it dropped all, holds no writer up for ever
-  if status == 'flush' or served < tonumber(earlier) then own = tonumber(until_own) end
-  if status == 'ok' and served < tonumber(earlier) then status = 'behind' end
+  if status == 'flush' or served < earlier then own = until_own end
+  if status == 'ok' and served < earlier then status = 'behind' end
 elseif status == 'flush' then
   own = now -- it has no lease of this epoch
 end

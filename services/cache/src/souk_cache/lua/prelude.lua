@@ -29,9 +29,14 @@ local function begin_epoch()
   redis.call('HSET', COUNTERS, '', EPOCH)
 end
 
+-- The number that `text` is; nil where it is none, for somebody else may have written it.
+local function whole(text)
+  return text and string.match(text, '^%d+$') and tonumber(text)
+end
+
 do
-  local meta = redis.call('HMGET', META, 'run', 'epoch', 'seq', 'floor', 'rotated')
-  EPOCH, SEQ, FLOOR, ROTATED = meta[2], tonumber(meta[3]), tonumber(meta[4]), tonumber(meta[5])
+  local meta = redis.pcall('HMGET', META, 'run', 'epoch', 'seq', 'floor', 'rotated') -- an error where it is something else
+  EPOCH, SEQ, FLOOR, ROTATED = meta[2], whole(meta[3]), whole(meta[4]), whole(meta[5])
   if meta[1] ~= RUN or not (EPOCH and SEQ and FLOOR and ROTATED) then begin_epoch() end
 end
 
@@ -41,19 +46,23 @@ local function split(text)
   return parts
 end
 
--- The latest invalidation of any of `names`. Counters that have lost their mark begin a new epoch, in which nothing old counts.
+-- The latest invalidation of any of `names`. Counters that have lost their mark, or are no numbers, begin a new epoch, in which
+-- nothing old counts.
 local function invalidated(names)
   local latest = 0
   for first = 1, #names, 1000 do
     local last = math.min(first + 999, #names)
-    local now = redis.call('HMGET', COUNTERS, '', unpack(names, first, last))
-    local before = ROTATED > 0 and redis.call('HMGET', OLDER, '', unpack(names, first, last)) or nil
-    if now[1] ~= EPOCH or (before and before[1] ~= EPOCH) then
+    local now = redis.pcall('HMGET', COUNTERS, '', unpack(names, first, last))
+    local before = ROTATED > 0 and redis.pcall('HMGET', OLDER, '', unpack(names, first, last)) or nil
+    local intact = now[1] == EPOCH and (not before or before[1] == EPOCH)
+    for i = 2, #now do
+      local here, earlier = whole(now[i] or '0'), whole(before and before[i] or '0')
+      intact = intact and here and earlier
+      latest = math.max(latest, here or 0, earlier or 0)
+    end
+    if not intact then
       begin_epoch()
       return math.huge
-    end
-    for i = 2, #now do
-      latest = math.max(latest, tonumber(now[i]) or 0, before and tonumber(before[i]) or 0)
     end
   end
   return latest
@@ -66,7 +75,7 @@ local function believed(key)
     redis.call('DEL', key)
     return nil
   end
-  local seq = tonumber(value[2])
+  local seq = whole(value[2])
   if not value[1] then return nil end
   if value[1] ~= EPOCH or not seq or seq < FLOOR or not value[3] or not value[4] then return nil end
   if invalidated(split(value[3])) > seq then return nil end
@@ -74,7 +83,7 @@ local function believed(key)
     seq = SEQ
     redis.call('HSET', key, 's', string.format('%d', seq))
   end
-  return {value[4], value[3], seq, tonumber(value[5]) or 0, value[6] or ''}
+  return {value[4], value[3], seq, whole(value[5]) or 0, value[6] or ''}
 end
 
 local function store(key, data, names, seq, milliseconds, version)
@@ -91,8 +100,13 @@ local function lease(key)
   if epoch == EPOCH then return token, tonumber(seq) end
 end
 
--- Count one invalidation of `names`, and tell the members.
+-- Count one invalidation of `names`, and tell the members. Where the counters or the stream are something else, an epoch begins with it.
 local function invalidate(names)
+  local function try(...)
+    local reply = redis.pcall(...)
+    return not (type(reply) == 'table' and reply.err)
+  end
+  local done = true
   SEQ = SEQ + 1
   redis.call('HSET', META, 'seq', string.format('%d', SEQ))
   local seq = string.format('%d', SEQ)
@@ -102,9 +116,12 @@ local function invalidate(names)
       fields[#fields + 1] = names[i]
       fields[#fields + 1] = seq
     end
-    redis.call('HSET', COUNTERS, unpack(fields))
+    done = done and try('HSET', COUNTERS, unpack(fields))
   end
-  redis.call('XADD', STREAM, 'MAXLEN', '~', '100000', seq .. '-0', 'n', table.concat(names, '\n'))
+  if not (done and try('XADD', STREAM, 'MAXLEN', '~', '100000', seq .. '-0', 'n', table.concat(names, '\n'))) then
+    begin_epoch()
+    return invalidate(names)
+  end
   if redis.call('HLEN', COUNTERS) > 200000 then
     redis.call('UNLINK', OLDER)
     redis.call('RENAME', COUNTERS, OLDER)
@@ -112,6 +129,18 @@ local function invalidate(names)
     FLOOR, ROTATED = ROTATED, SEQ
     redis.call('HSET', META, 'floor', string.format('%d', FLOOR), 'rotated', string.format('%d', ROTATED))
   end
+end
+
+-- What is known of a member: seq that it serves, that its clients keep, that it was told; until when it may serve, and its clients may.
+-- One that cannot be read has applied nothing, and may serve for a lease from now on.
+local function member(name, text)
+  local served, kept, told, own, clients = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  if not served then
+    served, kept, told, own = 0, 0, 0, clock() + LEASE_MS
+    clients = own + CLIENT_MS
+    redis.call('HSET', META, name, string.format('0 0 0 %d %d', own, clients))
+  end
+  return tonumber(served), tonumber(kept), tonumber(told), tonumber(own), tonumber(clients)
 end
 
 -- Milliseconds until every member has acknowledged `seq`, at the latest; 0: all have. A member whose lease is over is forgotten.
@@ -122,15 +151,19 @@ local function remaining(seq, level)
   for i = 1, #meta, 2 do
     local name, text = meta[i], meta[i + 1]
     if name == 'quiet' then
+      if not whole(text) then
+        text = string.format('%d', now + LEASE_MS)
+        redis.call('HSET', META, 'quiet', text)
+      end
       longest = math.max(longest, tonumber(text) + (level - 1) * CLIENT_MS - now)
     elseif string.sub(name, 1, 2) == 'm:' then
-      local served, kept, told, own, clients = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
-      if tonumber(clients) <= now then
+      local served, kept, _, own, clients = member(name, text)
+      if clients <= now then
         redis.call('HDEL', META, name)
-      elseif level == 1 and tonumber(served) < seq then
-        longest = math.max(longest, tonumber(own) - now)
-      elseif level == 2 and tonumber(kept) < seq then
-        longest = math.max(longest, tonumber(clients) - now)
+      elseif level == 1 and served < seq then
+        longest = math.max(longest, own - now)
+      elseif level == 2 and kept < seq then
+        longest = math.max(longest, clients - now)
       end
     end
   end
