@@ -49,7 +49,7 @@ class Level(StrEnum):
 
 def get(
     namespace: Space,
-    key: Annotated[str, typer.Argument(help="The key, or with --alias an alias of it, as ens:anna.eth.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or with --alias an alias of it, as ens:anna.eth.")],
     alias: Annotated[bool, typer.Option("--alias", help="KEY is an alias.")] = False,
     allow_stale: Annotated[bool, typer.Option("--allow-stale", help="A value past its TTL is good enough.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Have the namespace's loader load it where there is none.")] = False,
@@ -80,8 +80,10 @@ def get(
 
 def put(
     namespace: Space,
-    key: Annotated[str, typer.Argument(help="The key.")],
-    value: Annotated[str | None, typer.Argument(help="The value; - reads stdin, @FILE a file.", show_default=False)] = None,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The key.")],
+    value: Annotated[
+        str | None, typer.Argument(metavar="VALUE", help="The value; - reads stdin, @FILE a file.", show_default=False)
+    ] = None,
     negative: Annotated[bool, typer.Option("--negative", help="There is nothing under this key.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="A tag that invalidates it; may be given several times.")] = None,
     alias: Annotated[list[str] | None, typer.Option(help="An alias of it, as ens:anna.eth; may be given several times.")] = None,
@@ -117,8 +119,10 @@ def put(
 
 
 def invalidate(
-    namespace: Annotated[str, typer.Argument(help="The namespace of the keys; not needed for tags.", show_default=False)] = "",
-    keys: Annotated[list[str] | None, typer.Argument(help="Keys.", show_default=False)] = None,
+    namespace: Annotated[
+        str, typer.Argument(metavar="NAMESPACE", help="The namespace of the keys; not needed for tags.", show_default=False)
+    ] = "",
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Keys.", show_default=False)] = None,
     alias: Annotated[list[str] | None, typer.Option(help="An alias in NAMESPACE; may be given several times.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="A tag, over all namespaces; may be given several times.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole of NAMESPACE.")] = False,
@@ -154,7 +158,7 @@ def invalidate(
 
 
 def namespaces(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAMESPACE]…", help="Only these, each with all there is.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAMESPACE", help="Only these, each with all there is.")] = None,
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
@@ -214,7 +218,7 @@ def stats(
 
 
 def watch(
-    spaces: Annotated[list[str], typer.Argument(metavar="NAMESPACE…", help="Whose keys are of interest; tags always are.")],
+    spaces: Annotated[list[str], typer.Argument(metavar="NAMESPACE", help="Whose keys are of interest; tags always are.")],
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import souk.client
+from loaders import Catalogue, loader_server
 from processes import until
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client import JSON, CacheClient, InvalidArgumentError, Load, Loaded, LoadMany, NotFoundError
@@ -117,6 +118,24 @@ async def test_values_near_their_end_are_loaded_anew_in_the_background(client: C
         await until(lambda: bool(shelf.asked))
         while await early.get("1") != {"id": "1"}:
             await asyncio.sleep(0)
+
+
+async def test_without_a_loader_the_one_of_the_namespace_in_the_service_loads(tmp_path: Path):
+    known = Catalogue(values={"1": b"one", "2": b"two"}, aliases={"slug:first": "1"})
+    async with loader_server(known):
+        file = tmp_path / "own.yaml"
+        loader = f"{{target: '{known.target}', method: souk.cache.v1.LoaderService/Load}}"
+        file.write_text(f"namespaces: {{product: {{loader: {loader}, aliases: {{slug: {{}}}}}}}}")
+        async with (
+            running_server(CacheSettings(port=0, trace_ratio=0.0, namespaces_file=file), "cache", open_app) as running,
+            CacheClient(running.addresses.grpc) as client,
+        ):
+            products = client.namespace("product")
+            assert await products.get_or_load(alias="slug:first") == b"one"
+            assert await products.get_or_load("3") is None
+            assert await products.get_or_load_many(["3", "2", "1"]) == {"2": b"two", "1": b"one"}
+            assert [load.alias or load.key for load in known.loads] == ["slug:first", "3", "2"]
+            assert client.counts.loads == 0
 
 
 async def test_what_another_release_wrote_is_loaded_anew(client: CacheClient):

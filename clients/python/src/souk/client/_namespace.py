@@ -42,9 +42,7 @@ class Namespace(Generic[T]):
     async def get_many(self, keys: Sequence[str], *, allow_stale: bool = False, timeout: float | None = None) -> dict[str, T]:
         """The values of up to 1,000 keys; those that have none are left out."""
         results = await self._client.batch_get(self.name, keys, allow_stale=allow_stale, timeout=timeout)
-        return {
-            key: self._codec.decode(result.hit.value) for key, result in zip(keys, results, strict=True) if result.HasField("hit")
-        }
+        return self._decoded(keys, results)
 
     async def get_or_load(
         self,
@@ -78,7 +76,7 @@ class Namespace(Generic[T]):
     async def get_or_load_many(
         self,
         keys: Sequence[str],
-        loader: ManyLoader[T],
+        loader: ManyLoader[T] | None = None,
         *,
         wait: float = DEFAULT_WAIT,
         allow_stale: bool = False,
@@ -89,6 +87,9 @@ class Namespace(Generic[T]):
         `loader` is called once for all cold keys that nobody else loads, and again for one that another did not load in time.
         Otherwise as get_or_load.
         """
+        if loader is None:
+            results = await self._client.batch_get(self.name, keys, allow_stale=allow_stale, load=True, timeout=timeout)
+            return self._decoded(keys, results)
         return await self._loading.many(keys, loader, wait=wait, timeout=timeout, allow_stale=allow_stale)
 
     async def put(
@@ -153,3 +154,10 @@ class Namespace(Generic[T]):
             return cached
 
         return decorate
+
+    # Inside
+
+    def _decoded(self, keys: Sequence[str], results: Sequence[pb.Result]) -> dict[str, T]:
+        return {
+            key: self._codec.decode(result.hit.value) for key, result in zip(keys, results, strict=True) if result.HasField("hit")
+        }
