@@ -1,4 +1,4 @@
-"""XFetch, and what values carry for it."""
+"""XFetch: when a value is loaded anew."""
 
 import random
 import statistics
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from souk_cache.refreshing import refresh_after
-from souk_cache.values import Value, decode, encode
+from souk_cache.values import Value
 
 
 @given(
@@ -29,18 +29,3 @@ def test_it_is_earlier_by_beta_times_what_loading_took_on_average():
 def test_where_nothing_is_known_of_loading_it_is_the_end():
     assert refresh_after(Value(b"", 100.0), 1.0, 0.999) == 100.0
     assert refresh_after(Value(b"", 100.0, 5.0), 0.0, 0.999) == 100.0
-
-
-@given(st.binary(max_size=2000) | st.none(), st.floats(0, 1e6), st.floats(0, 1e9), st.booleans())
-def test_a_value_comes_back_as_it_was_kept(data: bytes | None, fresh_for: float, load: float, compress: bool):
-    back = decode(encode(Value(data, fresh_for, load), compress=compress), max_bytes=2000)
-    assert back is not None
-    assert back.data == data
-    assert back.fresh_for == pytest.approx(fresh_for, abs=0.001)
-    assert back.load_seconds == pytest.approx(min(load, 3600), abs=0.001)
-
-
-@given(st.binary(max_size=100))
-def test_what_is_not_a_value_is_none(stored: bytes):
-    assert decode(stored, max_bytes=2000) is None
-    assert decode(encode(Value(b"shoe", 1.0), compress=False)[:-1] + stored[:1] + b"!", max_bytes=2000) is None

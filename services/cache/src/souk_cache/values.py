@@ -4,7 +4,7 @@
 1 byte   flags: 1 negative (it is known that there is nothing), 2 compressed with zstd
 4 bytes  milliseconds that it is fresh, big-endian
 4 bytes  milliseconds that loading it took, big-endian; 0: not known
-4 bytes  CRC-32C of what follows, big-endian
+4 bytes  CRC-32C of all of the above and of what follows, big-endian
 the rest: the caller's bytes
 """
 
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import google_crc32c
 import zstandard
 
-_HEADER = struct.Struct(">4sBIII")
+_HEADER = struct.Struct(">4sBII")
+_CHECKSUM = struct.Struct(">I")
+_BODY_AT = _HEADER.size + _CHECKSUM.size
 _MAGIC = b"SKV1"
 _NEGATIVE, _COMPRESSED = 1, 2
 COMPRESS_FROM_BYTES = 1024
@@ -49,16 +51,19 @@ def encode(value: Value, *, compress: bool) -> bytes:
         if len(smaller) < len(body):
             body, flags = smaller, flags | _COMPRESSED
     load_ms = min(round(value.load_seconds * 1000), MAX_LOAD_MS)
-    return _HEADER.pack(_MAGIC, flags, round(value.fresh_for * 1000), load_ms, google_crc32c.value(body)) + body
+    header = _HEADER.pack(_MAGIC, flags, round(value.fresh_for * 1000), load_ms)
+    return b"".join((header, _CHECKSUM.pack(_checksum(header, body)), body))
 
 
 def decode(stored: bytes, *, max_bytes: int) -> Value | None:
     """The value; None where the bytes are not one, are damaged, or would have more than `max_bytes`."""
-    if len(stored) < _HEADER.size:
+    if len(stored) < _BODY_AT:
         return None
-    magic, flags, fresh_ms, load_ms, checksum = _HEADER.unpack_from(stored)
-    body = stored[_HEADER.size :]
-    if magic != _MAGIC or flags & ~(_NEGATIVE | _COMPRESSED) or google_crc32c.value(body) != checksum:
+    magic, flags, fresh_ms, load_ms = _HEADER.unpack_from(stored)
+    if magic != _MAGIC or flags & ~(_NEGATIVE | _COMPRESSED):
+        return None
+    body = stored[_BODY_AT:]
+    if _CHECKSUM.unpack_from(stored, _HEADER.size) != (_checksum(stored[: _HEADER.size], body),):
         return None
     if flags & _COMPRESSED:
         try:
@@ -70,3 +75,8 @@ def decode(stored: bytes, *, max_bytes: int) -> Value | None:
     if len(body) > max_bytes:
         return None
     return Value(None if flags & _NEGATIVE else body, fresh_ms / 1000, load_ms / 1000)
+
+
+def _checksum(header: bytes, body: bytes) -> int:
+    checksum: int = google_crc32c.extend(google_crc32c.value(header), body)
+    return checksum
