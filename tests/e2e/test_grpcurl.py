@@ -83,15 +83,11 @@ async def test_grpcurl_calls_every_rpc(start) -> None:
     assert "IMAGE_NOT_FOUND" in output
 
 
-@pytest.mark.parametrize("name", ["", "liveness", "readiness", SERVICE])
-async def test_grpc_health_probe_is_answered(start, name: str) -> None:
+async def test_grpc_health_probe_is_answered_and_sees_the_store_go_and_come_back(start, tmp_path: Path) -> None:
     service = await start()
-    status, output = await run(tool("grpc-health-probe"), "-addr", service.grpc, "-service", name)
-    assert (status, "SERVING" in output) == (0, True)
-
-
-async def test_grpc_health_probe_sees_the_store_go_and_come_back(start, tmp_path: Path) -> None:
-    service = await start()
+    for name in ("", "liveness", "readiness", SERVICE):
+        status, output = await run(tool("grpc-health-probe"), "-addr", service.grpc, "-service", name)
+        assert (status, "SERVING" in output) == (0, True), name
     probe = (tool("grpc-health-probe"), "-addr", service.grpc, "-service", "readiness")
 
     async def answers(wanted: int) -> bool:

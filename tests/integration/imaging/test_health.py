@@ -2,10 +2,12 @@
 
 import asyncio
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import grpc
+import object_stores
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from souk_common.testing import RunningServer
@@ -61,6 +63,28 @@ async def test_readiness_follows_the_store_within_5_seconds_and_liveness_stays(s
     assert (await watch.read()).status == SERVING
     assert time.monotonic() - back < 5
     watch.cancel()
+
+
+async def test_readiness_follows_a_bucket_that_hangs_is_gone_and_comes_back(serve: Serve, tmp_path: Path) -> None:
+    bucket = await object_stores.start_s3(tmp_path / "s3")
+    again = None
+    try:
+        async with serve(**bucket.settings()) as server:
+            watch = stub(server).Watch(health_pb2.HealthCheckRequest(service="readiness"))
+            while (await watch.read()).status != SERVING:
+                pass
+            async with asyncio.timeout(5):
+                bucket.process.send_signal(signal.SIGSTOP)
+                assert (await watch.read()).status == NOT_SERVING
+            await bucket.kill()
+            port = int(bucket.endpoint.rpartition(":")[2])
+            again = await object_stores.start_s3(tmp_path / "s3", port=port, keys=(bucket.access_key, bucket.secret_key))
+            async with asyncio.timeout(5):
+                assert (await watch.read()).status == SERVING
+            watch.cancel()
+    finally:
+        for each in filter(None, (bucket, again)):
+            await each.kill()
 
 
 async def test_a_watch_sees_not_serving_and_ends_when_the_server_stops(serve: Serve) -> None:

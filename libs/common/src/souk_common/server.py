@@ -21,9 +21,11 @@ from souk_common import reflection, telemetry
 from souk_common.admission import Admission
 from souk_common.auth import Authenticator
 from souk_common.errors import ErrorTable
+from souk_common.handlers import Collector
 from souk_common.health import Dependency, Health, HealthServicer
 from souk_common.http import HttpServer, Measured
-from souk_common.rpc import Collector, Dispatcher, Policy
+from souk_common.lifetime import Policy
+from souk_common.rpc import Dispatcher
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import Telemetry, names, process
 

@@ -137,7 +137,8 @@ class ImagingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteImage(self, request, context):
-        """Deletes an image, its original and all its variants. Work that is under way for it is stopped. Scope: imaging.write.
+        """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
+        shows the image any more, not even one that was at work on it. Scope: imaging.write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

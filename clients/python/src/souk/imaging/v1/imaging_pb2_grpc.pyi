@@ -62,7 +62,9 @@ class ImagingServiceStub:
     negotiating URL makes, without a redirect. Scope: imaging.read.
     """
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_imaging_pb2.DeleteImageRequest, _imaging_pb2.DeleteImageResponse]
-    """Deletes an image, its original and all its variants. Work that is under way for it is stopped. Scope: imaging.write."""
+    """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
+    shows the image any more, not even one that was at work on it. Scope: imaging.write.
+    """
 
 @_typing.type_check_only
 class ImagingServiceAsyncStub(ImagingServiceStub):
@@ -98,7 +100,9 @@ class ImagingServiceAsyncStub(ImagingServiceStub):
     negotiating URL makes, without a redirect. Scope: imaging.read.
     """
     DeleteImage: _aio.UnaryUnaryMultiCallable[_imaging_pb2.DeleteImageRequest, _imaging_pb2.DeleteImageResponse]  # type: ignore[assignment]
-    """Deletes an image, its original and all its variants. Work that is under way for it is stopped. Scope: imaging.write."""
+    """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
+    shows the image any more, not even one that was at work on it. Scope: imaging.write.
+    """
 
 class ImagingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores product photos and serves them in the sizes and formats that browsers ask for.
@@ -173,6 +177,8 @@ class ImagingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _imaging_pb2.DeleteImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_imaging_pb2.DeleteImageResponse, _abc.Awaitable[_imaging_pb2.DeleteImageResponse]]:
-        """Deletes an image, its original and all its variants. Work that is under way for it is stopped. Scope: imaging.write."""
+        """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
+        shows the image any more, not even one that was at work on it. Scope: imaging.write.
+        """
 
 def add_ImagingServiceServicer_to_server(servicer: ImagingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
