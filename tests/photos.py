@@ -23,6 +23,7 @@ def encode(picture: Image.Image, form: str, **options: Any) -> bytes:
 
 
 @functools.cache
+@functools.cache
 def one_of_each(width: int = 400, height: int = 300) -> dict[str, bytes]:
     """A good photo in every format that is taken, by name."""
     picture = demo_photos.scene(width, height, 21)

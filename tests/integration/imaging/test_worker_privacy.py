@@ -17,8 +17,8 @@ MAKERS: dict[str, Callable[[Path], demo_photos.DemoPhoto]] = {
     "png": lambda path: demo_photos.transparent_png(path, size=(500, 400)),
     "webp": lambda path: demo_photos.webp(path, size=(900, 600)),
     "avif": lambda path: demo_photos.avif(path, size=(900, 600)),
-    "animated.webp": demo_photos.animated_webp,
-    "gif": demo_photos.animated_gif,
+    "animated.webp": lambda path: demo_photos.animated_webp(path, size=(240, 160), frames=3),
+    "gif": lambda path: demo_photos.animated_gif(path, size=(240, 160), frames=3),
 }
 SIGNS = (
     b"Exif\0\0",

@@ -244,7 +244,7 @@ async def test_a_photo_is_decoded_once(pool: WorkerPool, tmp_path: Path, name: s
 async def test_a_worker_at_rest_holds_little_memory(pool: WorkerPool, tmp_path: Path) -> None:
     photo = demo_photos.camera_jpeg(tmp_path / "photo.jpg", size=(3000, 2400)).path
     (worker,) = pool.pids
-    for _ in range(4):
+    for _ in range(2):
         outcome = await making.run(pool, making.job(tmp_path, photo))
     assert outcome.end.peak_memory_bytes > 64 << 20
     await processes.until(lambda: resident_bytes(worker) < 72 << 20)  # given back after the last event
