@@ -108,16 +108,22 @@ async def test_stale_values_of_many_are_better_than_an_error(client: CacheClient
 
 async def test_values_near_their_end_are_loaded_anew_in_the_background(client: CacheClient):
     early, shelf = client.namespace("early", JSON), Shelf()
-    async with asyncio.timeout(20):
+
+    async def fill() -> None:
+        await early.invalidate("1")
+        lease = (await client.get("early", "1", lease=True)).lease.token
+        await client.fill("early", "1", lease, b'"old"', load_duration=60)
+
+    await fill()
+    async with asyncio.timeout(30):
         while not client.counts.refreshes:
-            lease = (await client.get("early", "1", lease=True)).lease.token
-            if lease:
-                await client.fill("early", "1", lease, b'"old"', load_duration=60)
-            found = await early.get_or_load_many(["1"], shelf.load)
-            assert found["1"] == "old" or shelf.asked
-        await until(lambda: bool(shelf.asked))
+            await early.get_or_load_many(["1"], shelf.load)
+            if shelf.asked and not client.counts.refreshes:  # this machine has slept through the time before the end
+                shelf.asked.clear()
+                await fill()
         while await early.get("1") != {"id": "1"}:
             await asyncio.sleep(0)
+    assert shelf.keys == [["1"]]
 
 
 async def test_without_a_loader_the_one_of_the_namespace_in_the_service_loads(tmp_path: Path):

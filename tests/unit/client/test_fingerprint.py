@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from souk.client import ParameterError, fingerprint
 from souk.client._fingerprint import canonical
@@ -20,7 +20,7 @@ from souk.client._fingerprint import canonical
 PAGE = (Path(__file__).parents[3] / "docs" / "fingerprint.md").read_text()
 VECTORS = json.loads(re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)[-1])
 
-some = settings(max_examples=40)
+some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 scalars = texts | st.integers(-(2**53) + 1, 2**53 - 1) | st.booleans() | st.none()
