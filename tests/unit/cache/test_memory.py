@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from souk_cache.cells import Cells
 from souk_cache.counts import Counts, CountsByNamespace
 from souk_cache.expiry import SLOT_SECONDS
-from souk_cache.memory import OVERHEAD_BYTES, RELEASED, Entry, Memory
+from souk_cache.memory import OVERHEAD_BYTES, RELEASED, TAG_BYTES, Entry, Memory
 from souk_cache.values import Value, encode
 
 FOREVER = 1e9
@@ -148,6 +148,15 @@ def test_a_value_that_has_become_too_large_takes_the_one_before_with_it():
     case.remember("product:1", b"x" * 3000)
     assert case.memory.get("product:1", 0.0) is None
     assert (len(case.memory), case.memory.bytes) == (0, 0)
+
+
+def test_the_names_that_a_value_carries_count_as_bytes_too():
+    case = Case()
+    tags = Cells().of(("=product", "#product:1", "+seller:7", "+category:lamps"))
+    case.memory.remember("product:1", encode(Value(b"x", 60.0), compress=False), 1, tags, 0.0, "")
+    assert case.memory.bytes == weight("product:1", b"x") + 2 * TAG_BYTES
+    case.memory.remove("product:1")
+    assert case.memory.bytes == 0
 
 
 def test_a_value_is_replaced_by_the_one_that_is_remembered_next():

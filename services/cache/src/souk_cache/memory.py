@@ -11,8 +11,10 @@ from souk_cache.policy import RULES, Contest, Policy
 from souk_cache.untracked import untrack
 from souk_cache.values import Value, decode
 
-OVERHEAD_BYTES = 400
-"""What an entry takes beside its key and its value."""
+OVERHEAD_BYTES = 720
+"""What an entry takes beside its key and its value, with the cells of its namespace and its key."""
+TAG_BYTES = 270
+"""What each further name takes, where no other entry carries it."""
 SHARD_ENTRIES = 16_384
 """A dict of a million entries that grows stops the process for 30 ms; one of these for less than one."""
 MAX_NOTES = 4096
@@ -45,7 +47,8 @@ class Entry(Timed):
         refresh_at: float,
         counts: Counts,
     ) -> None:
-        super().__init__(key, len(key) + value.weight + OVERHEAD_BYTES, expires)
+        weight = len(key) + value.weight + OVERHEAD_BYTES + TAG_BYTES * max(0, len(tags) - 2)
+        super().__init__(key, weight, expires)
         self.data = value.data
         """None: negative."""
         self.seq = seq
