@@ -4,7 +4,7 @@
 Ours is the production `Memory`, read with `hit` and filled with `remember`. Requests are mixes made here, and with --traces those
 of a folder (NAME.trace.gz, a key a line). Memories are bounded by entries: at the size that belongs to the trace, at half of it and
 at double. Closure is the share of the way from LRU to OPT: (ours - LRU) / (OPT - LRU). It is judged on the traces
-and over all, not on the mixes alone: where requests are independent, as by Zipf, nobody without the future comes half the way.
+and over all, not on the mixes alone, of which some (drift, phases) are there because LRU is good at them.
 Python salts the hash of every string anew in each process, and ours chooses its samples by hash: so ours and theine run with
 several salts, each in processes of its own.
 
