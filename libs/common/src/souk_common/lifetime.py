@@ -60,13 +60,14 @@ class Lifetime:
         call, policy, context = self._call, self._policy, self._context
         call.context = context
         call.task = asyncio.current_task()
+        call.peer = context.peer()
         self._calls.add(call)
         if call.traced:
             ids = self._span.get_span_context()
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
         try:
             if policy.authenticator is None:
-                caller = context.peer().rpartition(":")[0]
+                caller = call.peer.rpartition(":")[0]
             else:
                 certificate = auth.certificate_names(context.auth_context()) if policy.mutual_tls else ()
                 call.principal = auth.authenticate(policy.authenticator, call.authorization, certificate)
@@ -83,7 +84,9 @@ class Lifetime:
         elif isinstance(error, asyncio.CancelledError) and self._call.ended and self._call.task:
             self._call.task.uncancel()
             await self._fail(errors.shutting_down())
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+        elif isinstance(error, GeneratorExit):  # a stream that nobody ends is ended with the loop: the context may be gone by then
+            self._finish("CANCELLED")
+        elif isinstance(error, asyncio.CancelledError):
             remaining = self._context.time_remaining()
             self._finish("CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED")
         elif isinstance(error, grpc.aio.AbortError):
@@ -120,7 +123,6 @@ class Lifetime:
                 self._span.set_status(Status(StatusCode.ERROR, code))
         slow = seconds > policy.slow_seconds and call.method not in policy.long_lived
         if code != "OK" or slow or random.random() < policy.log_success_ratio:  # noqa: S311 — a sample, not a secret
-            call.peer = self._context.peer()
             failed = code in SERVER_FAULTS
             logs.call_line(call, event=names.EVENT_RPC, code=code, seconds=seconds, slow=slow, failed=failed, **more)
 
