@@ -11,7 +11,6 @@ from souk.client import ClientConfig, ImagingClient, UnavailableError
 from souk.imaging.v1 import imaging_pb2 as pb
 
 PHOTO = pictures.jpeg(2000, 1500)
-SMALL = pictures.jpeg(1200, 900)
 
 
 def photo_folders(state: Path) -> list[Path]:
@@ -19,12 +18,12 @@ def photo_folders(state: Path) -> list[Path]:
 
 
 async def test_sigterm_in_the_middle_of_20_uploads_halves_none_and_exits_0(start, tmp_path: Path) -> None:
-    service = await start(drain_grace=2)
+    service = await start(drain_grace=4)
     config = ClientConfig(target=service.grpc, attempts=1)
     async with ImagingClient(config=config) as client:
         progress = asyncio.Event()
         uploads = [
-            asyncio.create_task(client.upload(SMALL, request_id=f"r{n}", on_progress=lambda *_: progress.set())) for n in range(20)
+            asyncio.create_task(client.upload(PHOTO, request_id=f"r{n}", on_progress=lambda *_: progress.set())) for n in range(20)
         ]
         await progress.wait()
         await asyncio.wait(uploads, return_when=asyncio.FIRST_COMPLETED)
@@ -39,7 +38,7 @@ async def test_sigterm_in_the_middle_of_20_uploads_halves_none_and_exits_0(start
 
     again = await start(name="imaging")
     async with ImagingClient(config=ClientConfig(target=again.grpc)) as client:
-        repeated = await asyncio.gather(*(client.upload(SMALL, request_id=f"r{n}") for n in range(20)))
+        repeated = await asyncio.gather(*(client.upload(PHOTO, request_id=f"r{n}") for n in range(20)))
         assert all(image.state == pb.IMAGE_STATE_READY for image in repeated)
         assert finished <= {image.image_id for image in repeated}
         listed = {image.image_id async for image in client.list()}
@@ -59,7 +58,7 @@ async def test_a_second_signal_ends_the_service_at_once(start) -> None:
 async def test_accepted_photos_survive_a_kill_and_are_finished_by_the_next_life(start, tmp_path: Path) -> None:
     service = await start()
     async with ImagingClient(config=ClientConfig(target=service.grpc)) as client:
-        accepted = [await client.upload(SMALL, wait_for=pb.WAIT_FOR_ACCEPTED) for _ in range(6)]
+        accepted = [await client.upload(PHOTO, wait_for=pb.WAIT_FOR_ACCEPTED) for _ in range(6)]
     service.signal(signal.SIGKILL)
     await service.exit_status()
 

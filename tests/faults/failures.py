@@ -1,6 +1,6 @@
 """What an error of a call says, as any client can read it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -15,6 +15,7 @@ class Failure:
     """Of its ErrorInfo; '' where the server did not say, as when it is gone."""
     retry_after: float | None = None
     """Of its RetryInfo, in seconds."""
+    message: str = field(default="", compare=False)
 
 
 def failure(error: grpc.aio.AioRpcError) -> Failure:
@@ -28,4 +29,4 @@ def failure(error: grpc.aio.AioRpcError) -> Failure:
                     reason = info.reason
                 elif detail.Unpack(retry):
                     retry_after = retry.retry_delay.ToMicroseconds() / 1e6
-    return Failure(error.code().name, reason, retry_after)
+    return Failure(error.code().name, reason, retry_after, error.details() or "")

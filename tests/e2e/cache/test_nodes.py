@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from faults.cluster import NODES, READ_LEASE, Cluster, cluster
+from faults.cluster import NODES, READ_LEASE, Cluster
 from faults.counts import count
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client import CacheClient, ClientConfig, NearConfig
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROUNDS = count(500, 10)
 REPETITIONS = count(10, 1)
 RESTARTED = count(NODES, 2)
@@ -23,7 +22,7 @@ WAKING = 0.25
 KEPT = [f"kept{number}" for number in range(50)]
 
 
-class Nodes:
+class Callers:
     """The cluster, as its callers see it."""
 
     def __init__(self, made: Cluster) -> None:
@@ -50,61 +49,60 @@ class Nodes:
         return time.perf_counter() - start
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes]:
-    async with cluster(tmp_path_factory.mktemp("nodes")) as made:
-        yield Nodes(made)
+@pytest.fixture
+def callers(nodes: Cluster) -> Callers:
+    return Callers(nodes)
 
 
-async def test_no_node_serves_what_was_invalidated(nodes: Nodes):
+async def test_no_node_serves_what_was_invalidated(callers: Callers):
     for number in range(ROUNDS):
-        await nodes.load(number % NODES, "1", f"value{number}".encode())
-        await nodes.get_everywhere("1")
-        assert [result.hit.level for result in await nodes.get_everywhere("1")] == [pb.LEVEL_MEMORY] * NODES
-        await nodes.invalidate((number + 1) % NODES, "1")
-        assert [result.WhichOneof("result") for result in await nodes.get_everywhere("1")] == ["miss"] * NODES
+        await callers.load(number % NODES, "1", f"value{number}".encode())
+        await callers.get_everywhere("1")
+        assert [result.hit.level for result in await callers.get_everywhere("1")] == [pb.LEVEL_MEMORY] * NODES
+        await callers.invalidate((number + 1) % NODES, "1")
+        assert [result.WhichOneof("result") for result in await callers.get_everywhere("1")] == ["miss"] * NODES
 
 
-async def test_a_frozen_node_holds_a_writer_up_for_one_lease_at_most_and_serves_nothing_old_when_it_wakes(nodes: Nodes):
+async def test_a_frozen_node_holds_a_writer_up_for_one_lease_at_most_and_serves_nothing_old_when_it_wakes(callers: Callers):
     for number in range(REPETITIONS):
         key = f"frozen{number}"
-        await nodes.load(0, key, b"old")
-        await nodes.get_everywhere(key)
-        frozen = nodes.cluster.nodes[3]
+        await callers.load(0, key, b"old")
+        await callers.get_everywhere(key)
+        frozen = callers.cluster.nodes[3]
         frozen.signal(signal.SIGSTOP)
-        reading = asyncio.create_task(nodes.get(3, key))  # it arrives at a node that stands still
+        reading = asyncio.create_task(callers.get(3, key))  # it arrives at a node that stands still
         try:
-            took = await nodes.invalidate(0, key)
-            started_after = asyncio.create_task(nodes.get(3, key))
+            took = await callers.invalidate(0, key)
+            started_after = asyncio.create_task(callers.get(3, key))
             await asyncio.sleep(0)
         finally:
             frozen.signal(signal.SIGCONT)
         assert took <= READ_LEASE * 1.05 + WAKING
         assert not (await started_after).HasField("hit")
         await reading  # it began before, and may have either answer
-        assert not (await nodes.get(3, key)).HasField("hit")
-        await nodes.cluster.coherent()
+        assert not (await callers.get(3, key)).HasField("hit")
+        await callers.cluster.coherent()
 
 
-async def test_a_killed_node_holds_a_writer_up_for_one_lease_at_most_and_its_lease_goes_on(nodes: Nodes):
-    await nodes.load(0, "killed", b"old")
-    lease = await nodes.get(3, "loading", lease=True)
+async def test_a_killed_node_holds_a_writer_up_for_one_lease_at_most_and_its_lease_goes_on(callers: Callers):
+    await callers.load(0, "killed", b"old")
+    lease = await callers.get(3, "loading", lease=True)
     assert lease.HasField("lease")
-    await nodes.cluster.kill(3)
-    assert await nodes.invalidate(0, "killed") <= READ_LEASE * 1.05 + WAKING
-    assert await nodes.invalidate(1, "killed") < READ_LEASE / 2, "it is forgotten now"
-    assert [(await nodes.get(index, "killed")).WhichOneof("result") for index in range(3)] == ["miss"] * 3
-    assert (await nodes.get(0, "loading", lease=True)).HasField("wait")
+    await callers.cluster.kill(3)
+    assert await callers.invalidate(0, "killed") <= READ_LEASE * 1.05 + WAKING
+    assert await callers.invalidate(1, "killed") < READ_LEASE / 2, "it is forgotten now"
+    assert [(await callers.get(index, "killed")).WhichOneof("result") for index in range(3)] == ["miss"] * 3
+    assert (await callers.get(0, "loading", lease=True)).HasField("wait")
     request = pb.FillRequest(namespace="product", key="loading", lease=lease.lease.token, value=b"loaded")
-    assert (await nodes.caches[0].Fill(request, timeout=10)).outcome == pb.FILL_OUTCOME_STORED, "any node takes what was loaded"
-    await nodes.cluster.restart(3)
-    await nodes.cluster.coherent()
+    assert (await callers.caches[0].Fill(request, timeout=10)).outcome == pb.FILL_OUTCOME_STORED, "any node takes what was loaded"
+    await callers.cluster.restart(3)
+    await callers.cluster.coherent()
 
 
 @contextlib.asynccontextmanager
-async def near_cache(nodes: Nodes) -> AsyncIterator[CacheClient]:
+async def near_cache(callers: Callers) -> AsyncIterator[CacheClient]:
     """A client with a near cache that knows every node, and has some values."""
-    addresses = ",".join(f"127.0.0.1:{port}" for port in nodes.cluster.ports)
+    addresses = ",".join(f"127.0.0.1:{port}" for port in callers.cluster.ports)
     config = ClientConfig(target=f"ipv4:{addresses}", max_backoff=0.3)
     async with CacheClient(config=config, near=NearConfig(["product"])) as client:
         await asyncio.wait_for(client.near_ready(), 20)
@@ -120,9 +118,9 @@ async def all_kept(client: CacheClient) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(nodes: Nodes):
+async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(callers: Callers):
     for key in KEPT:
-        await nodes.load(0, key, b"kept")
+        await callers.load(0, key, b"kept")
     took: list[float] = []
     over = asyncio.Event()
 
@@ -130,10 +128,10 @@ async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(node
         """Invalidate at the nodes that stay."""
         levels = (pb.INVALIDATION_LEVEL_NODES, pb.INVALIDATION_LEVEL_CLIENTS)
         while not over.is_set():
-            took.extend([await nodes.invalidate((restarting + 1) % NODES, "written", level) for level in levels])
+            took.extend([await callers.invalidate((restarting + 1) % NODES, "written", level) for level in levels])
 
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(near_cache(nodes)) for _ in range(3)]
+        clients = [await stack.enter_async_context(near_cache(callers)) for _ in range(3)]
         restarting = 0
         for client in clients:
             await all_kept(client)
@@ -141,9 +139,9 @@ async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(node
         async with asyncio.TaskGroup() as writing:
             writing.create_task(write())
             for restarting in range(RESTARTED):
-                await nodes.cluster.stop_gently(restarting)
-                await nodes.cluster.restart(restarting)
-                await nodes.cluster.coherent()
+                await callers.cluster.stop_gently(restarting)
+                await callers.cluster.restart(restarting)
+                await callers.cluster.coherent()
                 for client in clients:
                     await all_kept(client)
             over.set()

@@ -5,32 +5,21 @@ import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
 from faults import holder
-from faults.cluster import NODES, Cluster, cluster
+from faults.cluster import NODES, Cluster
 from faults.counts import count
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 READERS = 2000
 REPETITIONS = count(20, 1)
 LOAD_SECONDS = 0.05
-BRIEF_LEASE = 1.0
-NAMESPACES = f"""
-namespaces:
-  brief: {{ttl: 1m, load_lease: {BRIEF_LEASE}s}}
-"""
-
-
-@pytest.fixture
-async def nodes(tmp_path: Path) -> AsyncIterator[Cluster]:
-    file = tmp_path / "namespaces.yaml"
-    file.write_text(NAMESPACES)
-    async with cluster(tmp_path, namespaces_file=file) as made:
-        yield made
+BRIEF_LEASE = 2.0
+"""Of the namespace `brief`, in seconds."""
 
 
 class Loads:

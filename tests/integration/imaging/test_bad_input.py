@@ -2,9 +2,8 @@
 
 import asyncio
 import struct
-import threading
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def steps(
     yield pb.UploadImageRequest(finish=pb.UploadFinish(**{"size_bytes": len(photo), **(finish or {})}))
 
 
-def told(error: Any) -> tuple[str, str, dict[str, str], list[str]]:
+def told(error: grpc.aio.AioRpcError) -> tuple[str, str, dict[str, str], list[str]]:
     """(code, reason, metadata, bad fields); there must be exactly one ErrorInfo."""
     details = dict(error.trailing_metadata())["grpc-status-details-bin"]
     status = status_pb2.Status.FromString(details)
@@ -91,24 +90,12 @@ async def client(server: RunningServer) -> AsyncIterator[ImagingClient]:
 
 @pytest.fixture(scope="module")
 def stub(server: RunningServer) -> Any:
-    return imaging_pb2_grpc.ImagingServiceStub(server.channel())
+    return imaging_pb2_grpc.ImagingServiceStub(server.channel(max_send_message_length=8 << 20))
 
 
-async def refused(
-    server: RunningServer, messages: Iterable[pb.UploadImageRequest], **options: Any
-) -> tuple[str, str, dict[str, str], list[str]]:
-    """What the server says of an upload.
-
-    By grpc's blocking client: a write of grpc.aio's that fails because the call is over may put its own status in the place of the
-    server's (souk.client knows how to tell them apart).
-    """
-
-    def upload() -> None:
-        with grpc.insecure_channel(server.addresses.grpc) as channel:
-            imaging_pb2_grpc.ImagingServiceStub(channel).UploadImage(iter(messages), **options)
-
-    with pytest.raises(grpc.RpcError) as caught:
-        await asyncio.to_thread(upload)
+async def refused(stub: Any, messages: Iterable[pb.UploadImageRequest]) -> tuple[str, str, dict[str, str], list[str]]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.UploadImage(iter(messages))
     return told(caught.value)
 
 
@@ -147,33 +134,33 @@ async def refused(
         "no-pixels",
     ],
 )
-async def test_a_photo_that_cannot_be_taken_is_named(
-    server: RunningServer, photo: bytes, reason: str, metadata: dict[str, str]
-) -> None:
-    code, found, data, _ = await refused(server, steps(photo))
+async def test_a_photo_that_cannot_be_taken_is_named(stub: Any, photo: bytes, reason: str, metadata: dict[str, str]) -> None:
+    code, found, data, _ = await refused(stub, steps(photo))
     assert (code, found) == ("INVALID_ARGUMENT", reason)
     assert metadata.items() <= data.items()
 
 
-async def test_a_flat_bomb_in_few_bytes_is_refused(server: RunningServer) -> None:
+async def test_a_flat_bomb_in_few_bytes_is_refused(stub: Any) -> None:
     bomb = pictures.encode(Image.new("L", (8000, 8000)), "PNG")
     assert len(bomb) < 100_000
-    assert (await refused(server, steps(bomb)))[1] == "TOO_MANY_PIXELS"
+    assert (await refused(stub, steps(bomb)))[1] == "TOO_MANY_PIXELS"
 
 
 async def test_too_many_frames_are_refused(serve: Serve) -> None:
     frames = [Image.new("RGB", (32, 32), (n * 10, 0, 0)) for n in range(12)]
     moving = pictures.encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     async with serve(max_frames=10) as server:
-        code, reason, metadata, _ = await refused(server, steps(moving))
+        stub = imaging_pb2_grpc.ImagingServiceStub(server.channel())
+        code, reason, metadata, _ = await refused(stub, steps(moving))
     assert (code, reason) == ("INVALID_ARGUMENT", "TOO_MANY_FRAMES")
     assert metadata == {"limit_frames": "10", "frames": "12"}
 
 
 async def test_too_many_bytes_are_refused_by_the_spec_and_by_what_arrives(serve: Serve) -> None:
     async with serve(max_bytes=20_000) as server:
+        stub = imaging_pb2_grpc.ImagingServiceStub(server.channel())
         for spec in ({"size_bytes": len(PHOTO)}, {}):
-            code, reason, metadata, _ = await refused(server, steps(PHOTO, spec=spec, piece=5_000))
+            code, reason, metadata, _ = await refused(stub, steps(PHOTO, spec=spec, piece=5_000))
             assert (code, reason, metadata) == ("INVALID_ARGUMENT", "TOO_MANY_BYTES", {"limit_bytes": "20000"})
 
 
@@ -198,22 +185,20 @@ async def test_too_many_bytes_are_refused_by_the_spec_and_by_what_arrives(serve:
         ([pb.UploadImageRequest(spec=pb.UploadSpec()), pb.UploadImageRequest(chunk=pb.UploadChunk())], "INVALID_FIELD"),
     ],
 )
-async def test_an_upload_that_breaks_the_rules_is_named(
-    server: RunningServer, messages: list[pb.UploadImageRequest], reason: str
-) -> None:
-    code, found, _, _ = await refused(server, messages)
+async def test_an_upload_that_breaks_the_rules_is_named(stub: Any, messages: list[pb.UploadImageRequest], reason: str) -> None:
+    code, found, _, _ = await refused(stub, messages)
     assert (code, found) == ("INVALID_ARGUMENT", reason)
 
 
-async def test_a_damaged_chunk_is_named_by_its_offset(server: RunningServer) -> None:
+async def test_a_damaged_chunk_is_named_by_its_offset(stub: Any) -> None:
     messages = list(steps(PHOTO, piece=10_000))
     messages[2].chunk.crc32c = google_crc32c.value(messages[2].chunk.data) ^ 1
-    assert (await refused(server, messages))[1:3] == ("CHECKSUM_MISMATCH", {"algorithm": "crc32c", "write_offset": "10000"})
+    assert (await refused(stub, messages))[1:3] == ("CHECKSUM_MISMATCH", {"algorithm": "crc32c", "write_offset": "10000"})
 
 
-async def test_every_bad_field_is_named_at_once(server: RunningServer) -> None:
+async def test_every_bad_field_is_named_at_once(stub: Any) -> None:
     spec = {"request_id": "a b", "owner": "a/b", "tags": ["ok", "no good"], "size_bytes": -1, "wait_for": 9}
-    code, reason, _, fields = await refused(server, steps(PHOTO, spec=spec))
+    code, reason, _, fields = await refused(stub, steps(PHOTO, spec=spec))
     assert (code, reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert fields == ["spec.request_id", "spec.owner", "spec.tags", "spec.size_bytes", "spec.wait_for"]
 
@@ -257,22 +242,23 @@ async def test_a_variant_that_does_not_exist_is_not_found(client: ImagingClient)
 
 
 async def test_what_the_header_tells_is_refused_within_64_kib(server: RunningServer) -> None:
+    stub = imaging_pb2_grpc.ImagingServiceStub(server.channel())
     sent = 0
-    ended = threading.Event()
+    ended = asyncio.Event()
 
-    def endless() -> Iterator[pb.UploadImageRequest]:
+    async def endless() -> AsyncIterator[pb.UploadImageRequest]:
         nonlocal sent
         yield pb.UploadImageRequest(spec=pb.UploadSpec())
         data = png_header(60_000, 60_000).ljust(16 * 1024, b"\0")
         for _ in range(4):
             yield pb.UploadImageRequest(chunk=pb.UploadChunk(write_offset=sent, data=data))
             sent += len(data)
-        ended.wait()  # nothing more is sent: the answer must come from what there is
+        await ended.wait()  # nothing more is sent: the answer must come from what there is
 
-    try:
-        assert (await refused(server, endless(), timeout=20))[1] == "TOO_MANY_PIXELS"
-    finally:
-        ended.set()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.UploadImage(endless(), timeout=20)
+    ended.set()
+    assert told(caught.value)[1] == "TOO_MANY_PIXELS"
     assert sent <= 64 * 1024
 
 

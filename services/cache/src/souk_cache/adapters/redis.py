@@ -8,10 +8,13 @@ import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from souk_cache.exceptions import StoreUnavailableError
 from souk_cache.scripts import Call, Reply, ScriptName, names_of, source
 
+NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
+"""With them, redis-py hands out connections that the server has closed meanwhile."""
 MAX_PIPELINE = 256
 """Calls in one pipeline at the most."""
 MAX_HISTORY = 20_000
@@ -31,6 +34,7 @@ class RedisBackend:
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),  # a script that may have run is repeated by who knows whether that is right
             health_check_interval=0,
+            maint_notifications_config=NO_NOTIFICATIONS,
         )
         self._timeout = timeout
         self._shas: dict[ScriptName, str] = {}
