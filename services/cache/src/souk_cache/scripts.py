@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 ScriptName = Literal["acquire", "fill", "put", "invalidate", "beat"]
+NAMES: tuple[ScriptName, ...] = get_args(ScriptName)
+"""All of them."""
 Reply = Sequence[Any]
 """What a script returned: numbers as int, texts as bytes, lists nested."""
 

@@ -10,13 +10,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from souk_cache.adapters.redis_pipe import Pipe
 from souk_cache.exceptions import StoreUnavailableError
-from souk_cache.scripts import Call, Reply, ScriptName, names_of, source
+from souk_cache.scripts import Call, Reply, names_of
 
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 """With them, redis-py hands out connections that the server has closed meanwhile."""
-MAX_PIPELINE = 256
-"""Calls in one pipeline at the most."""
+SHARED = 64
+"""With so many calls under way on every connection, another one is opened."""
 MAX_HISTORY = 20_000
 """Past invalidations that are fetched at once; a near cache that was away for more begins anew."""
 BLOCK_MS = 500
@@ -36,19 +37,29 @@ class RedisBackend:
             health_check_interval=0,
             maint_notifications_config=NO_NOTIFICATIONS,
         )
+        self._pool = redis.ConnectionPool.from_url(
+            url,
+            socket_timeout=None,  # a pipe looks at the time by itself
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+            maint_notifications_config=NO_NOTIFICATIONS,
+        )
         self._timeout = timeout
-        self._shas: dict[ScriptName, str] = {}
-        self._waiting: list[tuple[Call, asyncio.Future[Reply]]] = []
-        self._free = asyncio.Semaphore(connections)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = connections
+        self._pipes: list[Pipe] = []
 
     async def run(self, call: Call) -> Reply:
         """See Backend."""
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, answer))
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._flush)
-        return await answer
+        try:
+            answer = await self._pipe().send(call)
+            if isinstance(answer, NoScriptError):  # it was not run, and this pipe takes no more
+                answer = await self._pipe().send(call)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+        if isinstance(answer, Exception):
+            raise _unavailable(answer) from answer
+        return answer
 
     async def invalidations(self, stream: str, after: int) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
         """See Backend."""
@@ -83,52 +94,21 @@ class RedisBackend:
 
     async def close(self) -> None:
         """See Backend."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(pipe.close() for pipe in self._pipes))
         await self._client.aclose()
 
-    def _flush(self) -> None:
-        batch, self._waiting = self._waiting[:MAX_PIPELINE], self._waiting[MAX_PIPELINE:]
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._flush)
-        task = asyncio.create_task(self._send(batch), name="redis-pipeline")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _send(self, batch: list[tuple[Call, asyncio.Future[Reply]]]) -> None:
-        try:
-            async with self._free:
-                answers = await self._execute([call for call, _ in batch])
-                unknown = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
-                if unknown:  # a Redis that has restarted: it has run none of them
-                    self._shas.clear()
-                    for i, answer in zip(unknown, await self._execute([batch[i][0] for i in unknown]), strict=True):
-                        answers[i] = answer
-        except (RedisError, OSError, TimeoutError) as error:
-            answers = [error] * len(batch)
-        except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
-            raise
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue
-            if isinstance(answer, Exception):
-                failed = _unavailable(answer)
-                failed.__cause__ = answer
-                future.set_exception(failed)
-            else:
-                future.set_result(answer)
-
-    async def _execute(self, calls: list[Call]) -> list[Reply | Exception]:
-        for name in {call.script for call in calls} - self._shas.keys():
-            self._shas[name] = await self._client.script_load(source(name))
-        pipeline = self._client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.evalsha(self._shas[call.script], len(call.keys), *call.keys, *call.args)
-        found: list[Reply | Exception] = await pipeline.execute(raise_on_error=False)
-        return found
+    def _pipe(self) -> Pipe:
+        """The first that is not busy: so calls of one turn of the event loop go together."""
+        for pipe in self._pipes:
+            if pipe.under_way < SHARED and not pipe.closed:
+                return pipe
+        self._pipes = [pipe for pipe in self._pipes if pipe.under_way or not pipe.closed]
+        usable = [pipe for pipe in self._pipes if not pipe.closed]
+        if len(usable) < self._connections:
+            connection: redis.Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+            self._pipes.append(Pipe(connection, timeout=self._timeout))
+            return self._pipes[-1]
+        return min(usable, key=lambda pipe: pipe.under_way)
 
 
 def _event(entry: tuple[bytes, dict[bytes, bytes]]) -> tuple[int, tuple[str, ...]]:
