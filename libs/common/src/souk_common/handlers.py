@@ -39,5 +39,12 @@ def remade(handler: Handler, behavior: Callable[..., Any]) -> Handler:
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    made: Handler = make(behavior, handler.request_deserializer, handler.response_serializer)
+    made: Handler = make(behavior, handler.request_deserializer, _serializer(handler.response_serializer))
     return made
+
+
+def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """A servicer may answer with the bytes of its response, where it can make them for less than a message costs."""
+    if serialize is None:
+        return None
+    return lambda response: response if type(response) is bytes else serialize(response)

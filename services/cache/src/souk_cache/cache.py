@@ -125,6 +125,16 @@ class Cache:
         entry.counts.negatives += entry.data is None
         return entry
 
+    def peek_all(self, space: Namespace, keys: Sequence[str], after: tuple[Position, ...] = ()) -> list[Entry | None]:
+        """`peek` of many keys."""
+        if after or self.partitions.only is None:
+            return [self.peek(space, key, after) for key in keys]
+        hit, prefix, now = self.partitions.only.memory.hit, f"{space.name}:", self.clock()
+        entries = [hit(prefix + key, now) for key in keys]
+        if None in entries:
+            return [entry or self.peek(space, key) for key, entry in zip(keys, entries, strict=True)]
+        return entries
+
     def found_in_memory(self, space: Namespace, key: str, entry: Entry) -> Hit:
         """A hit of `peek`, as a result."""
         return self._hit(self._target(space, key), entry, Freshness.FRESH)

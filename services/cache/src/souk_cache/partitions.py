@@ -23,15 +23,16 @@ class Partitions:
 
     def __init__(self, partitions: Sequence[Partition]) -> None:
         self._all = tuple(partitions)
-        self._only = partitions[0] if len(partitions) == 1 else None
+        self.only = partitions[0] if len(partitions) == 1 else None
+        """The one that there is; None where there are more."""
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(self._all)
 
     def of(self, space: Namespace, key: str) -> Partition:
         """Where a key is. A namespace with aliases is in one, so that a value and its aliases change together."""
-        if self._only is not None:
-            return self._only
+        if self.only is not None:
+            return self.only
         place = space.name if space.aliases else f"{space.name}:{key}"
         return self._all[zlib.crc32(place.encode()) % len(self._all)]
 

@@ -10,7 +10,7 @@ from souk.cache.v1 import cache_pb2_grpc as pb_grpc
 
 from souk_cache.cache import Cache, Named
 from souk_cache.results import Read
-from souk_cache.rpc import mapping, validate
+from souk_cache.rpc import encoding, mapping, validate
 from souk_cache.rpc.failures import failure
 from souk_cache.rpc.reads import Reads
 from souk_cache.rpc.warm import Warm
@@ -18,6 +18,8 @@ from souk_cache.rpc.watch import Watch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_PUTS_AT_ONCE = 64
+PLAIN = mapping.read_from(pb.ReadOptions())
+"""A read without options."""
 
 
 class CacheServicer(pb_grpc.CacheServiceServicer):
@@ -28,42 +30,44 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         self._watch = watch
         self._warm = warm
 
-    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse:
-        """See the proto."""
+    async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse | bytes:  # type: ignore[override]
+        """See the proto. What memory has is answered in bytes."""
         validate.get(request)
         at_once = self._at_once(request)
-        return pb.GetResponse(result=at_once if at_once is not None else await self._get(request))
+        return at_once if at_once is not None else pb.GetResponse(result=await self._get(request))
 
-    async def BatchGet(self, request: pb.BatchGetRequest, context: Context) -> pb.BatchGetResponse:
-        """See the proto."""
+    async def BatchGet(  # type: ignore[override]
+        self, request: pb.BatchGetRequest, context: Context
+    ) -> pb.BatchGetResponse | bytes:
+        """See the proto. What memory has is answered in bytes."""
         validate.batch_get(request)
-        cache, describe = self._cache, request.options.describe
-        read = mapping.read_from(request.options)
+        cache, keys, options = self._cache, list(request.keys), request.options
         space = cache.namespaces.get(request.namespace)
-        results: dict[str, pb.Result] = {}
-        missing = []
+        read = mapping.read_from(options) if options.ByteSize() else PLAIN
+        entries = cache.peek_all(space, keys, read.after)
+        now, describe = cache.clock(), options.describe
+        if not describe and None not in entries:
+            return b"".join([encoding.hit(entry, now) for entry in entries if entry is not None])
+        missing = dict.fromkeys(key for key, entry in zip(keys, entries, strict=True) if entry is None)
+        fetched = await asyncio.gather(*(cache.get(space.name, key, read) for key in missing))
+        results = {key: mapping.result(each, describe=describe) for key, each in zip(missing, fetched, strict=True)}
         now = cache.clock()
-        for key in request.keys:
-            entry = cache.peek(space, key, read.after)
-            if entry is None:
-                missing.append(key)
-            else:
-                results[key] = (
-                    mapping.entry(entry, now)
-                    if not describe
-                    else mapping.result(cache.found_in_memory(space, key, entry), describe=True)
-                )
-        if missing:
-            distinct = dict.fromkeys(missing)
-            fetched = await asyncio.gather(*(cache.get(space.name, key, read) for key in distinct))
-            results |= {key: mapping.result(each, describe=describe) for key, each in zip(distinct, fetched, strict=True)}
-        return pb.BatchGetResponse(results=[results[key] for key in request.keys])
+        return b"".join(
+            [
+                encoding.field(encoding.RESULT, results[key])
+                if entry is None
+                else encoding.hit(entry, now)
+                if not describe
+                else encoding.field(encoding.RESULT, mapping.result(cache.found_in_memory(space, key, entry), describe=True))
+                for key, entry in zip(keys, entries, strict=True)
+            ]
+        )
 
     async def GetStream(
         self, requests: AsyncIterator[pb.GetStreamRequest], context: Context
     ) -> AsyncIterator[pb.GetStreamResponse]:
         """See the proto."""
-        async for response in Reads(self._at_once, self._get).serve(requests):
+        async for response in Reads(lambda read: self._at_once(read, encoding.ITEM_RESULT), self._get).serve(requests):
             yield response
 
     async def Fill(self, request: pb.FillRequest, context: Context) -> pb.FillResponse:
@@ -146,8 +150,8 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         """See the proto."""
         return pb.ListNamespacesResponse(namespaces=[mapping.namespace(space) for space in self._cache.namespaces.all()])
 
-    def _at_once(self, request: pb.GetRequest) -> pb.Result | None:
-        """What memory has of a key, without a wait."""
+    def _at_once(self, request: pb.GetRequest, tag: bytes = encoding.RESULT) -> bytes | None:
+        """What memory has of a key, without a wait, as a field with this tag."""
         if request.HasField("alias"):
             return None
         cache, options = self._cache, request.options
@@ -155,9 +159,10 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         entry = cache.peek(space, request.key, mapping.after(options) if options.HasField("after") else ())
         if entry is None:
             return None
-        if options.describe:
-            return mapping.result(cache.found_in_memory(space, request.key, entry), describe=True)
-        return mapping.entry(entry, cache.clock())
+        if not options.describe:
+            return encoding.hit(entry, cache.clock(), tag)
+        described = mapping.result(cache.found_in_memory(space, request.key, entry), describe=True)
+        return encoding.field(tag, described)
 
     async def _get(self, request: pb.GetRequest) -> pb.Result:
         read: Read = mapping.read_from(request.options)

@@ -4,7 +4,6 @@ from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 
 from souk_cache.counts import Counts
-from souk_cache.memory import Entry
 from souk_cache.namespaces import Consistency, Namespace
 from souk_cache.protocol import CLIENTS, NODES
 from souk_cache.results import Content, Description, FillStatus, Freshness, Hit, Lease, Level, Position, Read, Result, Wait
@@ -55,15 +54,6 @@ def content(request: pb.FillRequest | pb.PutRequest, *, load_seconds: float = 0.
 def level(asked: pb.InvalidationLevel.ValueType) -> int:
     """Who is waited for."""
     return CLIENTS if asked == pb.INVALIDATION_LEVEL_CLIENTS else NODES
-
-
-def entry(found: Entry, now: float) -> pb.Result:
-    """The message of a hit in memory: what `result` makes of it, without the way there."""
-    age = span(max(0.0, now - found.stored))
-    if found.data is None:
-        return pb.Result(negative=pb.NegativeHit(freshness=pb.FRESHNESS_FRESH, age=age, level=pb.LEVEL_MEMORY))
-    version = int(found.version) if found.version else None
-    return pb.Result(hit=pb.Hit(value=found.data, freshness=pb.FRESHNESS_FRESH, age=age, level=pb.LEVEL_MEMORY, version=version))
 
 
 def result(found: Result, *, describe: bool = False) -> pb.Result:

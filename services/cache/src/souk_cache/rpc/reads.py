@@ -17,9 +17,9 @@ class Reads:
     """One stream."""
 
     def __init__(
-        self, at_once: Callable[[pb.GetRequest], pb.Result | None], fetch: Callable[[pb.GetRequest], Awaitable[pb.Result]]
+        self, at_once: Callable[[pb.GetRequest], bytes | None], fetch: Callable[[pb.GetRequest], Awaitable[pb.Result]]
     ) -> None:
-        """at_once: what memory has; fetch: what there is elsewhere."""
+        """at_once: what memory has, as the field of an item; fetch: what there is elsewhere."""
         self._at_once = at_once
         self._fetch = fetch
         self._free = asyncio.Semaphore(MAX_WAITING)
@@ -58,7 +58,9 @@ class Reads:
                     self._ready.append(Item(id=item.id, error=failure(error)))
                     continue
                 if found is not None:
-                    self._ready.append(Item(id=item.id, result=found))
+                    ready = Item.FromString(found)
+                    ready.id = item.id
+                    self._ready.append(ready)
                     continue
                 await self._free.acquire()
                 task = asyncio.create_task(self._look_up(item))

@@ -81,10 +81,11 @@ def get(request: pb.GetRequest) -> None:
 
 def batch_get(request: pb.BatchGetRequest) -> None:
     """Raise ServiceError where a read of many keys is not as the proto says."""
-    violations = _options(request.options)
-    if not 0 < len(request.keys) <= MAX_KEYS:
+    keys, options = request.keys, request.options
+    violations = _options(options) if options.ByteSize() else []
+    if not 0 < len(keys) <= MAX_KEYS:
         violations.append(FieldViolation("keys", f"must be 1 to {MAX_KEYS}"))
-    elif not all(0 < len(key) <= MAX_KEY_BYTES // 4 and key.isprintable() for key in request.keys):
+    elif not all(keys) or max(map(len, keys)) > MAX_KEY_BYTES // 4 or not "".join(keys).isprintable():
         violations += [v for i, key in enumerate(request.keys) for v in _text(f"keys[{i}]", key, MAX_KEY_BYTES)][:10]
     _refuse(violations)
 
