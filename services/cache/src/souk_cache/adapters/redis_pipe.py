@@ -17,6 +17,8 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 from souk_cache.scripts import NAMES, Call, Reply, ScriptName, source
 
 Answer = Reply | ResponseError
+DOUBTS, DOUBT_SECONDS = 3, 0.02
+"""Looks before an answer is late, and the seconds between them."""
 
 
 class Pipe:
@@ -24,7 +26,7 @@ class Pipe:
     fails, and the owner opens another one."""
 
     def __init__(self, connection: redis.Connection, *, timeout: float) -> None:
-        """timeout: seconds that each answer has."""
+        """timeout: seconds that each answer has, from the call or from the answer before it."""
         self.closed = False
         """It takes no more calls."""
         self._connection = connection
@@ -36,6 +38,9 @@ class Pipe:
         self._due = asyncio.Event()
         self._watch: asyncio.TimerHandle | None = None
         self._late = False
+        self._doubts = 0
+        self._heard = 0.0
+        """When the last answer came: those who wait behind many others are not late while answers come."""
         self._living = asyncio.create_task(self._live(), name="redis-pipe")
 
     @property
@@ -114,6 +119,7 @@ class Pipe:
             except ResponseError as error:
                 answer = error
                 self.closed = self.closed or isinstance(error, NoScriptError)
+            self._heard = self._loop.time()
             future, _ = waiting.popleft()
             if not future.done():
                 future.set_result(answer)
@@ -123,9 +129,14 @@ class Pipe:
         if not self._waiting:
             self._watch = None
             return
-        left = self._waiting[0][1] + self._timeout - self._loop.time()
+        left = max(self._waiting[0][1], self._heard) + self._timeout - self._loop.time()
         if left > 0:
+            self._doubts = 0
             self._watch = self._loop.call_later(left, self._look)
+            return
+        if self._doubts < DOUBTS:  # it may be this process that stood still, and the answer may be there to be read
+            self._doubts += 1
+            self._watch = self._loop.call_later(DOUBT_SECONDS, self._look)
             return
         self._late = True
         self._living.cancel()
