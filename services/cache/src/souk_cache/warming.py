@@ -19,13 +19,12 @@ from souk_cache.loading import Loads, Wanted
 from souk_cache.memory import Entry
 from souk_cache.metering import Metered
 from souk_cache.namespaces import Namespace
+from souk_cache.pacing import Pace, processor
 from souk_cache.protocol import Busy, Found, Leased
 from souk_cache.results import Lease
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-SHARE = 0.08
-"""Of this thread's time that warming takes while others read."""
 FETCH_COST, LOAD_COST = 2.5, 6.0
 """What fetching and loading cost those who read, for what is measured of it: the event loop, the pipelines to Redis and gRPC's
 thread come on top (bench/cache_warm.py)."""
@@ -170,8 +169,8 @@ class Warming:
     # At work
 
     async def _run(self) -> None:
-        seen = _reads(self._cache.counts)
-        others_read = False
+        pace = Pace(capacity=processor())
+        pace.pause(0.0, _reads(self._cache.counts))
         while True:
             job = self._next()
             if job is None:
@@ -181,11 +180,9 @@ class Warming:
             if job.may_load:
                 self._start_load(job)
             else:
-                await self._fetch(job, SHARED_KEYS if others_read else ALONE_KEYS)
-            reads = _reads(self._cache.counts)
-            others_read, seen = reads != seen, reads
+                await self._fetch(job, ALONE_KEYS if pace.alone else SHARED_KEYS)
             spent, self._spent = self._spent, 0.0
-            await asyncio.sleep(spent * (1 / SHARE - 1) if others_read else 0)
+            await asyncio.sleep(pace.pause(spent, _reads(self._cache.counts)))
 
     def _next(self) -> _Job | None:
         """What is to be worked on: of those with the highest priority that wait for anything, the first that can go on."""
