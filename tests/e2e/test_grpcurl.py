@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pictures
+import processes
 import pytest
 from processes import ServiceProcess
 
 SERVICE = "souk.imaging.v1.ImagingService"
+CACHE = "souk.cache.v1.CacheService"
 RPCS = {"UploadImage", "GetImage", "WatchImage", "ListImages", "DownloadVariant", "SelectVariant", "DeleteImage"}
 
 
@@ -30,10 +32,10 @@ async def run(*command: str, stdin: str = "") -> tuple[int, str]:
     return process.returncode or 0, output.decode()
 
 
-async def call(service: ServiceProcess, rpc: str, *messages: dict[str, Any]) -> list[dict[str, Any]]:
+async def call(service: ServiceProcess, rpc: str, *messages: dict[str, Any], of: str = SERVICE) -> list[dict[str, Any]]:
     """What an rpc answers to messages, as JSON."""
     body = "".join(json.dumps(message) for message in messages)
-    status, output = await run(tool("grpcurl"), "-plaintext", "-d", "@", service.grpc, f"{SERVICE}/{rpc}", stdin=body)
+    status, output = await run(tool("grpcurl"), "-plaintext", "-d", "@", service.grpc, f"{of}/{rpc}", stdin=body)
     assert status == 0, output
     decoder, answers, position = json.JSONDecoder(), [], 0
     while position < len(output.rstrip()):
@@ -111,3 +113,47 @@ async def test_the_containers_own_health_check_says_what_health_says(start) -> N
     assert (await run(sys.executable, "-m", "souk_common.probe", service.grpc, "nothing"))[0] == 1
     assert (await run(sys.executable, "-m", "souk_common.probe", "127.0.0.1:1"))[0] == 1
     assert (await run(sys.executable, "-m", "souk_common.probe"))[0] == 2
+
+
+async def test_grpcurl_lists_describes_and_calls_every_rpc_of_the_cache(tmp_path: Path) -> None:
+    cache = await processes.start_service("cache", tmp_path, "cache")
+    try:
+        _, listed = await run(tool("grpcurl"), "-plaintext", cache.grpc, "list", CACHE)
+        _, described = await run(tool("grpcurl"), "-plaintext", cache.grpc, "describe", CACHE)
+        answers = await _call_every_rpc_of_the_cache(cache)
+        assert set(answers) == {name.rpartition(".")[2] for name in listed.split()}
+        assert all(f"rpc {rpc} (" in described for rpc in answers)
+        assert base64.b64decode(answers["Get"]["result"]["hit"]["value"]) == b"shoe"
+        for body, texts in (
+            (
+                {"namespace": "product", "key": "k" * 600},
+                ("InvalidArgument", "INVALID_FIELD", "BadRequest", "must be 1 to 512 bytes"),
+            ),
+            ({"namespace": "nowhere", "key": "1"}, ("NotFound", "NAMESPACE_UNKNOWN", "souk.cache.v1", "product")),
+        ):
+            status, output = await run(tool("grpcurl"), "-plaintext", "-d", json.dumps(body), cache.grpc, f"{CACHE}/Get")
+            assert status != 0
+            assert [text for text in texts if text not in output] == []
+    finally:
+        await processes.stop(cache)
+
+
+async def _call_every_rpc_of_the_cache(cache: ServiceProcess) -> dict[str, Any]:
+    """What each answers first."""
+    shoe = {"namespace": "product", "key": "1"}
+    value = base64.b64encode(b"shoe").decode()
+    (lease,) = await call(cache, "Get", {**shoe, "options": {"lease": True}}, of=CACHE)
+    calls: dict[str, dict[str, Any]] = {
+        "Fill": {**shoe, "lease": lease["result"]["lease"]["token"], "value": value, "tags": ["red"]},
+        "Get": shoe,
+        "Put": {**shoe, "key": "2", "value": value},
+        "BatchPut": {"puts": [{**shoe, "key": "3", "value": value}]},
+        "BatchGet": {"namespace": "product", "keys": ["1", "2", "3"]},
+        "GetStream": {"items": [{"get": shoe}]},
+        "Watch": {"interest": {"namespaces": ["product"]}},
+        "Invalidate": {"tags": ["red"], "keys": [shoe]},
+        "Warm": {"namespace": "product", "keys": {"keys": ["1"]}},
+        "GetStats": {},
+        "ListNamespaces": {},
+    }
+    return {rpc: (await call(cache, rpc, message, of=CACHE))[0] for rpc, message in calls.items()}

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 import redis.asyncio as redis_client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from redis_servers import RedisServer, redis_server
+from redis_servers import RedisServer
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 from souk_common.testing import RunningServer
@@ -168,9 +167,3 @@ async def test_a_redis_that_cannot_be_reached_does_not_keep_the_service_from_sta
         assert await unavailable(get(cache, "1", "order"))
         assert await health(server, "cache.l2") == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await health(server, "liveness") == health_pb2.HealthCheckResponse.SERVING
-
-
-async def test_a_redis_that_may_evict_counters_is_not_coherent(serve: Serve, tmp_path: Path):
-    async with redis_server(tmp_path, "--maxmemory-policy", "allkeys-lru") as redis, serve(redis_url=redis.url) as server:
-        assert await health(server, "cache.coherent") == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert await health(server, "cache.l2") == health_pb2.HealthCheckResponse.SERVING

@@ -59,6 +59,13 @@ def test_every_broken_rule_is_seen(mutant: Mutant):
     assert any(simulate(seed, **rules).oracle.stale for seed in seeds), "no schedule shows that this rule is missing"
 
 
-def test_a_schedule_is_the_same_each_time():
-    first, second = simulate(7), simulate(7)
-    assert (first.events, first.now, first.oracle.reads) == (second.events, second.now, second.oracle.reads)
+def what_happens(seed: int) -> tuple[int, int, int]:
+    """In a schedule."""
+    world = simulate(seed)
+    return world.events, world.oracle.reads, world.oracle.invalidations
+
+
+def test_a_schedule_is_the_same_each_time_and_in_each_process():
+    seeds = range(300, 330)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as other:
+        assert list(other.map(what_happens, seeds)) == [what_happens(seed) for seed in seeds]

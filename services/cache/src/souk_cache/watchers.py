@@ -115,7 +115,8 @@ class Watchers:
         self.on_acknowledged: Callable[[], None] = lambda: None
         """Called when one has acknowledged something."""
         self._clock = clock
-        self._watchers: set[Watcher] = set()
+        self._watchers: dict[Watcher, None] = {}
+        """In the order in which they came, and so in the simulator the same each time."""
         self._left: deque[tuple[float, int]] = deque()
         """Of those whose streams are gone: until when they may serve, and what they have applied."""
         self._recent: deque[tuple[int, tuple[str, ...]]] = deque()
@@ -164,7 +165,7 @@ class Watchers:
         """
         watcher = Watcher(self, namespaces, wake)
         here = self.coherence
-        self._watchers.add(watcher)
+        self._watchers[watcher] = None
         events = [*history, *(event for event in self._recent if not history or event[0] > history[-1][0])]
         if resume is None or resume.epoch != here.epoch or not _follows(resume.seq, here.applied, events):
             watcher.drop(here.epoch, here.applied)
@@ -177,7 +178,7 @@ class Watchers:
     def close(self, watcher: Watcher, *, served_nothing: bool) -> None:
         """A stream has ended. served_nothing: the client has said that it serves nothing any more; else its lease goes on."""
         now = self._clock()
-        self._watchers.discard(watcher)
+        self._watchers.pop(watcher, None)
         while self._left and self._left[0][0] <= now:
             self._left.popleft()
         if not served_nothing and now < watcher.lease_until:
