@@ -9,6 +9,7 @@ memory itself follows the one that hits.
 """
 
 from collections.abc import Callable
+from mmap import mmap
 from typing import Any, NamedTuple
 
 COLD_SHARE = 0.01
@@ -71,7 +72,8 @@ class Ghosts:
         """entries: that the memory holds; about four times as many keys that are gone can be remembered."""
         self.capacity = max(256, 1 << (entries - 1).bit_length())
         self.evictions = 0
-        self._cells = memoryview(bytearray(8 * WAYS * self.capacity)).cast("Q")
+        # Mapped, not allocated: its pages become zeros as they are touched, where 64 MiB at once took 36 ms
+        self._cells = memoryview(mmap(-1, 8 * WAYS * self.capacity)).cast("Q")
 
     def put(self, hashed: int, last: int) -> None:
         """Remember an evicted key."""
