@@ -39,7 +39,7 @@ test: $(VENV)/.installed tools ## Run every test
 	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol, and its faults on real servers
-	@$(RUN) env SOUK_SOAK=1 python -m pytest -s tests/e2e/cache
+	@$(RUN) env SOUK_SOAK=1 python -m pytest -s tests/e2e/cache tests/integration/cache/test_garbage_in_redis.py
 	@$(RUN) env SOUK_SCHEDULES=200000 python -m pytest -s tests/unit/cache/test_protocol_simulated.py -k stale
 
 lint: $(VENV)/.installed ## Check code, contract, generated code, deployment

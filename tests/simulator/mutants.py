@@ -208,11 +208,11 @@ SEEN = {
     "a late put is not fenced": 230,
     "NearServesWhileItMoves": 231,
     "LentWithoutLease": 275,
-    "LostClientsForgotten": 498,
     "SlowClientsNotTold": 683,
     "a stopping node forgets its clients": 909,
     "LeaseFromReceipt": 1055,
     "a new epoch is not quiet for clients": 1299,
+    "LostClientsForgotten": 1341,
 }
 """Seeds that show those that not every tenth schedule shows. Where the code has changed, another that is not far does."""
 
