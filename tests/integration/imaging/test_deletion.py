@@ -230,12 +230,17 @@ async def test_a_write_that_cannot_be_stopped_does_not_bring_back_what_its_own_n
         assert await every_key(store) == []
 
 
+@pytest.mark.parametrize(
+    "late",
+    [lambda key, _: key.endswith(".avif"), lambda key, data: "/_" in key and b'"pending"' in data and b'"ready"' in data],
+    ids=["variant", "progress"],
+)
 async def test_a_node_that_was_silent_does_not_undo_what_another_has_finished(
-    store: ObjectStore, workers: PhotoProcessor, tmp_path: Path
+    store: ObjectStore, workers: PhotoProcessor, tmp_path: Path, late: Callable[[str, bytes], bool]
 ) -> None:
     clock = Clock()
     gate = Gate(store)
-    gate.hold(lambda key, _: key.endswith(".avif"))
+    gate.hold(late)
     async with node("silent", gate, clock, workers, tmp_path) as silent, node("other", store, clock, workers, tmp_path) as other:
         image_id = (await accept(silent, tmp_path, photos.one_of_each()["jpeg"])).image_id
         await gate.reached.wait()

@@ -3,7 +3,8 @@ way.
 
     <image_id>/<variant name>                     public, immutable
     <image_id>/_original                          private; written once, before the manifest, and deleted before anything else
-    <image_id>/_manifest.json                     the image exists where this and the original do
+    <image_id>/_manifest.json                     the image exists where this and the original do; written at its acceptance and its end
+    <image_id>/_progress.json                     what is made so far; counts until the manifest says that the image is finished
     _index/all/<entry>                            newest first
     _index/owner/<owner>/<entry>
     _index/tag/<tag>/<entry>
@@ -13,7 +14,8 @@ way.
 An index entry's key says all that a filter asks (the owner's and the tags' hashes), so that a list reads only what it returns.
 
 A node that makes an image may write its manifest, or a variant, after another node has deleted it: stores without conditional
-writes cannot refuse that. No node writes an original again, so its absence is what says "deleted", and stands for good.
+writes cannot refuse that. No node writes an original again, so its absence is what says "deleted", and stands for good. Nor can a
+node that stood still undo what another has finished meanwhile: what it still writes of its progress is not the manifest.
 """
 
 import asyncio
@@ -94,6 +96,10 @@ def _manifest_key(image_id: str) -> str:
     return f"{image_id}/_manifest.json"
 
 
+def _progress_key(image_id: str) -> str:
+    return f"{image_id}/_progress.json"
+
+
 def _request_key(day: int, owner: str, request_id: str) -> str:
     return f"_requests/{day}/{owner}/{hashlib.sha256(request_id.encode()).hexdigest()[:32]}"
 
@@ -134,21 +140,33 @@ class Library:
         await self.save(image)
 
     async def image(self, image_id: str) -> Image | None:
-        """The image as its manifest has it; None where there is none, or it is deleted."""
+        """The image as it is, or as far as it is made; None where there is none, or it is deleted."""
         manifest = await self._store.get(_manifest_key(image_id))
         if manifest is None:
             return None
         image = Image.from_json(manifest)
-        settled = image.finished and image.update_time < self._clock() - SETTLED_SECONDS
-        return image if settled or await self.exists(image_id) else None
+        if image.finished and image.update_time < self._clock() - SETTLED_SECONDS:
+            return image
+        progress = None if image.finished else await self._store.get(_progress_key(image_id))
+        if progress is not None:
+            image = Image.from_json(progress)
+        return image if await self.exists(image_id) else None
 
     async def exists(self, image_id: str) -> bool:
         """False from the moment at which any node has begun to delete the image, whatever others still write of it."""
         return await self._store.info(_original_key(image_id)) is not None
 
     async def save(self, image: Image) -> None:
-        """Write the manifest."""
+        """Write the manifest of an image that is new, or finished."""
         await self._store.put(_manifest_key(image.image_id), image.to_json(), content_type="application/json")
+
+    async def save_progress(self, image: Image) -> None:
+        """Write how far an image is made."""
+        await self._store.put(_progress_key(image.image_id), image.to_json(), content_type="application/json")
+
+    async def forget_progress(self, image_id: str) -> None:
+        """An image is finished: its manifest says all."""
+        await self._store.delete(_progress_key(image_id))
 
     async def publish(self, image_id: str, variant: Variant, path: Path) -> None:
         """Store the bytes of a variant."""

@@ -1,4 +1,4 @@
-"""Making the variants of one accepted image: a worker's events become stored variants and a manifest that keeps up with them."""
+"""Making the variants of one accepted image: a worker's events become stored variants, progress that others see, and a manifest."""
 
 import asyncio
 import contextlib
@@ -69,11 +69,14 @@ class Maker:
 
     async def finish(self, work: Work, image: Image) -> None:
         """Write the last manifest, and say that nothing is left to do; TakenOverError where it is another node's by now."""
-        await self._save(work, image)
+        if not await self.is_mine(work):
+            raise TakenOverError
+        await self._library.save(image)
         # what another node has deleted meanwhile stays deleted; its record is kept, as another write of ours may be on its way
         if not await self._library.exists(image.image_id):
             await self._library.delete(work.pending, keep_record=True)
             raise TakenOverError
+        await self._library.forget_progress(image.image_id)
         await self._library.forget_pending(image.image_id)
         work.update(image)
 
@@ -114,11 +117,6 @@ class Maker:
         )
         await self.finish(work, ready)
 
-    async def _save(self, work: Work, image: Image) -> None:
-        if not await self.is_mine(work):
-            raise TakenOverError
-        await self._library.save(image)
-
     def _planned(self, image: Image, probed: Probed) -> Image:
         original = replace(
             image.original,
@@ -153,13 +151,15 @@ class Maker:
         work.update(work.image.with_variant(variant, now=self._clock()))
 
     async def _save_changes(self, work: Work) -> None:
-        """Keep the manifest up with the image until every variant is made; never more than one write under way."""
+        """Let others see how far the image is until every variant is made; never more than one write under way."""
         while True:
             changed = work.changed
             image = work.image
             if all(variant.state is not VariantState.PENDING for variant in image.variants):
                 return
-            await self._save(work, image)
+            if not await self.is_mine(work):
+                raise TakenOverError
+            await self._library.save_progress(image)
             if image is work.image:
                 await changed.wait()
 
