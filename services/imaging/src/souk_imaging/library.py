@@ -3,7 +3,7 @@ way.
 
     <image_id>/<variant name>                     public, immutable
     <image_id>/_original                          private; written once, before the manifest, and deleted before anything else
-    <image_id>/_manifest.json                     the image exists where this and the original do; written at its acceptance and its end
+    <image_id>/_manifest.json                     the image exists where this and the original do; written when it begins and ends
     <image_id>/_progress.json                     what is made so far; counts until the manifest says that the image is finished
     _index/all/<entry>                            newest first
     _index/owner/<owner>/<entry>
