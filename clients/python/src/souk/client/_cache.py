@@ -109,7 +109,7 @@ class CacheClient:
         self._reads = ReadStream(lambda: self._stub.GetStream(metadata=self._metadata))
         self.operations = OperationsClient(self._channel, self._config)
         """The warmings of the service, whoever asked for them."""
-        self.counts = CacheCounts()
+        self._counts = CacheCounts()
         self.near: NearCache | None = None
         """What this process keeps; None where it keeps nothing."""
         self._watching: Watching | None = None
@@ -132,6 +132,13 @@ class CacheClient:
         await self._reads.close()
         if self._owns_channel:
             await self._channel.close()
+
+    @property
+    def counts(self) -> CacheCounts:
+        """What happened in this client."""
+        if self.near is not None:
+            self._counts.near_hits = self.near.hits
+        return self._counts
 
     async def near_ready(self) -> None:
         """Wait until the near cache may serve for the first time. Returns at once where there is none; raises what the service says
@@ -157,10 +164,7 @@ class CacheClient:
         """What the near cache may serve of a key or an alias, without a wait. Do not change it."""
         if self.near is None:
             return None
-        found = self.near.get_by_alias(namespace, alias) if alias else self.near.get(namespace, key)
-        if found is not None:
-            self.counts.near_hits += 1
-        return found
+        return self.near.get_by_alias(namespace, alias) if alias else self.near.get(namespace, key)
 
     async def get(
         self,
@@ -196,7 +200,7 @@ class CacheClient:
         result = await self._read(request, _seconds(wait) + (self._config.timeout if timeout is None else timeout))
         kind = result.WhichOneof("result")
         if kind in ("hit", "negative"):
-            self.counts.hits += 1
+            self._counts.hits += 1
             if near is not None and (key or result.hit.key):
                 near.remember(namespace, key or result.hit.key, result, sent=sent)
         return result
@@ -224,7 +228,7 @@ class CacheClient:
             for key, result in zip(missing, answer.results, strict=True):
                 found[key] = result
                 if result.WhichOneof("result") in ("hit", "negative"):
-                    self.counts.hits += 1
+                    self._counts.hits += 1
                     if near is not None:
                         near.remember(namespace, key, result, sent=sent)
         return [found[key] for key in keys]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 from souk.cache.v1 import cache_pb2 as pb
-from souk.client._codecs import Codec
+from souk.client._codecs import BYTES, Codec
 from souk.client._loading import Load, Loaded, Loader, Loading, ManyLoader
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class Namespace(Generic[T]):
         self._client = client
         self._codec = codec
         self._loading = Loading(client, name, codec)
+        self._prefix = f"{name}:"
+        self._decode: Callable[[bytes], T] | None = codec.decode if codec is not BYTES else None
+        """None: the bytes are the value."""
+        self._find = client.near.find if client.near is not None else None
 
     async def get(self, key: str = "", *, alias: str = "", allow_stale: bool = False, timeout: float | None = None) -> T | None:
         """The value of a key, or of the key that has an alias; None where there is none, or none is known."""
@@ -36,8 +40,20 @@ class Namespace(Generic[T]):
 
     def get_nowait(self, key: str = "", *, alias: str = "") -> T | None:
         """What the near cache has; None where it has nothing, or may not serve it."""
-        result = self._client.kept(self.name, key, alias=alias)
-        return self._codec.decode(result.hit.value) if result is not None and result.HasField("hit") else None
+        find = self._find
+        if find is None:
+            return None
+        if alias:
+            result = self._client.kept(self.name, alias=alias)
+            return self._codec.decode(result.hit.value) if result is not None and result.HasField("hit") else None
+        entry = find(self._prefix + key)
+        if entry is None:
+            return None
+        hit = entry.hit
+        if hit is None:
+            return None
+        decode = self._decode
+        return decode(hit.value) if decode is not None else hit.value  # type: ignore[return-value]  # it is bytes
 
     async def get_many(self, keys: Sequence[str], *, allow_stale: bool = False, timeout: float | None = None) -> dict[str, T]:
         """The values of up to 1,000 keys; those that have none are left out."""

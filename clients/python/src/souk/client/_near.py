@@ -20,13 +20,17 @@ RECENT = 10_000
 class NearEntry:
     """What is kept of one key."""
 
-    __slots__ = ("fresh_until", "key", "names", "partition", "result", "seq", "weight")
+    __slots__ = ("fresh_until", "hit", "key", "names", "partition", "result", "seq", "used", "weight")
 
     def __init__(
         self, key: str, result: pb.Result, names: tuple[str, ...], partition: "_Partition", seq: int, until: float
     ) -> None:
         self.key = key
         self.result = result
+        self.hit = result.hit if result.HasField("hit") else None
+        """None: negative."""
+        self.used = False
+        """Since it was last looked at whether it may go."""
         self.names = names
         self.partition = partition
         self.seq = seq
@@ -48,7 +52,7 @@ class _Partition:
 
 
 class NearCache:
-    """Values by namespace and key, the least recently used of which go first."""
+    """Values by namespace and key, of which those that were not used of late go first."""
 
     def __init__(self, namespaces: Iterable[str], *, max_bytes: int, max_entries: int, clock: Callable[[], float]) -> None:
         self.namespaces = frozenset(namespaces)
@@ -72,9 +76,9 @@ class NearCache:
 
     # Reads
 
-    def get(self, namespace: str, key: str) -> pb.Result | None:
-        """What is kept of a key, if it may be served. Do not change it: it is kept, not copied."""
-        entry = self._entries.get(f"{namespace}:{key}")
+    def find(self, place: str) -> NearEntry | None:
+        """What is kept of <namespace>:<key>, if it may be served, counted as a hit. The hot path: a look-up, and nothing built."""
+        entry = self._entries.get(place)
         if entry is None:
             return None
         now = self._clock()
@@ -83,9 +87,14 @@ class NearCache:
         if now >= entry.fresh_until:
             self._remove(entry)
             return None
-        self._entries.move_to_end(entry.key)
+        entry.used = True
         self.hits += 1
-        return entry.result
+        return entry
+
+    def get(self, namespace: str, key: str) -> pb.Result | None:
+        """What is kept of a key, if it may be served. Do not change it: it is kept, not copied."""
+        entry = self.find(f"{namespace}:{key}")
+        return entry.result if entry is not None else None
 
     def get_by_alias(self, namespace: str, alias: str) -> pb.Result | None:
         """What is kept of the key that has an alias, if it may be served."""
@@ -129,7 +138,7 @@ class NearCache:
         for name in names:
             self._by_name.setdefault(name, set()).add(entry.key)
         while self.bytes > self._max_bytes or len(self._entries) > self._max_entries:
-            self._remove(next(iter(self._entries.values())))
+            self._evict()
         return True
 
     # What Watch says, and is told
@@ -242,6 +251,16 @@ class NearCache:
         while len(recent) > RECENT:
             oldest = next(iter(recent))
             partition.floor = max(partition.floor, recent.pop(oldest))
+
+    def _evict(self) -> None:
+        """Remove the oldest that was not used since it was last looked at (second chance: Corbató, 1968)."""
+        while True:
+            entry = next(iter(self._entries.values()))
+            if not entry.used:
+                self._remove(entry)
+                return
+            entry.used = False
+            self._entries.move_to_end(entry.key)
 
     def _remove(self, entry: NearEntry) -> None:
         del self._entries[entry.key]
