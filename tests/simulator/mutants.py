@@ -130,12 +130,13 @@ class NearKeepsThroughDiscontinuity(NearCache):
     """A near cache keeps what it has when it could not be told of everything."""
 
     def _discontinued(self, place: pb.Position) -> pb.WatchRequest:
-        kept = list(self._entries.values())
+        kept = list(self._queue)
         answer = super()._discontinued(place)
         for entry in kept:
-            self._entries[entry.key] = entry
+            self._entries[entry.namespace][entry.key] = entry
+            self._queue[entry] = None
             for name in entry.names:
-                self._by_name.setdefault(name, set()).add(entry.key)
+                self._by_name.setdefault(name, set()).add(entry)
         return answer
 
 

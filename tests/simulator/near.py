@@ -197,9 +197,9 @@ class Client:
         world = self.world
         if self.frozen_until > world.now:
             return
-        kept = self.near.get("n", key.partition(":")[2])
+        kept = self.near.find("n", key.partition(":")[2])
         if kept is not None:
-            world.oracle.read(key, started=world.now, load_began=float(kept.hit.value), near=True)
+            world.oracle.read(key, started=world.now, load_began=float(kept.value), near=True)
             return
         process = world.random.choice(world.nodes)
         if process.alive and process.frozen_until <= world.now:

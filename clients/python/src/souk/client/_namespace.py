@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._codecs import BYTES, Codec
 from souk.client._loading import Load, Loaded, Loader, Loading, ManyLoader
+from souk.client._near import NearEntry
 
 if TYPE_CHECKING:
     from souk.client._cache import CacheClient
@@ -26,34 +27,29 @@ class Namespace(Generic[T]):
         self._client = client
         self._codec = codec
         self._loading = Loading(client, name, codec)
-        self._prefix = f"{name}:"
         self._decode: Callable[[bytes], T] | None = codec.decode if codec is not BYTES else None
         """None: the bytes are the value."""
-        self._find = client.near.find if client.near is not None else None
+        self._find = client.near.finder(name) if client.near is not None else None
 
     async def get(self, key: str = "", *, alias: str = "", allow_stale: bool = False, timeout: float | None = None) -> T | None:
         """The value of a key, or of the key that has an alias; None where there is none, or none is known."""
-        result = self._client.kept(self.name, key, alias=alias)
-        if result is None:
-            result = await self._client.get(self.name, key, alias=alias, allow_stale=allow_stale, timeout=timeout)
+        kept = self._kept(key, alias)
+        if kept is not None:
+            return self._codec.decode(kept.value) if kept.value is not None else None
+        result = await self._client.get(self.name, key, alias=alias, allow_stale=allow_stale, timeout=timeout)
         return self._codec.decode(result.hit.value) if result.HasField("hit") else None
 
     def get_nowait(self, key: str = "", *, alias: str = "") -> T | None:
         """What the near cache has; None where it has nothing, or may not serve it."""
-        find = self._find
-        if find is None:
+        if self._find is None:
             return None
-        if alias:
-            result = self._client.kept(self.name, alias=alias)
-            return self._codec.decode(result.hit.value) if result is not None and result.HasField("hit") else None
-        entry = find(self._prefix + key)
+        entry = self._find(key) if not alias else self._kept("", alias)
         if entry is None:
             return None
-        hit = entry.hit
-        if hit is None:
-            return None
-        decode = self._decode
-        return decode(hit.value) if decode is not None else hit.value  # type: ignore[return-value]  # it is bytes
+        value = entry.value
+        if self._decode is None or value is None:
+            return value  # type: ignore[return-value]  # bytes are the value
+        return self._decode(value)
 
     async def get_many(self, keys: Sequence[str], *, allow_stale: bool = False, timeout: float | None = None) -> dict[str, T]:
         """The values of up to 1,000 keys; those that have none are left out."""
@@ -78,9 +74,9 @@ class Namespace(Generic[T]):
         InvalidArgumentError or NotFoundError where the key or the namespace cannot be. Without a loader, the namespace's own in the
         service loads.
         """
-        result = self._client.kept(self.name, key, alias=alias)
-        if result is not None:
-            return self._codec.decode(result.hit.value) if result.HasField("hit") else None
+        kept = self._kept(key, alias)
+        if kept is not None:
+            return self._codec.decode(kept.value) if kept.value is not None else None
         if loader is None:
             result = await self._client.get(
                 self.name, key, alias=alias, wait=wait, allow_stale=allow_stale, load=True, timeout=timeout
@@ -172,6 +168,10 @@ class Namespace(Generic[T]):
         return decorate
 
     # Inside
+
+    def _kept(self, key: str, alias: str) -> NearEntry | None:
+        near = self._client.near
+        return near.find(self.name, key, alias=alias) if near is not None else None
 
     def _decoded(self, keys: Sequence[str], results: Sequence[pb.Result]) -> dict[str, T]:
         return {

@@ -20,22 +20,42 @@ RECENT = 10_000
 class NearEntry:
     """What is kept of one key."""
 
-    __slots__ = ("fresh_until", "hit", "key", "names", "partition", "result", "seq", "used", "weight")
+    __slots__ = ("fresh_until", "key", "names", "namespace", "partition", "rest", "seq", "used", "value", "weight")
 
     def __init__(
-        self, key: str, result: pb.Result, names: tuple[str, ...], partition: "_Partition", seq: int, until: float
+        self,
+        namespace: str,
+        key: str,
+        result: pb.Result,
+        names: tuple[str, ...],
+        partition: "_Partition",
+        until: float,
     ) -> None:
+        self.namespace = namespace
         self.key = key
-        self.result = result
-        self.hit = result.hit if result.HasField("hit") else None
+        self.value: bytes | None = result.hit.value if result.HasField("hit") else None
         """None: negative."""
-        self.used = False
-        """Since it was last looked at whether it may go."""
+        self.rest = pb.Result()
+        """The result, without its value."""
+        self.rest.CopyFrom(result)
+        if self.value is not None:
+            self.rest.hit.ClearField("value")
         self.names = names
         self.partition = partition
-        self.seq = seq
+        found = self.rest.hit if self.value is not None else self.rest.negative
+        self.seq: int = found.description.position.sequence
         self.fresh_until = until
-        self.weight = len(key) + len(result.hit.value) + OVERHEAD_BYTES
+        self.used = False
+        """Since it was last looked at whether it may go."""
+        self.weight = len(key) + len(self.value or b"") + OVERHEAD_BYTES
+
+    def result(self) -> pb.Result:
+        """As the service gave it; the caller's own."""
+        built = pb.Result()
+        built.CopyFrom(self.rest)
+        if self.value is not None:
+            built.hit.value = self.value
+        return built
 
 
 @dataclass(slots=True)
@@ -59,8 +79,12 @@ class NearCache:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._clock = clock
-        self._entries: OrderedDict[str, NearEntry] = OrderedDict()
-        self._by_name: dict[str, set[str]] = {}
+        self._entries: dict[str, dict[str, NearEntry]] = {name: {} for name in self.namespaces}
+        """By namespace and key."""
+        self._queue: OrderedDict[NearEntry, None] = OrderedDict()
+        """In the order in which it is looked at whether they may go."""
+        self._by_name: dict[str, set[NearEntry]] = {}
+        self._finders = {name: self._finder(name) for name in self.namespaces}
         self._partitions: dict[int, _Partition] = {}
         self._pings: dict[int, float] = {}
         self._last_ping = 0
@@ -72,36 +96,25 @@ class NearCache:
         """How often everything of a partition had to go."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._queue)
 
     # Reads
 
-    def find(self, place: str) -> NearEntry | None:
-        """What is kept of <namespace>:<key>, if it may be served, counted as a hit. The hot path: a look-up, and nothing built."""
-        entry = self._entries.get(place)
-        if entry is None:
-            return None
-        now = self._clock()
-        if now >= entry.partition.lease_until:
-            return None
-        if now >= entry.fresh_until:
-            self._remove(entry)
-            return None
-        entry.used = True
-        self.hits += 1
-        return entry
+    def finder(self, namespace: str) -> Callable[[str], NearEntry | None] | None:
+        """What finds what is kept of a key of this namespace, if it may be served, and counts that as a hit. None: it is not kept
+        here. This is the hot path: a look-up, a look at the clock, and nothing built."""
+        return self._finders.get(namespace)
 
-    def get(self, namespace: str, key: str) -> pb.Result | None:
-        """What is kept of a key, if it may be served. Do not change it: it is kept, not copied."""
-        entry = self.find(f"{namespace}:{key}")
-        return entry.result if entry is not None else None
-
-    def get_by_alias(self, namespace: str, alias: str) -> pb.Result | None:
-        """What is kept of the key that has an alias, if it may be served."""
-        for key in self._by_name.get(f"~{namespace}:{alias.casefold()}", ()):
-            result = self.get(namespace, key.partition(":")[2])
-            if result is not None and result.HasField("hit") and alias in result.hit.description.aliases:
-                return result
+    def find(self, namespace: str, key: str = "", *, alias: str = "") -> NearEntry | None:
+        """What is kept of a key, or of the key that has an alias, if it may be served."""
+        find = self._finders.get(namespace)
+        if find is None:
+            return None
+        if not alias:
+            return find(key)
+        for known in list(self._by_name.get(f"~{namespace}:{alias.casefold()}", ())):
+            if known.value is not None and alias in known.rest.hit.description.aliases and find(known.key) is known:
+                return known
         return None
 
     def remember(self, namespace: str, key: str, result: pb.Result, *, sent: float) -> bool:
@@ -115,9 +128,8 @@ class NearCache:
         partition = self._partitions.get(place.partition)
         if found.freshness != pb.FRESHNESS_FRESH or partition is None or place.epoch != partition.epoch:
             return False
-        own = f"#{namespace}:{key}"
         names = (
-            own,
+            f"#{namespace}:{key}",
             f"={namespace}",
             *(f"+{tag}" for tag in description.tags),
             *(f"~{namespace}:{alias.casefold()}" for alias in description.aliases),
@@ -125,19 +137,20 @@ class NearCache:
         if place.sequence < partition.floor or any(partition.recent.get(name, 0) > place.sequence for name in names):
             return False
         remaining = description.remaining.seconds + description.remaining.nanos / 1e9
-        entry = NearEntry(own[1:], result, names, partition, place.sequence, sent + remaining)
-        before = self._entries.get(entry.key)
+        entry = NearEntry(namespace, key, result, names, partition, sent + remaining)
+        before = self._entries[namespace].get(key)
         if before is not None:
             if before.partition is partition and before.seq > entry.seq:
                 return False
             self._remove(before)
         if entry.weight > self._max_bytes:
             return False
-        self._entries[entry.key] = entry
+        self._entries[namespace][key] = entry
+        self._queue[entry] = None
         self.bytes += entry.weight
         for name in names:
-            self._by_name.setdefault(name, set()).add(entry.key)
-        while self.bytes > self._max_bytes or len(self._entries) > self._max_entries:
+            self._by_name.setdefault(name, set()).add(entry)
+        while self.bytes > self._max_bytes or len(self._queue) > self._max_entries:
             self._evict()
         return True
 
@@ -192,11 +205,32 @@ class NearCache:
 
     def clear(self) -> None:
         """Drop everything."""
-        self._entries.clear()
+        for entries in self._entries.values():
+            entries.clear()
+        self._queue.clear()
         self._by_name.clear()
         self.bytes = 0
 
     # Inside
+
+    def _finder(self, namespace: str) -> Callable[[str], NearEntry | None]:
+        get, clock = self._entries[namespace].get, self._clock
+
+        def find(key: str) -> NearEntry | None:
+            entry = get(key)
+            if entry is None:
+                return None
+            now = clock()
+            if now < entry.fresh_until:
+                if now < entry.partition.lease_until:
+                    entry.used = True
+                    self.hits += 1
+                    return entry
+            else:
+                self._remove(entry)
+            return None
+
+        return find
 
     def _invalidated(self, told: pb.Invalidation) -> pb.WatchRequest | None:
         place = told.position
@@ -210,7 +244,7 @@ class NearCache:
     def _discontinued(self, place: pb.Position) -> pb.WatchRequest:
         partition = self._partitions.setdefault(place.partition, _Partition())
         self.discontinuities += 1
-        for entry in [entry for entry in self._entries.values() if entry.partition is partition]:
+        for entry in [entry for entry in self._queue if entry.partition is partition]:
             self._remove(entry)
         partition.epoch, partition.applied = place.epoch, place.sequence
         partition.lease_until = float("-inf")
@@ -237,15 +271,14 @@ class NearCache:
             self._drop(partition, place.sequence, names)
         else:  # it happened in an order that this near cache does not know
             for name in names:
-                for key in list(self._by_name.get(name, ())):
-                    self._remove(self._entries[key])
+                for entry in list(self._by_name.get(name, ())):
+                    self._remove(entry)
 
     def _drop(self, partition: _Partition, seq: int, names: Iterable[str]) -> None:
         recent = partition.recent
         for name in names:
             recent[name] = max(seq, recent.pop(name, 0))
-            for key in list(self._by_name.get(name, ())):
-                entry = self._entries[key]
+            for entry in list(self._by_name.get(name, ())):
                 if entry.partition is partition and entry.seq < seq:
                     self._remove(entry)
         while len(recent) > RECENT:
@@ -255,20 +288,21 @@ class NearCache:
     def _evict(self) -> None:
         """Remove the oldest that was not used since it was last looked at (second chance: Corbató, 1968)."""
         while True:
-            entry = next(iter(self._entries.values()))
+            entry = next(iter(self._queue))
             if not entry.used:
                 self._remove(entry)
                 return
             entry.used = False
-            self._entries.move_to_end(entry.key)
+            self._queue.move_to_end(entry)
 
     def _remove(self, entry: NearEntry) -> None:
-        del self._entries[entry.key]
+        del self._entries[entry.namespace][entry.key]
+        del self._queue[entry]
         self.bytes -= entry.weight
         for name in entry.names:
-            keys = self._by_name[name]
-            keys.discard(entry.key)
-            if not keys:
+            named = self._by_name[name]
+            named.discard(entry)
+            if not named:
                 del self._by_name[name]
 
 
