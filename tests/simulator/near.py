@@ -199,7 +199,7 @@ class Client:
             return
         kept = self.near.find("n", key.partition(":")[2])
         if kept is not None:
-            world.oracle.read(key, started=world.now, load_began=float(kept.value), near=True)
+            world.oracle.read(key, started=world.now, load_began=float(kept.value or b""), near=True)
             return
         process = world.random.choice(world.nodes)
         if process.alive and process.frozen_until <= world.now:

@@ -36,10 +36,11 @@ class NearEntry:
         self.value: bytes | None = result.hit.value if result.HasField("hit") else None
         """None: negative."""
         self.rest = pb.Result()
-        """The result, without its value."""
+        """The result, without its value, and without the right to load anew, which its reader has."""
         self.rest.CopyFrom(result)
         if self.value is not None:
             self.rest.hit.ClearField("value")
+            self.rest.hit.ClearField("refresh")
         self.names = names
         self.partition = partition
         found = self.rest.hit if self.value is not None else self.rest.negative
