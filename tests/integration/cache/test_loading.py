@@ -261,9 +261,9 @@ async def test_a_loader_that_is_gone_is_told_and_used_again_when_it_is_back(load
 
 async def test_a_loader_that_takes_too_long_is_given_up(loaded_cache: Start, catalogue: Catalogue, redis: RedisServer):
     catalogue.release = asyncio.Event()
-    async with loaded_cache(redis.url, hard="200ms") as cache:
+    async with loaded_cache(redis.url, hard="500ms") as cache:
         told = await refused(get(cache, "1"))
-        assert told == (grpc.StatusCode.UNAVAILABLE, "LOADER_FAILED", {"timeout": "0.2s"})
+        assert told == (grpc.StatusCode.UNAVAILABLE, "LOADER_FAILED", {"timeout": "0.5s"})
         await until(lambda: catalogue.cancelled == 1)
         catalogue.release = None
         assert (await get(cache, "1")).hit.value == b"shoe"

@@ -87,7 +87,7 @@ async def test_the_loader_is_called_once_before_the_ttl_is_over_and_no_reader_wa
             assert result.hit.freshness == pb.FRESHNESS_FRESH, "fresh all the time"
             seen.append((time.monotonic() - stored, result.hit.value))
     assert seen[-1][1] == b"new"
-    assert seen[-1][0] < TTL + 0.1
+    assert max(when for when, value in seen if value == b"old") < TTL + 0.5, "the next one is there in time"
     assert min(when for when, value in seen if value == b"new") >= TTL / 2, "not before half of the TTL"
     assert len(catalogue.loads) == 1
     assert await refreshes(nodes, "loaded") == 1
