@@ -182,7 +182,7 @@ async def by_tag(nodes: Nodes, url: str, options: argparse.Namespace) -> tuple[S
     sizes = {MANY: options.entries} | {f"few-{number}": FEW for number in range(SETS)}
     live, again = Seconds([], []), Seconds([], [])
     rng = random.Random(SETS)
-    async with core(url, memory_entries=sum(sizes.values()), read_lease=READ_LEASE) as cache:
+    async with core(url, memory_entries=2 * sum(sizes.values()), read_lease=READ_LEASE) as cache:
         memory = next(iter(cache.partitions)).memory
         for turn in range(options.rounds):
             start = time.perf_counter()

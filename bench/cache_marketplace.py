@@ -63,7 +63,7 @@ class Shop:
         self.reads[namespace] += 1
         self.hits[namespace] += isinstance(found, Hit)
         if isinstance(found, Lease):
-            content = Content(bytes(256), tags=_tags(namespace, number), load_seconds=0.02)
+            content = Content(bytes(256), tags=tags(namespace, number), load_seconds=0.02)
             await self._cache.fill(namespace, key, found.token, content)
 
     async def _write(self) -> None:
@@ -73,7 +73,7 @@ class Shop:
         await self._cache.invalidate(Named(keys=[("product", str(number))], tags=tags), level=1, source=None)
 
 
-def _tags(namespace: str, number: int) -> tuple[str, ...]:
+def tags(namespace: str, number: int) -> tuple[str, ...]:
     match namespace:
         case "product":
             return (f"seller:{number % SIZES['seller_stats']}",)

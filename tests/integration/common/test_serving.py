@@ -1,6 +1,8 @@
 """What the common server does for every call of every service, on real sockets."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -242,3 +244,22 @@ async def test_the_log_line_of_a_call_has_what_the_handler_says_of_it(server: Ru
     assert (line["code"], line["service"], line["principal"]) == ("OK", "echo", "anonymous")
     assert line["peer"].startswith("ipv4:127.0.0.1:")
     assert len(line["trace_id"]) == 32
+
+
+def test_the_garbage_collector_does_not_visit_what_the_imports_of_a_service_made() -> None:
+    script = """
+import contextlib, gc
+import souk_cache.app
+from souk_common import server
+from souk_common.settings import ServiceSettings
+
+@contextlib.asynccontextmanager
+async def open_app(settings, reporting):
+    print(len(gc.get_objects()))
+    raise server.StartError("that was all")
+    yield
+
+server.run(ServiceSettings(trace_ratio=0.0), "echo", open_app)
+"""
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert int(output.splitlines()[0]) < 5000, "of some 85,000, which would be visited for 50 ms"
