@@ -42,20 +42,26 @@ class Database:
         """The version of each product when its last invalidation had returned: nobody who comes later may see an older one."""
         self.owner_of_wallet = {"wallet:0xa11ce": "alice", "wallet:0xb0b": "bob"}
         self.queries = 0
-        self.loading: Counter[str] = Counter()
-        self.most_at_once = 0
+        self.loading: dict[str, list[int]] = {key: [] for key in self.versions}
+        """For each load that is under way, the changes of its product that had been announced when it began."""
+        self.changing: Counter[str] = Counter()
+        self.changed: Counter[str] = Counter()
+        """Changes of each product that the cache was told of, and those of them that it has announced."""
+        self.loaded_twice = 0
+        """Loads of a product that another was loading at that time, with no change between them."""
 
     async def product(self, key: str) -> Loaded[dict[str, int]]:
         """What the namespace product keeps."""
-        self.loading[key] += 1
-        self.most_at_once = max(self.most_at_once, self.loading[key])
+        self.loaded_twice += self.changing[key] in self.loading[key]
+        begun = self.changed[key]
+        self.loading[key].append(begun)
         try:
             version = self.versions[key]
             self.queries += 1
             await asyncio.sleep(QUERY_SECONDS)
             return Loaded({"id": int(key), "version": version}, tags=[f"seller:{int(key) % SELLERS}"])
         finally:
-            self.loading[key] -= 1
+            self.loading[key].remove(begun)
 
     async def search(self, colour: str, sizes: list[int]) -> Loaded[list[dict[str, int]]]:
         """A page of results. It shows what each product is now, and is known by their ids where one of them changes."""
@@ -162,8 +168,10 @@ async def _sell(client: CacheClient, key: str, database: Database, seen: Seen) -
     """Write to the database, then tell the cache, as a shop does."""
     database.versions[key] += 1
     version = database.versions[key]
+    database.changing[key] += 1
     start = time.perf_counter()
     await client.invalidate(keys={"product": [key]}, tags=[f"shown:{key}"], level=CLIENTS)
+    database.changed[key] += 1
     seen.invalidations.append(time.perf_counter() - start)
     database.announced[key] = max(database.announced[key], version)
     seen.writes += 1
@@ -192,7 +200,7 @@ def _show(seen: Seen, database: Database, took: float) -> None:
 
 async def _check(checks: Checks, one: CacheClient, two: CacheClient, database: Database, seen: Seen) -> None:
     checks.add(f"of {seen.reads:,} reads, {seen.stale} showed an old product after its change was announced", seen.stale == 0)
-    checks.add("no product was loaded by two at once", database.most_at_once == 1)
+    checks.add("no product was loaded by two at once, but where it had changed", database.loaded_twice == 0)
     stats = await one.stats()
     product, search = (next(each for each in stats.namespaces if each.namespace == name) for name in ("product", "search"))
     loads = one.counts.loads + two.counts.loads

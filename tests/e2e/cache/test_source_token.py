@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import grpc
 import pytest
 from faults.cluster import NODES, Cluster
 from faults.counts import count
@@ -37,7 +38,11 @@ class Callers:
 
     async def _repeat(self, work: Any, writes: int) -> None:
         while self._writes < writes:
-            await work()
+            try:
+                await work()
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise  # else Redis was too busy to answer; whoever called tries again
 
     async def _read(self) -> None:
         row, index = self._chance.choice(ROWS), self._chance.randrange(NODES)

@@ -101,7 +101,10 @@ def keys(*names: str) -> pb.WarmKeys:
 
 
 async def put(cache: Cache, key: str, value: bytes, namespace: str = "loaded", **more: Any) -> None:
-    await cache.Put(pb.PutRequest(namespace=namespace, key=key, value=value, **more), timeout=5)
+    """Put a value, and once more where the node was too busy to know that it is the newest."""
+    request = pb.PutRequest(namespace=namespace, key=key, value=value, **more)
+    while (await cache.Put(request, timeout=5)).outcome == pb.FILL_OUTCOME_INVALIDATED:
+        pass
 
 
 async def get(cache: Cache, key: str, namespace: str = "loaded", **options: Any) -> pb.Result:
