@@ -32,7 +32,6 @@ from pathlib import Path
 import grpc
 import machine
 import uvloop
-from cache_marketplace import CATEGORIES, SHARES, SIZES, SKEW, tags
 from cache_parts import FIRST_CORE, LAST_CORE, Processes, cpu_seconds, percentile, verdict
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
@@ -41,7 +40,12 @@ from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 CLIENTS = 64
 AVERAGE_TARGET, MAX_TARGET = 0.010, 0.050
 KEPT = 4
-"""The marketplace is so many times smaller than that of cache_marketplace.py, to be filled in seconds."""
+"""The marketplace is so many times smaller, to be filled in seconds."""
+SKEW = 1.0
+SIZES = {"product": 20_000, "seller_stats": 2_000, "image_set": 20_000, "user": 10_000, "search": 2_000}
+SHARES = {"product": 0.40, "image_set": 0.25, "seller_stats": 0.15, "search": 0.12, "user": 0.08}
+"""Of the reads: a product's page takes its product, its photos and its seller."""
+CATEGORIES = 100
 BATCH = 20
 VALUE = bytes(256)
 SATURATION_SECONDS = 5.0
@@ -240,6 +244,19 @@ async def measure(address: str, pids: dict[str, int], seconds: float, share: flo
     for name, value, target in (("average", average, AVERAGE_TARGET), ("max", longest, MAX_TARGET)):
         print(f"{name} {1000 * value:.1f} ms: {target / value:.1f} x under {1000 * target:g} ms   {verdict(value < target)}")
     return met
+
+
+def tags(namespace: str, number: int) -> tuple[str, ...]:
+    match namespace:
+        case "product":
+            return (f"seller:{number % SIZES['seller_stats']}",)
+        case "search":
+            return (f"category:{number % CATEGORIES}",)
+        case "seller_stats":
+            return (f"seller:{number}",)
+        case "image_set":
+            return (f"product:{number}",)
+    return ()
 
 
 def main() -> None:

@@ -96,9 +96,10 @@ async def core(
     chance: Callable[[], float] | None = None,
     member: str = "bench",
     read_lease: float = 2.0,
+    namespaces_file: Path | None = None,
 ) -> AsyncIterator[Cache]:
     """The production core on one partition, as app.py composes it, with the shipped namespaces: on a Redis, or alone."""
-    namespaces, counts = namespace_file.load(None), CountsByNamespace()
+    namespaces, counts = namespace_file.load(namespaces_file), CountsByNamespace()
     chances = {"chance": chance} if chance is not None else {}
     roll = chance or (lambda: 0.5)
     memory = Memory(
