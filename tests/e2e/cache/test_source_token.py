@@ -14,6 +14,7 @@ from souk.cache.v1 import cache_pb2
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 WRITES = count(10_000, 200)
 READERS, WRITERS = 12, 6
+POSITION = 1_000_000
 
 
 class Callers:
@@ -74,6 +75,23 @@ async def test_no_load_that_began_after_an_invalidate_shows_what_the_replica_sti
     print(f"\n{WRITES:,} writes, {callers.reads:,} values read in {time.monotonic() - start:.0f} s")
     assert callers.old == []
     assert callers.reads > 2 * WRITES
+
+
+async def test_redis_that_lost_everything_is_told_the_token_again(nodes: Cluster):
+    keys = [cache_pb2.NamespacedKey(namespace="order", key="a")]
+    await nodes.caches[0].Invalidate(cache_pb2.InvalidateRequest(keys=keys, source_token=POSITION), timeout=30)
+    await nodes.redis.kill()
+    await nodes.redis.start()
+    await nodes.coherent()
+    request = cache_pb2.GetRequest(namespace="order", key="a", options=cache_pb2.ReadOptions(lease=True))
+    for cache in nodes.caches:
+        result = (await cache.Get(request, timeout=30)).result
+        assert result.lease.source_token == POSITION
+        await cache.Invalidate(cache_pb2.InvalidateRequest(keys=keys), timeout=30)  # which takes the lease away
+    await nodes.stop_gently(0)
+    await nodes.restart(0)  # one that was not told, and finds what the others have brought back
+    await nodes.coherent()
+    assert (await nodes.caches[0].Get(request, timeout=30)).result.lease.source_token == POSITION
 
 
 async def test_a_loader_that_does_not_heed_the_token_caches_what_the_replica_still_has(nodes: Cluster, database: Database):

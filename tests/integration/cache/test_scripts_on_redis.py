@@ -118,9 +118,9 @@ async def test_the_model_answers_as_redis_does(real: redis.Redis, seed: int):
                 )
             case 7:
                 member, applied = rng.choice(("m1", "m2")), str(rng.randrange(number + 1))
-                await both.run(
-                    "beat", (), LEASES, member, "EPOCH", applied, applied, "0", "4", rng.choice(("", "3")), rng.choice("12")
-                )
+                awaited = (rng.choice(("", "3")), rng.choice("12"))
+                brought = rng.choice(("", f"n={rng.randrange(100):020}"))
+                await both.run("beat", (), LEASES, member, "EPOCH", applied, applied, "0", "4", *awaited, brought)
             case 8 if rng.random() < 0.3:
                 await real.set(slots[0], b"rubbish")
                 both.model.put(slots[0], b"rubbish")
@@ -152,7 +152,12 @@ async def test_a_restart_with_other_data_begins_a_new_epoch(real: redis.Redis):
     assert second[0] != first[0]
     assert second[3] == b"miss"
 
+    source = f"{7:020}"
+    await real.hset(KEYS.shared[0], mapping={"s:n": source, "s:m": "rubbish"})
     await real.delete(KEYS.shared[1])  # the counters are lost
     assert (await acquire("load"))[3] == b"lease"
     assert (await real.eval(scripts.source("fill"), len(every), *every, *fill))[2] == b"tainted"
-    assert (await acquire("read"))[0] != second[0]
+    third = await acquire("read")
+    assert third[0] != second[0]
+    assert third[2] == source.encode(), "what loads must see at least is a thing of the database"
+    assert not await real.hexists(KEYS.shared[0], "s:m")

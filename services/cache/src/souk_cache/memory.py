@@ -83,8 +83,6 @@ class Memory:
     ) -> None:
         """refresh_after: seconds since a value was stored after which it is loaded anew. counts: those of a key's namespace.
         within: a value of an age, fresh no longer than its key allows."""
-        self._max_bytes = max_bytes
-        self._max_entries = max_entries
         self._max_value_bytes = max_value_bytes
         self._clock = clock
         self._stale_for = stale_for
@@ -104,7 +102,7 @@ class Memory:
         most = min(max_entries, max_bytes // OVERHEAD_BYTES)
         self._mask = (1 << (most // SHARD_ENTRIES).bit_length()) - 1
         self._shards = self._new_shards()
-        self._policy = self._new_policy()
+        self._policy = Policy(RULES[0], max_bytes=max_bytes, max_entries=max_entries, evicted=self._evict)
         self._contest = Contest(max_bytes=max_bytes, max_entries=max_entries)
         self._expiry = Expiry()
         self._notes: deque[Entry] = deque(maxlen=MAX_NOTES)
@@ -189,7 +187,7 @@ class Memory:
         """Forget everything, at once; what many entries took is freed bit by bit, by `expire` and by what is remembered next."""
         entries = self._policy.entries
         self._notes.clear()
-        self._policy = self._new_policy()
+        self._policy.clear()
         self._expiry = Expiry()
         self.bytes = 0
         if entries == 0:
@@ -218,9 +216,6 @@ class Memory:
 
     def _new_shards(self) -> list[dict[str, Entry]]:
         return [{} for _ in range(self._mask + 1)]
-
-    def _new_policy(self) -> Policy:
-        return Policy(RULES[0], max_bytes=self._max_bytes, max_entries=self._max_entries, evicted=self._evict)
 
     def _place(self, entry: Entry) -> None:
         key, policy = entry.key, self._policy

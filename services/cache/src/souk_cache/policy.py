@@ -112,18 +112,22 @@ class Policy:
         """Another may be set at any time: it goes on with what there is."""
         self.max_bytes = max_bytes
         self.max_entries = max_entries
+        self._evicted = evicted
+        self._clock = 0
+        self._max_hot_entries = max_entries - max(2, int(max_entries * COLD_SHARE))
+        self._ghosts = Ghosts(1)
+        self.clear()
+
+    def clear(self) -> None:
+        """Let go of every node. Keys that went before stay known: when they were used is as true as it was."""
         self.bytes = 0
         self.entries = 0
         self.hot_bytes = 0
         self.hot_entries = 0
         self.filling = True
         """Nothing had to go yet: all that comes is hot, for there is nothing that it could be compared with."""
-        self._evicted = evicted
-        self._clock = 0
         self._hot = _root()
         self._cold = _root()
-        self._max_hot_entries = max_entries - max(2, int(max_entries * COLD_SHARE))
-        self._ghosts = Ghosts(1)
 
     def use(self, node: Node) -> None:
         """A node was read."""

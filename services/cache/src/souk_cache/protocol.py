@@ -8,7 +8,8 @@ whose load began before the invalidation was called. The rules that make it true
 * a node serves its own memory only until the time it *sent* its last successful beat + the read lease;
 * it acknowledges an invalidation after it has applied it, and an invalidation returns when every member has, or its lease is over;
 * what is in flight when an invalidation is applied is detached: nobody joins it any more, and it leaves nothing in memory;
-* a gap in the invalidations, or a new epoch, drops all that the node holds.
+* a gap in the invalidations, or a new epoch, drops all that the node holds;
+* a load is handed the highest source token that this node or Redis knows of; what Redis loses of them, its members bring back.
 """
 
 from collections.abc import Callable, Generator
@@ -27,6 +28,8 @@ CLOCK_MARGIN = 1.02
 """How much longer Redis believes in a lease than its holder does: clocks may run up to 1 % fast or slow."""
 MAX_EVENTS = 512
 """Invalidations that one beat brings."""
+SOURCE = "^"
+"""Before <namespace>=<source token>, among the names of an invalidation."""
 ALIAS = "~"
 """Between a namespace and an alias in the key that an alias is kept at, where a key has a colon."""
 
@@ -199,6 +202,9 @@ class Coherence:
         self._cells = Cells()
         self._joinable: dict[str, Flight] = {}
         self._open: dict[str, set[Flight]] = {}
+        self._sources: dict[str, str] = {}
+        self._brought = ""
+        """The epoch that has been told of all source tokens of the epochs before it."""
 
     # Memory
 
@@ -266,11 +272,11 @@ class Coherence:
                             if flight.detached:
                                 break  # others must not join what began before an invalidation
                     elif found.status == "hit":
-                        leased = Leased(token, found.epoch, found.source) if found.granted else None
+                        leased = Leased(token, found.epoch, self._source(namespace, found)) if found.granted else None
                         outcome = shared = Found(found, leased)
                         self._remember(flight, found.epoch, found.data, found.seq, found.names, found.age, found.version)
                     elif found.status == "lease":
-                        outcome = Leased(token, found.epoch, found.source)
+                        outcome = Leased(token, found.epoch, self._source(namespace, found))
                     else:
                         outcome = shared = Missing()
             except Exception as caught:
@@ -287,6 +293,15 @@ class Coherence:
         reply = yield Call("acquire", keys, (self._leases, token, _ms(lease), mode, namespace))
         assert reply is not None  # noqa: S101 — a Call is answered, or raises
         return scripts.acquired(reply), token
+
+    def _source(self, namespace: str, found: Acquired) -> str:
+        """The highest source token of a namespace, which Redis may have lost."""
+        self._raise_source(namespace, found.source)
+        return self._sources.get(namespace, "")
+
+    def _raise_source(self, namespace: str, source: str) -> None:
+        if source.isdecimal() and source > self._sources.get(namespace, ""):  # somebody else may write to Redis
+            self._sources[namespace] = source
 
     # Writes
 
@@ -399,7 +414,7 @@ class Coherence:
             if came.left == 0:
                 return True
             yield Sleep(min(poll, came.left))
-            poll = min(2 * poll, self.longest_poll)
+            poll = min(1.5 * poll, self.longest_poll)
 
     # Membership
 
@@ -409,24 +424,29 @@ class Coherence:
             self.lease_until = float("-inf")
         applied = self.applied
         kept = applied if self.clients_applied is None else min(applied, self.clients_applied())
-        sent = self._clock()
+        sent, epoch = self._clock(), self.epoch
+        brings = epoch != self._brought and not leaves
+        sources = "\n".join(f"{namespace}={source}" for namespace, source in self._sources.items()) if brings else ""
         reply = yield Call(
             "beat",
             self.keys.shared,
             (
                 self._leases,
                 self.member,
-                self.epoch,
+                epoch,
                 str(applied),
                 str(kept),
                 ("clients" if self.clients_lending and self.clients_lending() else "all") if leaves else "",
                 str(MAX_EVENTS),
                 str(awaited[0]) if awaited else "",
                 str(awaited[1]) if awaited else "",
+                sources,
             ),
         )
         assert reply is not None  # noqa: S101
         came = scripts.beaten(reply)
+        if brings and came.epoch == epoch:
+            self._brought = epoch
         if not leaves:
             self._take(came, sent)
         return came
@@ -468,7 +488,10 @@ class Coherence:
 
     def _drop(self, names: tuple[str, ...], seq: int) -> None:
         for name in names:
-            if name.startswith("#"):
+            if name.startswith(SOURCE):
+                namespace, _, source = name[1:].partition("=")
+                self._raise_source(namespace, source)
+            elif name.startswith("#"):
                 key = name[1:]
                 entry = self._memory.get(key, self._clock())
                 if entry is not None and entry.seq < seq:  # else it was stored after that, as by a put of this node

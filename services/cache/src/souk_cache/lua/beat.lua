@@ -1,9 +1,10 @@
 -- A member's heartbeat: what it has applied, for what it has not. ARGV 2 member, 3 its epoch or '', 4 seq that it has applied,
 -- 5 seq that its clients have applied, 6 all: it leaves, clients: it leaves while its clients may still serve, 7 events at the most,
--- 8 seq that it waits for or '', 9 level of that.
+-- 8 seq that it waits for or '', 9 level of that, 10 lines of <namespace>=<source token> that a new epoch may have lost.
 -- -> epoch, seq, status, events {seq, names …}, ms until the awaited is known everywhere
 --    status: ok (the lease is renewed) | flush (it must drop what it holds; then all is known) | behind (apply the events and beat again)
 local name = 'm:' .. ARGV[2]
+for _, line in ipairs(split(ARGV[10])) do raise_source(string.match(line, '^(.+)=(%d+)$')) end
 if ARGV[6] == 'all' then
   redis.call('HDEL', META, name)
   return {EPOCH, SEQ, 'ok', {}, 0}

@@ -4,11 +4,12 @@
 local names = {}
 for i = 5, #ARGV do names[#names + 1] = ARGV[i] end
 for i = 5, #KEYS do redis.call('UNLINK', KEYS[i]) end
+local told = ''
 if ARGV[4] ~= '' then
   for _, namespace in ipairs(split(ARGV[3])) do
-    local field = 's:' .. namespace
-    if ARGV[4] > (redis.call('HGET', META, field) or '') then redis.call('HSET', META, field, ARGV[4]) end
+    raise_source(namespace, ARGV[4])
+    told = told .. '\n^' .. namespace .. '=' .. ARGV[4]
   end
 end
-invalidate(names)
+invalidate(names, told)
 return {EPOCH, SEQ, remaining(SEQ, tonumber(ARGV[2]))}

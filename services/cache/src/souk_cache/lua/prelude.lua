@@ -19,19 +19,30 @@ local function clock()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- The number that `text` is; nil where it is none, for somebody else may have written it.
+local function whole(text)
+  return text and string.match(text, '^%d+$') and tonumber(text)
+end
+
 local function begin_epoch()
   local time = redis.call('TIME')
+  local before = redis.pcall('HGETALL', META) -- an error where it is something else
   EPOCH, SEQ, FLOOR, ROTATED = RUN .. '.' .. time[1] .. string.format('%06d', time[2]), 0, 0, 0
   redis.call('DEL', META, COUNTERS, OLDER, STREAM)
   -- members of the epoch before are not known here: they, and their clients after them, may trust what they hold for one lease more
   redis.call('HSET', META, 'run', RUN, 'epoch', EPOCH, 'seq', '0', 'floor', '0', 'rotated', '0', 'quiet',
     string.format('%d', clock() + LEASE_MS))
   redis.call('HSET', COUNTERS, '', EPOCH)
+  for i = 1, #before, 2 do -- the database is the same one
+    if string.match(before[i], '^s:') and whole(before[i + 1]) then redis.call('HSET', META, before[i], before[i + 1]) end
+  end
 end
 
--- The number that `text` is; nil where it is none, for somebody else may have written it.
-local function whole(text)
-  return text and string.match(text, '^%d+$') and tonumber(text)
+-- Loads of a namespace must see at least `token` from now on.
+local function raise_source(namespace, token)
+  local field = 's:' .. namespace
+  local before = redis.call('HGET', META, field) or ''
+  if not whole(before) or token > before then redis.call('HSET', META, field, token) end
 end
 
 do
@@ -100,8 +111,8 @@ local function lease(key)
   if epoch == EPOCH then return token, tonumber(seq) end
 end
 
--- Count one invalidation of `names`, and tell the members. Where the counters or the stream are something else, an epoch begins with it.
-local function invalidate(names)
+-- Count one invalidation of `names`, and tell the members of it and of the lines `told`. Where the counters or the stream are something else, an epoch begins with it.
+local function invalidate(names, told)
   local function try(...)
     local reply = redis.pcall(...)
     return not (type(reply) == 'table' and reply.err)
@@ -118,9 +129,9 @@ local function invalidate(names)
     end
     done = done and try('HSET', COUNTERS, unpack(fields))
   end
-  if not (done and try('XADD', STREAM, 'MAXLEN', '~', '100000', seq .. '-0', 'n', table.concat(names, '\n'))) then
+  if not (done and try('XADD', STREAM, 'MAXLEN', '~', '100000', seq .. '-0', 'n', table.concat(names, '\n') .. (told or ''))) then
     begin_epoch()
-    return invalidate(names)
+    return invalidate(names, told)
   end
   if redis.call('HLEN', COUNTERS) > 200000 then
     redis.call('UNLINK', OLDER)
