@@ -28,6 +28,17 @@ class LeaseWithoutEnd(Coherence):
             self.lease_until = float("inf")
 
 
+class LeaseTakenAfterLeaving(Coherence):
+    """A beat that was under way when a node left renews its lease."""
+
+    def beat(self, *, awaited: tuple[int, int] | None = None, leaves: bool = False) -> Any:
+        sent, had_left = self._clock(), self._has_left
+        came = yield from super().beat(awaited=awaited, leaves=leaves)
+        if self._has_left and not (had_left or leaves):
+            self._take(came, sent)
+        return came
+
+
 class NothingDetached(Coherence):
     """What is in flight when an invalidation is applied may still be joined and kept."""
 
@@ -214,6 +225,7 @@ SEEN = {
     "LeaseFromReceipt": 1055,
     "a new epoch is not quiet for clients": 1299,
     "LostClientsForgotten": 1341,
+    "LeaseTakenAfterLeaving": 7364,
 }
 """Seeds that show those that not every tenth schedule shows. Where the code has changed, another that is not far does."""
 
@@ -253,6 +265,7 @@ MUTANTS = (
         Mutant(each.__name__, each)
         for each in (
             LeaseWithoutEnd,
+            LeaseTakenAfterLeaving,
             NothingDetached,
             JoinedWithoutLease,
             TagsNotApplied,

@@ -202,6 +202,7 @@ class Coherence:
         self._cells = Cells()
         self._joinable: dict[str, Flight] = {}
         self._open: dict[str, set[Flight]] = {}
+        self._has_left = False
         self._sources: dict[str, str] = {}
         self._brought = ""
         """The epoch that has been told of all source tokens of the epochs before it."""
@@ -419,9 +420,14 @@ class Coherence:
     # Membership
 
     def beat(self, *, awaited: tuple[int, int] | None = None, leaves: bool = False) -> Operation[Beaten]:
-        """Say what is applied, apply what is new, and renew the read lease."""
+        """Say what is applied, apply what is new, and renew the read lease.
+
+        leaves: for good; no lease is taken any more, not by a beat that is under way either.
+        """
         if leaves:
+            self._has_left = True
             self.lease_until = float("-inf")
+        leaves = self._has_left
         applied = self.applied
         kept = applied if self.clients_applied is None else min(applied, self.clients_applied())
         sent, epoch = self._clock(), self.epoch
@@ -447,7 +453,7 @@ class Coherence:
         came = scripts.beaten(reply)
         if brings and came.epoch == epoch:
             self._brought = epoch
-        if not leaves:
+        if not self._has_left:
             self._take(came, sent)
         return came
 

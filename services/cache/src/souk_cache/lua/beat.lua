@@ -5,9 +5,12 @@
 --    status: ok (the lease is renewed) | flush (it must drop what it holds; then all is known) | behind (apply the events and beat again)
 local name = 'm:' .. ARGV[2]
 for _, line in ipairs(split(ARGV[10])) do raise_source(string.match(line, '^(.+)=(%d+)$')) end
+local function left()
+  return ARGV[8] ~= '' and remaining(tonumber(ARGV[8]), tonumber(ARGV[9])) or 0
+end
 if ARGV[6] == 'all' then
   redis.call('HDEL', META, name)
-  return {EPOCH, SEQ, 'ok', {}, 0}
+  return {EPOCH, SEQ, 'ok', {}, left()}
 end
 local served, kept, now = tonumber(ARGV[4]), tonumber(ARGV[5]), clock()
 local status, events, told = 'ok', {}, served
@@ -30,7 +33,7 @@ if ARGV[6] == 'clients' then
     local _, _, _, _, until_clients = member(name, before)
     redis.call('HSET', META, name, string.format('%d %d %d 0 %d', SEQ, kept, SEQ, until_clients))
   end
-  return {EPOCH, SEQ, 'ok', {}, 0}
+  return {EPOCH, SEQ, 'ok', {}, left()}
 end
 if before then
   local _, _, earlier, until_own, until_clients = member(name, before)
@@ -43,6 +46,4 @@ elseif status == 'flush' then
 end
 if status ~= 'flush' then clients = math.max(clients, own + CLIENT_MS) end
 redis.call('HSET', META, name, string.format('%d %d %d %d %d', served, kept, told, own, math.max(own, clients)))
-local left = 0
-if ARGV[8] ~= '' then left = remaining(tonumber(ARGV[8]), tonumber(ARGV[9])) end
-return {EPOCH, SEQ, status, events, left}
+return {EPOCH, SEQ, status, events, left()}
