@@ -18,7 +18,7 @@ from faults.shop import Database, Row, seen
 from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
-from souk.client import CacheClient, SoukError
+from souk.client import CacheClient, SoukError, from_failure
 
 READ_TIMEOUT = 2.0
 WRITE_TIMEOUT = 5.0
@@ -124,6 +124,9 @@ class Workload:
         started = time.monotonic()
         results = (await self._caches[index].BatchGet(request, timeout=READ_TIMEOUT)).results
         for row, result in zip(rows, results, strict=True):
+            if result.HasField("error"):
+                self._refused(from_failure(result.error))
+                continue
             self._judge(row, result, started, f"node{index}")
             if result.HasField("lease"):
                 await self._load(row, result.lease.token)
@@ -138,13 +141,16 @@ class Workload:
         try:
             result = await near.get(row.namespace, row.key, lease=True, wait=0.1, timeout=READ_TIMEOUT)
         except SoukError as error:
-            self.tally.failures[Failure(error.code.name, error.reason)] += 1
-            if error.code.name not in EXPECTED:
-                self.tally.unexpected.append(repr(error))
+            self._refused(error)
             return
         self._judge(row, result, started, "a client")
         if result.HasField("lease"):
             await self._load(row, result.lease.token)
+
+    def _refused(self, error: SoukError) -> None:
+        self.tally.failures[Failure(error.code.name, error.reason)] += 1
+        if error.code.name not in EXPECTED:
+            self.tally.unexpected.append(repr(error))
 
     def _judge(self, row: Row, result: pb.Result, started: float, where: str, *, near: bool = False) -> None:
         kind = result.WhichOneof("result")

@@ -133,6 +133,9 @@ async def test_a_batch_has_a_result_for_each_key_in_order(cache: CacheServiceStu
     assert [result.WhichOneof("result") for result in answer.results] == ["hit", "miss", "hit", "miss", "hit", "hit"]
     leased = await cache.BatchGet(pb.BatchGetRequest(namespace="product", keys=["b", "b", "x"], options=LEASE), timeout=10)
     assert sum(result.HasField("lease") for result in leased.results) >= 2
+    keys = ["views@2026-11-25T10:00Z/PT1H", "views"]
+    miss, unreadable = (await cache.BatchGet(pb.BatchGetRequest(namespace="analytics", keys=keys), timeout=10)).results
+    assert (miss.WhichOneof("result"), unreadable.error.reason) == ("miss", "TIME_BUCKET_UNREADABLE")
 
 
 async def test_the_source_token_of_an_invalidation_goes_to_the_next_loader(cache: CacheServiceStub):
@@ -182,7 +185,7 @@ async def test_counts_and_policies_are_told(cache: CacheServiceStub):
     assert (told.memory_entries, told.coherent) == (0, True)
     listed = {each.name: each for each in (await cache.ListNamespaces(pb.ListNamespacesRequest(), timeout=10)).namespaces}
     assert {"product", "seller_stats", "image_set", "user", "order", "search", "analytics", "brief", "small"} == set(listed)
-    assert listed["product"].ttl.ToSeconds() == 300
+    assert listed["product"].ttl.ToSeconds() == 6 * 3600
     assert listed["order"].consistency == pb.CONSISTENCY_STRICT
     buckets, order = listed["analytics"], listed["order"]
     assert (buckets.time_buckets, buckets.bucket_grace.ToSeconds(), order.time_buckets) == (True, 60, False)

@@ -229,7 +229,7 @@ async def test_a_namespace_without_a_loader_says_so(loaded_cache: Start):
         told = await refused(get(cache, "1", "order"))
         assert told == (grpc.StatusCode.FAILED_PRECONDITION, "LOADER_MISSING", {"namespace": "order"})
         request = pb.BatchGetRequest(namespace="order", keys=["1"], options=pb.ReadOptions(load=True))
-        assert (await refused(cache.BatchGet(request, timeout=5)))[1] == "LOADER_MISSING"
+        assert [each.error.reason for each in (await cache.BatchGet(request, timeout=5)).results] == ["LOADER_MISSING"]
 
 
 async def test_an_error_of_the_loader_is_told_and_the_lease_is_free_at_once(
@@ -242,6 +242,16 @@ async def test_an_error_of_the_loader_is_told_and_the_lease_is_free_at_once(
         assert (await get(cache, "1", load=False, lease=True)).HasField("lease"), "nobody waits for a lease that failed"
         told = await counts(cache)
         assert (told.loads, told.loads_failed) == (0, 1)
+
+
+async def test_a_load_that_fails_is_told_in_its_place_of_a_batch(loaded_cache: Start, catalogue: Catalogue):
+    async with loaded_cache() as cache:
+        await get(cache, "1")
+        catalogue.code = grpc.StatusCode.PERMISSION_DENIED
+        request = pb.BatchGetRequest(namespace="loaded", keys=["1", "2"], options=pb.ReadOptions(load=True))
+        kept, failed = (await cache.BatchGet(request, timeout=5)).results
+        assert kept.hit.value == b"shoe"
+        assert (failed.error.code, failed.error.reason) == (grpc.StatusCode.UNAVAILABLE.value[0], "LOADER_FAILED")
 
 
 async def test_a_loader_that_is_gone_is_told_and_used_again_when_it_is_back(loaded_cache: Start):

@@ -13,7 +13,7 @@ import souk.client
 from loaders import Catalogue, loader_server
 from processes import until
 from souk.cache.v1 import cache_pb2 as pb
-from souk.client import JSON, CacheClient, InvalidArgumentError, Load, Loaded, LoadMany, NotFoundError
+from souk.client import JSON, CacheClient, InvalidArgumentError, Load, Loaded, LoadMany, NotFoundError, UnavailableError
 from souk_cache.app import open_app
 from souk_cache.settings import CacheSettings
 from souk_common.testing import RunningServer, running_server
@@ -180,6 +180,17 @@ async def test_the_shop_goes_on_without_the_cache(client: CacheClient, server: R
     async with CacheClient(nobody) as alone:
         found = await alone.namespace("product", JSON).get_or_load_many(["1", "2"], shelf.load, timeout=0.3)
         assert (found, alone.counts.loads_uncached) == ({"1": {"id": "1"}}, 2)
+
+
+async def test_the_shop_goes_on_with_a_cache_that_cannot_know(nobody: str):
+    shelf = Shelf("2")
+    settings = CacheSettings(port=0, trace_ratio=0.0, redis_url=f"redis://{nobody}/0")
+    async with running_server(settings, "cache", open_app) as running, CacheClient(running.addresses.grpc) as client:
+        users = client.namespace("user", JSON)
+        with pytest.raises(UnavailableError):
+            await users.get_many(["1", "2"])
+        assert await users.get_or_load_many(["1", "2"], shelf.load) == {"1": {"id": "1"}}
+        assert (shelf.keys, client.counts.loads_uncached) == ([["1", "2"]], 2)
 
 
 class Database:

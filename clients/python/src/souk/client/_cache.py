@@ -215,7 +215,7 @@ class CacheClient:
         after: pb.ConsistencyToken | None = None,
         timeout: float | None = None,
     ) -> list[pb.Result]:
-        """What up to 1,000 keys have, in the order asked."""
+        """What up to 1,000 keys have, in the order asked. What is wrong with one key is the `error` of its result."""
         near = self.near if self.near is not None and namespace in self.near.namespaces else None
         found = {key: kept for key in keys if after is None and (kept := self.kept(namespace, key)) is not None}
         missing = [key for key in dict.fromkeys(keys) if key not in found]

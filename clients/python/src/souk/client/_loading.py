@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._codecs import Codec
-from souk.client._errors import CodecError, InvalidArgumentError, NotFoundError, SoukError
+from souk.client._errors import CodecError, InvalidArgumentError, NotFoundError, SoukError, from_failure
 
 if TYPE_CHECKING:
     from souk.client._cache import CacheClient
@@ -120,14 +120,18 @@ class Loading(Generic[T]):
         except (InvalidArgumentError, NotFoundError):
             raise
         except SoukError:
-            client.counts.loads_uncached += len(distinct)
-            loaded = await loader(LoadMany(self._name, distinct, None))
-            return _there(distinct, {key: _loaded(loaded.get(key)).value for key in distinct})
+            return _there(distinct, await self._load_uncached(distinct, loader))
         found: dict[str, T | None] = {}
         leases: dict[str, pb.Lease] = {}
         early: dict[str, pb.Lease] = {}
+        unreadable: list[str] = []
         for key, result in zip(distinct, results, strict=True):
-            if result.HasField("lease"):
+            if result.HasField("error"):
+                error = from_failure(result.error)
+                if isinstance(error, InvalidArgumentError | NotFoundError):
+                    raise error
+                unreadable.append(key)
+            elif result.HasField("lease"):
                 leases[key] = result.lease
             elif result.HasField("negative"):
                 found[key] = None
@@ -141,6 +145,8 @@ class Loading(Generic[T]):
             self._in_background(lambda: self._load_all(early, loader), len(early))
         if leases:
             found |= await self._load_all(leases, loader)
+        if unreadable:
+            found |= await self._load_uncached(unreadable, loader)
         others = [key for key in distinct if key not in found]
 
         async def alone(load: Load) -> T | Loaded[T] | None:
@@ -157,6 +163,11 @@ class Loading(Generic[T]):
         return _there(distinct, found)
 
     # Inside
+
+    async def _load_uncached(self, keys: list[str], loader: ManyLoader[T]) -> dict[str, T | None]:
+        self._client.counts.loads_uncached += len(keys)
+        loaded = await loader(LoadMany(self._name, keys, None))
+        return {key: _loaded(loaded.get(key)).value for key in keys}
 
     async def _load_with(self, lease: pb.Lease, load: Load, loader: Loader[T]) -> T | None:
         client = self._client

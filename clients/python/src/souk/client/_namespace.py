@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._codecs import BYTES, Codec
+from souk.client._errors import from_failure
 from souk.client._loading import Load, Loaded, Loader, Loading, ManyLoader
 from souk.client._near import NearEntry
 
@@ -52,7 +53,7 @@ class Namespace(Generic[T]):
         return self._decode(value)
 
     async def get_many(self, keys: Sequence[str], *, allow_stale: bool = False, timeout: float | None = None) -> dict[str, T]:
-        """The values of up to 1,000 keys; those that have none are left out."""
+        """The values of up to 1,000 keys; those that have none are left out. Raises the error of one that cannot be read."""
         results = await self._client.batch_get(self.name, keys, allow_stale=allow_stale, timeout=timeout)
         return self._decoded(keys, results)
 
@@ -174,6 +175,9 @@ class Namespace(Generic[T]):
         return near.find(self.name, key, alias=alias) if near is not None else None
 
     def _decoded(self, keys: Sequence[str], results: Sequence[pb.Result]) -> dict[str, T]:
+        for result in results:
+            if result.HasField("error"):
+                raise from_failure(result.error)
         return {
             key: self._codec.decode(result.hit.value) for key, result in zip(keys, results, strict=True) if result.HasField("hit")
         }

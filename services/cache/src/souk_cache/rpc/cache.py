@@ -49,8 +49,8 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         if not describe and None not in entries:
             return b"".join([encoding.hit(entry, now) for entry in entries if entry is not None])
         missing = dict.fromkeys(key for key, entry in zip(keys, entries, strict=True) if entry is None)
-        fetched = await asyncio.gather(*(cache.get(space.name, key, read) for key in missing))
-        results = {key: mapping.result(each, describe=describe) for key, each in zip(missing, fetched, strict=True)}
+        fetched = await asyncio.gather(*(self._fetch(space.name, key, read, describe=describe) for key in missing))
+        results = dict(zip(missing, fetched, strict=True))
         now = cache.clock()
         return b"".join(
             [
@@ -163,6 +163,12 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
             return encoding.hit(entry, cache.clock(), tag)
         described = mapping.result(cache.found_in_memory(space, request.key, entry), describe=True)
         return encoding.field(tag, described)
+
+    async def _fetch(self, namespace: str, key: str, read: Read, *, describe: bool) -> pb.Result:
+        try:
+            return mapping.result(await self._cache.get(namespace, key, read), describe=describe)
+        except Exception as error:  # noqa: BLE001 — told in its place
+            return pb.Result(error=failure(error))
 
     async def _get(self, request: pb.GetRequest) -> pb.Result:
         read: Read = mapping.read_from(request.options)

@@ -317,7 +317,7 @@ class BatchGetResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]:
-        """One result for each key, in the order asked."""
+        """One result for each key, in the order asked. What is wrong with one key is told in its place."""
 
     def __init__(
         self,
@@ -1414,6 +1414,7 @@ class Result(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     MISS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hit(self) -> Global___Hit:
         """A value."""
@@ -1434,6 +1435,10 @@ class Result(_message.Message):
     def miss(self) -> Global___Miss:
         """There is no value, and no lease was asked for."""
 
+    @_builtins.property
+    def error(self) -> _errors_pb2.Failure:
+        """In a batch: the error that Get of this key would have ended with."""
+
     def __init__(
         self,
         *,
@@ -1442,12 +1447,13 @@ class Result(_message.Message):
         lease: Global___Lease | None = ...,
         wait: Global___Wait | None = ...,
         miss: Global___Miss | None = ...,
+        error: _errors_pb2.Failure | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hit", b"hit", "lease", b"lease", "miss", b"miss", "negative", b"negative", "result", b"result", "wait", b"wait"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "hit", b"hit", "lease", b"lease", "miss", b"miss", "negative", b"negative", "result", b"result", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hit", b"hit", "lease", b"lease", "miss", b"miss", "negative", b"negative", "result", b"result", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "hit", b"hit", "lease", b"lease", "miss", b"miss", "negative", b"negative", "result", b"result", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["hit", "negative", "lease", "wait", "miss"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["hit", "negative", "lease", "wait", "miss", "error"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
