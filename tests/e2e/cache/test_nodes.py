@@ -136,6 +136,7 @@ async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(call
         for client in clients:
             await all_kept(client)
         flushed = [client.near.discontinuities for client in clients]
+        await callers.invalidate(0, "written", pb.INVALIDATION_LEVEL_CLIENTS)  # waits where Redis is too new to know all members
         async with asyncio.TaskGroup() as writing:
             writing.create_task(write())
             for restarting in range(RESTARTED):
