@@ -26,6 +26,7 @@ def _tell(
 ERRORS: ErrorTable = {
     exc.ImageNotFoundError: _tell(Code.NOT_FOUND, "IMAGE_NOT_FOUND"),
     exc.VariantNotFoundError: _tell(Code.NOT_FOUND, "VARIANT_NOT_FOUND"),
+    exc.NoAcceptableVariantError: _tell(Code.NOT_FOUND, "VARIANT_NOT_FOUND"),
     exc.ImageNotReadyError: _tell(Code.FAILED_PRECONDITION, "IMAGE_NOT_READY", retry_delay=1.0),
     exc.ImageDeletedError: _tell(Code.ABORTED, "IMAGE_DELETED"),
     exc.ProfileUnknownError: _tell(Code.INVALID_ARGUMENT, "PROFILE_UNKNOWN"),

@@ -3,7 +3,8 @@
 ImagingError
 ├── NotFoundError
 │   ├── ImageNotFoundError
-│   └── VariantNotFoundError
+│   ├── VariantNotFoundError
+│   └── NoAcceptableVariantError
 ├── ImageNotReadyError
 ├── ImageDeletedError
 ├── ProfileUnknownError
@@ -56,11 +57,15 @@ class ImageNotFoundError(NotFoundError):
 
 
 class VariantNotFoundError(NotFoundError):
-    """The image has no such variant, or none that the client accepts."""
+    """The image has no variant of this name that is ready."""
+
+
+class NoAcceptableVariantError(NotFoundError):
+    """The image has no variant of a format that the client accepts."""
 
 
 class ImageNotReadyError(ImagingError):
-    """No variant of the image is ready yet."""
+    """The variant that is asked for is still being made."""
 
 
 class ImageDeletedError(ImagingError):

@@ -3,8 +3,13 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from souk_imaging.exceptions import ImageNotFoundError, ImageNotReadyError, VariantNotFoundError
-from souk_imaging.images import Image, Variant
+from souk_imaging.exceptions import (
+    ImageNotFoundError,
+    ImageNotReadyError,
+    NoAcceptableVariantError,
+    VariantNotFoundError,
+)
+from souk_imaging.images import Image, Variant, VariantState
 from souk_imaging.library import Library, Page, variant_key
 from souk_imaging.processing import Processor
 from souk_imaging.selection import Capabilities, choose
@@ -63,20 +68,20 @@ class Gallery:
         return await self._library.exists(image_id)
 
     async def select(self, image_id: str, client: Client) -> Variant:
-        """The variant that a client should get.
+        """The variant that a client should get, out of those that are made and those to come: the choice does not change later.
 
-        ImageNotReadyError while none is ready; VariantNotFoundError where none is of a format that the client accepts.
+        ImageNotReadyError while it is still being made; NoAcceptableVariantError where none is of a format that the client accepts.
         """
         image = await self.image(image_id)
-        ready = image.ready()
-        if not ready:
-            if not image.finished:
-                raise ImageNotReadyError("no variant of the image is ready yet", image_id=image_id)
-            raise VariantNotFoundError("the image has no variants: its photo could not be decoded", image_id=image_id)
+        candidates = [variant for variant in image.variants if variant.state is not VariantState.SKIPPED]
+        if not candidates and not image.finished:
+            raise ImageNotReadyError("it is not known yet which variants the image will have", image_id=image_id)
         capabilities = Capabilities.from_accept(client.accept)
-        chosen = choose(ready, capabilities, client.width, client.device_pixel_ratio, save_data=client.save_data)
+        chosen = choose(candidates, capabilities, client.width, client.device_pixel_ratio, save_data=client.save_data)
         if chosen is None:
-            raise VariantNotFoundError("the client accepts none of the formats there are", image_id=image_id)
+            raise NoAcceptableVariantError("the client accepts none of the formats there are", image_id=image_id)
+        if chosen.state is VariantState.PENDING:
+            raise ImageNotReadyError("the variant that suits the client is still being made", image_id=image_id)
         return chosen
 
     async def delete(self, image_id: str, *, allow_missing: bool) -> None:

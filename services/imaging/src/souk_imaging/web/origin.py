@@ -17,6 +17,7 @@ from souk_imaging.exceptions import (
     ImageNotFoundError,
     ImageNotReadyError,
     ImagingError,
+    NoAcceptableVariantError,
     StoreUnavailableError,
     VariantNotFoundError,
 )
@@ -235,11 +236,11 @@ def _not_found() -> ProblemError:
 
 def _problem_of(error: ImagingError) -> ProblemError:
     match error:
-        case ImageNotFoundError():
+        case ImageNotFoundError() | VariantNotFoundError():
             return _not_found()
         case ImageNotReadyError():
             return ProblemError(503, "Service Unavailable", "the picture is being made", {"retry-after": "1"})
-        case VariantNotFoundError():
+        case NoAcceptableVariantError():
             return ProblemError(406, "Not Acceptable", error.message, {"vary": VARY})
         case StoreUnavailableError():
             return ProblemError(503, "Service Unavailable", "the pictures cannot be read at the moment", {"retry-after": "2"})

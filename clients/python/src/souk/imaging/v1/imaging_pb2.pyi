@@ -147,7 +147,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VARIANT_NOT_FOUND: _ErrorReason.ValueType  # 2
     """NOT_FOUND. The image has no variant of this name, or none that the client accepts. metadata: image_id."""
     ERROR_REASON_IMAGE_NOT_READY: _ErrorReason.ValueType  # 3
-    """FAILED_PRECONDITION. No variant is ready yet. RetryInfo says when to ask again."""
+    """FAILED_PRECONDITION. The variant that suits the client is still being made. RetryInfo says when to ask again. metadata: image_id."""
     ERROR_REASON_PROFILE_UNKNOWN: _ErrorReason.ValueType  # 4
     """No profile has this name. metadata: profile, known (comma-separated)."""
     ERROR_REASON_UPLOAD_EMPTY: _ErrorReason.ValueType  # 5
@@ -197,7 +197,7 @@ ERROR_REASON_IMAGE_NOT_FOUND: ErrorReason.ValueType  # 1
 ERROR_REASON_VARIANT_NOT_FOUND: ErrorReason.ValueType  # 2
 """NOT_FOUND. The image has no variant of this name, or none that the client accepts. metadata: image_id."""
 ERROR_REASON_IMAGE_NOT_READY: ErrorReason.ValueType  # 3
-"""FAILED_PRECONDITION. No variant is ready yet. RetryInfo says when to ask again."""
+"""FAILED_PRECONDITION. The variant that suits the client is still being made. RetryInfo says when to ask again. metadata: image_id."""
 ERROR_REASON_PROFILE_UNKNOWN: ErrorReason.ValueType  # 4
 """No profile has this name. metadata: profile, known (comma-separated)."""
 ERROR_REASON_UPLOAD_EMPTY: ErrorReason.ValueType  # 5

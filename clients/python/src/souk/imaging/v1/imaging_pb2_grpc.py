@@ -130,7 +130,8 @@ class ImagingServiceServicer:
 
     def SelectVariant(self, request, context):
         """Chooses the variant that a client should get, by its Accept header, layout width and pixel density. The same choice as the
-        negotiating URL makes, without a redirect. Scope: imaging.read.
+        negotiating URL makes, without a redirect. Variants that are still being made count, so that the choice does not change later:
+        while the chosen one is not READY, the answer is IMAGE_NOT_READY, and HTTP's is 503. Scope: imaging.read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

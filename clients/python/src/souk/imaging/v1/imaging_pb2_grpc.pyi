@@ -59,7 +59,8 @@ class ImagingServiceStub:
     """Streams the bytes of one variant: a header, then chunks in order. Scope: imaging.read."""
     SelectVariant: _grpc.UnaryUnaryMultiCallable[_imaging_pb2.SelectVariantRequest, _imaging_pb2.SelectVariantResponse]
     """Chooses the variant that a client should get, by its Accept header, layout width and pixel density. The same choice as the
-    negotiating URL makes, without a redirect. Scope: imaging.read.
+    negotiating URL makes, without a redirect. Variants that are still being made count, so that the choice does not change later:
+    while the chosen one is not READY, the answer is IMAGE_NOT_READY, and HTTP's is 503. Scope: imaging.read.
     """
     DeleteImage: _grpc.UnaryUnaryMultiCallable[_imaging_pb2.DeleteImageRequest, _imaging_pb2.DeleteImageResponse]
     """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
@@ -97,7 +98,8 @@ class ImagingServiceAsyncStub(ImagingServiceStub):
     """Streams the bytes of one variant: a header, then chunks in order. Scope: imaging.read."""
     SelectVariant: _aio.UnaryUnaryMultiCallable[_imaging_pb2.SelectVariantRequest, _imaging_pb2.SelectVariantResponse]  # type: ignore[assignment]
     """Chooses the variant that a client should get, by its Accept header, layout width and pixel density. The same choice as the
-    negotiating URL makes, without a redirect. Scope: imaging.read.
+    negotiating URL makes, without a redirect. Variants that are still being made count, so that the choice does not change later:
+    while the chosen one is not READY, the answer is IMAGE_NOT_READY, and HTTP's is 503. Scope: imaging.read.
     """
     DeleteImage: _aio.UnaryUnaryMultiCallable[_imaging_pb2.DeleteImageRequest, _imaging_pb2.DeleteImageResponse]  # type: ignore[assignment]
     """Deletes an image, its original and all its variants. Work that is under way for it is stopped. When this has answered, no replica
@@ -168,7 +170,8 @@ class ImagingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_imaging_pb2.SelectVariantResponse, _abc.Awaitable[_imaging_pb2.SelectVariantResponse]]:
         """Chooses the variant that a client should get, by its Accept header, layout width and pixel density. The same choice as the
-        negotiating URL makes, without a redirect. Scope: imaging.read.
+        negotiating URL makes, without a redirect. Variants that are still being made count, so that the choice does not change later:
+        while the chosen one is not READY, the answer is IMAGE_NOT_READY, and HTTP's is 503. Scope: imaging.read.
         """
 
     @_abc_1.abstractmethod
