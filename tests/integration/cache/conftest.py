@@ -17,6 +17,7 @@ from services import Serve
 NAMESPACES = """
 namespaces:
   brief: {ttl: 20ms, jitter: 0, stale_for: 1h}
+  fleeting: {ttl: 20ms, jitter: 0, stale_for: 1h, consistency: available}
   small: {ttl: 1m, max_value_bytes: 100}
 """
 

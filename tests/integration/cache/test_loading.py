@@ -411,6 +411,27 @@ async def test_without_redis_an_available_namespace_loads_and_flags_what_it_load
         assert (hit.value, hit.level) == (b"boot", pb.LEVEL_LOADER)
 
 
+async def test_without_redis_a_read_with_a_token_shares_no_load_that_began_before_it(
+    serve: Serve, file: Any, catalogue: Catalogue, redis: RedisServer
+):
+    async with serve(redis_url=redis.url, namespaces_file=file(consistency="available")) as server:
+        cache = CacheServiceStub(server.channel())
+        token = (await cache.Invalidate(pb.InvalidateRequest(tags=["none"]), timeout=10)).token
+        await redis.kill()
+
+        async def is_unverified() -> bool:
+            return (await get(cache, "2")).hit.freshness == pb.FRESHNESS_UNVERIFIED
+
+        await becomes(is_unverified)
+        catalogue.release = asyncio.Event()
+        before = asyncio.create_task(get(cache, "1"))
+        await until(lambda: catalogue.loaded("1") == 1)
+        after = asyncio.create_task(get(cache, "1", after=token))
+        await until(lambda: catalogue.loaded("1") == 2)
+        catalogue.release.set()
+        assert [each.hit.value for each in await asyncio.gather(before, after)] == [b"shoe", b"shoe"]
+
+
 async def test_what_was_loaded_is_shown_although_redis_went_meanwhile(
     loaded_cache: Start, catalogue: Catalogue, redis: RedisServer
 ):

@@ -106,6 +106,51 @@ async def test_without_redis_available_namespaces_go_on_flagged_and_strict_ones_
     await becomes(serving)
 
 
+async def without(redis: RedisServer, cache: CacheServiceStub) -> None:
+    """Redis is gone, and the node goes on from memory."""
+    await load(cache, "kept", "product", b"kept")
+    await redis.kill()
+
+    async def is_unverified() -> bool:
+        return (await get(cache, "kept", "product")).hit.freshness == pb.FRESHNESS_UNVERIFIED
+
+    await becomes(is_unverified)
+
+
+async def test_without_redis_what_is_past_its_time_goes_only_to_who_allows_it(cache: CacheServiceStub, redis: RedisServer):
+    await load(cache, "1", "fleeting", b"old")
+    await without(redis, cache)
+    assert (await get(cache, "1", "fleeting")).HasField("miss")
+    hit = (await get(cache, "1", "fleeting", allow_stale=True)).hit
+    assert (hit.value, hit.freshness) == (b"old", pb.FRESHNESS_UNVERIFIED)
+
+
+async def test_without_redis_a_read_with_a_token_is_answered_by_a_node_that_has_seen_it(
+    cache: CacheServiceStub, redis: RedisServer
+):
+    token = (await cache.Put(pb.PutRequest(namespace="product", key="1", value=b"shoe"), timeout=5)).token
+
+    async def has_seen_it() -> bool:
+        return (await get(cache, "1", "product", after=token)).hit.level == pb.LEVEL_MEMORY
+
+    await becomes(has_seen_it)
+    await without(redis, cache)
+    assert (await get(cache, "1", "product", after=token)).hit.value == b"shoe"
+    (position,) = token.positions
+    position.sequence += 1000
+    assert (await get(cache, "1", "product", after=token)).HasField("miss"), "of a mutation that this node was not told of"
+
+
+async def test_without_redis_nothing_is_served_that_the_node_knows_to_be_invalidated(cache: CacheServiceStub, redis: RedisServer):
+    put = pb.PutRequest(namespace="product", key="1", value=b"shoe", tags=["seller:7"])
+    await cache.Put(put, timeout=5)
+    assert (await get(cache, "1", "product")).hit.level == pb.LEVEL_REDIS
+    assert (await get(cache, "1", "product")).hit.level == pb.LEVEL_MEMORY
+    await cache.Invalidate(pb.InvalidateRequest(tags=["seller:7"]), timeout=5)
+    await without(redis, cache)
+    assert (await get(cache, "1", "product", allow_stale=True)).HasField("miss")
+
+
 async def test_rubbish_in_redis_is_a_miss_that_a_fill_repairs(cache: CacheServiceStub, redis: RedisServer):
     async with redis_client.Redis.from_url(redis.url) as client:
         await load(cache, "1", "product", b"shoe")

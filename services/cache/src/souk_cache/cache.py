@@ -274,7 +274,8 @@ class Cache:
             if space.consistency is not Consistency.AVAILABLE:
                 raise
             trusted = self.clock() < node.coherence.lease_until + space.unverified_ttl
-            entry = self._entry(target) if trusted else None
+            known = trusted and self._has_seen(target.partition, read.after)
+            entry = self._unverified(target, allow_stale=read.allow_stale) if known else None
             if entry is None:
                 counts.misses += 1
                 return Miss()
@@ -288,7 +289,7 @@ class Cache:
             case Lease():
                 return await self.loads.read(self, target.wanted, result)
             case Miss():  # Redis is gone, and the namespace goes on
-                loaded = await self.loads.read_unshared(target.wanted)
+                loaded = await self.loads.read_unshared(target.wanted, joins=not read.after)
                 return _loaded(target, loaded, Freshness.UNVERIFIED)
         return result
 
@@ -444,13 +445,17 @@ class Cache:
         entry = target.partition.node.coherence.lookup(target.full, now)
         return entry if isinstance(entry, Entry) and now < entry.fresh_until else None
 
-    def _entry(self, target: Target) -> Entry | None:
-        """What memory holds, whether or not it is known to be right; of an alias, what its key has."""
-        entry = target.partition.memory.get(target.full, self.clock())
-        if entry is None or not target.alias_name or entry.data is None:
+    def _unverified(self, target: Target, *, allow_stale: bool) -> Entry | None:
+        """What memory holds where this node may not know of every invalidation, but of none that concerns it; of an alias, what its
+        key has."""
+        now = self.clock()
+        entry = target.partition.memory.get(target.full, now)
+        if entry is None or entry.is_invalidated or not (allow_stale or now < entry.fresh_until):
+            return None
+        if not target.alias_name or entry.data is None:
             return entry
         key = entry.data.decode(errors="replace")
-        found = self._entry(self._target(target.space, key))
+        found = self._unverified(self._target(target.space, key), allow_stale=allow_stale)
         return found if found is not None and _has(found, target.alias_name) else None
 
     def _hit(self, target: Target, entry: Entry, freshness: Freshness, key: str = "") -> Hit:

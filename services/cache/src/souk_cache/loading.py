@@ -98,7 +98,7 @@ class Loads:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._running, *self._unshared.values()]
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -129,14 +129,16 @@ class Loads:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def read_unshared(self, wanted: Wanted) -> Loaded:
-        """Load without a lease, for callers who take what may be older than an invalidation: those of one key share one load."""
+    async def read_unshared(self, wanted: Wanted, *, joins: bool = True) -> Loaded:
+        """Load without a lease, for callers who take what may be older than an invalidation: those of one key share one load.
+
+        joins=False: begin one now, for a caller who brings a token.
+        """
         name = (wanted.space.name, wanted.key, wanted.alias)
-        task = self._unshared.get(name)
+        task = self._unshared.get(name) if joins else None
         if task is None:
-            task = self._unshared[name] = asyncio.create_task(self._load(wanted, None), name="cache-load-unshared")
-            task.add_done_callback(_seen)
-            task.add_done_callback(lambda _: self._unshared.pop(name))
+            task = self._unshared[name] = self.in_background(self._load(wanted, None))
+            task.add_done_callback(lambda done: self._unshared.pop(name) if self._unshared.get(name) is done else None)
         with part("loader"):
             await asyncio.wait({task})
         return task.result()

@@ -62,6 +62,11 @@ class Entry(Timed):
         self.counts = counts
         """Of its namespace."""
 
+    @property
+    def is_invalidated(self) -> bool:
+        """A name of it was invalidated, as far as this node knows."""
+        return any(cell.seq > self.seq for cell in self.tags)
+
 
 class Memory:
     """Values by key. What stays when it is full is decided by souk_cache.policy; what is expired goes bit by bit, by `expire`.

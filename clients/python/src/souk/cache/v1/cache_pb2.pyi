@@ -35,7 +35,9 @@ class _FreshnessEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Freshness.V
     FRESHNESS_STALE: _Freshness.ValueType  # 2
     """Past its TTL, and not invalidated."""
     FRESHNESS_UNVERIFIED: _Freshness.ValueType  # 3
-    """From memory, while this node cannot know of invalidations. Only in available namespaces."""
+    """From memory, while this node cannot know of invalidations; or loaded then. Only in available namespaces. Within its TTL, unless the
+    caller allows what is past it.
+    """
 
 class Freshness(_Freshness, metaclass=_FreshnessEnumTypeWrapper):
     """What is known of a value."""
@@ -47,7 +49,9 @@ FRESHNESS_FRESH: Freshness.ValueType  # 1
 FRESHNESS_STALE: Freshness.ValueType  # 2
 """Past its TTL, and not invalidated."""
 FRESHNESS_UNVERIFIED: Freshness.ValueType  # 3
-"""From memory, while this node cannot know of invalidations. Only in available namespaces."""
+"""From memory, while this node cannot know of invalidations; or loaded then. Only in available namespaces. Within its TTL, unless the
+caller allows what is past it.
+"""
 Global___Freshness: _TypeAlias = Freshness  # noqa: Y015
 
 class _Level:
@@ -1383,7 +1387,9 @@ class ReadOptions(_message.Message):
 
     @_builtins.property
     def after(self) -> Global___ConsistencyToken:
-        """See at least the mutation that gave this token."""
+        """See at least the mutation that gave this token. Where Redis does not answer and the node has not seen it, an available namespace has a
+        miss.
+        """
 
     def __init__(
         self,
