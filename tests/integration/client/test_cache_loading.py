@@ -164,6 +164,54 @@ async def test_a_value_that_cannot_be_written_is_an_error_and_its_lease_is_free(
     assert result.HasField("lease")
 
 
+UNTAKEN = {
+    "a value that is too large": (Loaded(b"x" * 1_100_000), "at most"),
+    "a value that is larger than a message": (Loaded(b"x" * 5_000_000), "larger than max"),
+    "too many tags": (Loaded(b"x", tags=[f"t:{i}" for i in range(65)]), "tags must be"),
+    "an alias of an unknown kind": (Loaded(b"x", aliases=["slug:1"]), "no alias of product"),
+    "no time": (Loaded(b"x", ttl=0), "ttl must be"),
+}
+
+
+@pytest.mark.parametrize(("loaded", "reason"), UNTAKEN.values(), ids=UNTAKEN)
+async def test_what_the_service_does_not_take_is_returned_and_told_and_the_next_caller_loads_at_once(
+    client: CacheClient, caplog: pytest.LogCaptureFixture, loaded: Loaded[bytes], reason: str
+):
+    async def load(_: Load) -> Loaded[bytes]:
+        return loaded
+
+    async def load_many(wanted: LoadMany) -> dict[str, Loaded[bytes]]:
+        return dict.fromkeys(wanted.keys, loaded)
+
+    products = client.namespace("product")
+    assert await products.get_or_load("1", load) == loaded.value
+    assert (await client.get("product", "1", lease=True)).HasField("lease")
+    assert await products.get_or_load_many(["2", "3"], load_many) == dict.fromkeys(["2", "3"], loaded.value)
+    again = await client.batch_get("product", ["2", "3"], lease=True)
+    assert [each.WhichOneof("result") for each in again] == ["lease"] * 2
+    assert (client.counts.loads, client.counts.loads_uncached) == (3, 3)
+    (warning,) = (each.getMessage() for each in caplog.records if each.name == "souk.client")
+    assert warning.startswith("what was loaded for product 1 cannot be cached: ")
+    assert reason in warning
+
+
+async def test_what_is_no_loaded_at_all_is_an_error_and_its_lease_is_free(client: CacheClient):
+    async def load(_: Load) -> Loaded[bytes]:
+        return Loaded(b"x", version=1 << 70)
+
+    async def load_many(wanted: LoadMany) -> dict[str, Loaded[bytes]]:
+        return {"2": Loaded(b"x", tags=[7]), "3": Loaded(b"x")}  # type: ignore[list-item]  # that is the mistake
+
+    products = client.namespace("product")
+    with pytest.raises(ValueError, match="range"):
+        await products.get_or_load("1", load)
+    assert (await client.get("product", "1", lease=True)).HasField("lease")
+    with pytest.raises(TypeError):
+        await products.get_or_load_many(["2", "3"], load_many)
+    found = await client.batch_get("product", ["2", "3"], lease=True)
+    assert [each.WhichOneof("result") for each in found] == ["lease", "hit"]
+
+
 async def test_what_can_never_be_cached_is_an_error_instead_of_a_load_each_time(client: CacheClient):
     shelf = Shelf()
     for name, key, error in (("nowhere", "1", NotFoundError), ("analytics", "views", InvalidArgumentError)):

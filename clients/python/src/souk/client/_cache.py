@@ -1,6 +1,7 @@
 """The client of souk.cache.v1.CacheService."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
@@ -29,6 +30,9 @@ Span = float | timedelta
 """Seconds, or a timedelta."""
 NODES = pb.INVALIDATION_LEVEL_NODES
 CLIENTS = pb.INVALIDATION_LEVEL_CLIENTS
+log = logging.getLogger("souk.client")
+WARN_EVERY = 10.0
+"""Seconds between two log lines about what one namespace does not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class CacheCounts:
     loads: int = 0
     """Loads with a lease."""
     loads_uncached: int = 0
-    """Loads whose value was not cached: the service did not answer, or another took too long."""
+    """Loads whose value was not cached: the service did not answer or did not take it, or another took too long."""
     refreshes: int = 0
     """Loads in the background, before a TTL was over."""
 
@@ -110,6 +114,7 @@ class CacheClient:
         self.operations = OperationsClient(self._channel, self._config)
         """The warmings of the service, whoever asked for them."""
         self._counts = CacheCounts()
+        self._warned: dict[str, float] = {}
         self.near: NearCache | None = None
         """What this process keeps; None where it keeps nothing."""
         self._watching: Watching | None = None
@@ -406,6 +411,14 @@ class CacheClient:
         return (await typed(self._stub.ListNamespaces(pb.ListNamespacesRequest(), **self._options(timeout)))).namespaces
 
     # Inside
+
+    def refused(self, namespace: str, name: str, error: SoukError) -> None:
+        """Count a load whose value the service does not take, and say in the log why, now and then."""
+        self._counts.loads_uncached += 1
+        now = time.monotonic()
+        if now >= self._warned.get(namespace, float("-inf")) + WARN_EVERY:
+            self._warned[namespace] = now
+            log.warning("what was loaded for %s %s cannot be cached: %s", namespace, name, error)
 
     async def _read(self, request: pb.GetRequest, timeout: float) -> pb.Result:
         try:

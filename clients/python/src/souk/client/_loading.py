@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._codecs import Codec
-from souk.client._errors import CodecError, InvalidArgumentError, NotFoundError, SoukError, from_failure
+from souk.client._errors import (
+    CodecError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    NotFoundError,
+    SoukError,
+    UnavailableError,
+    from_failure,
+)
 
 if TYPE_CHECKING:
     from souk.client._cache import CacheClient
@@ -186,7 +194,7 @@ class Loading(Generic[T]):
                 return self._codec.decode(lease.stale.value)
             raise
         key = key if data is not None or not load.alias else ""
-        await self._fill(key, load.alias, lease, data, found, time.monotonic() - started)
+        await self._fill(load, key, lease, data, found, time.monotonic() - started)
         return found.value
 
     async def _load_all(self, leases: Mapping[str, pb.Lease], loader: ManyLoader[T]) -> dict[str, T | None]:
@@ -208,30 +216,40 @@ class Loading(Generic[T]):
 
         async def fill(key: str) -> None:
             async with free:
-                await self._fill(key, "", leases[key], encoded[key], found[key], took)
+                await self._fill(Load(self._name, key, "", None), key, leases[key], encoded[key], found[key], took)
 
-        await asyncio.gather(*map(fill, leases))
+        for outcome in await asyncio.gather(*map(fill, leases), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
         return {key: each.value for key, each in found.items()}
 
     def _encode(self, loaded: Loaded[T]) -> bytes | None:
         return None if loaded.value is None else self._codec.encode(loaded.value)
 
-    async def _fill(self, key: str, alias: str, lease: pb.Lease, data: bytes | None, loaded: Loaded[T], took: float) -> None:
+    async def _fill(self, load: Load, key: str, lease: pb.Lease, data: bytes | None, loaded: Loaded[T], took: float) -> None:
+        """Store what was loaded. Where the service does not take it, the next caller gets the lease, and the log says why."""
+        client = self._client
         try:
-            await self._client.fill(
+            await client.fill(
                 self._name,
                 key,
                 lease.token,
                 data,
-                alias=alias,
+                alias=load.alias,
                 tags=loaded.tags,
                 aliases=loaded.aliases,
                 ttl=loaded.ttl,
                 version=loaded.version,
                 load_duration=took,
             )
-        except SoukError:
-            self._client.counts.loads_uncached += 1
+        except (UnavailableError, DeadlineExceededError):  # it may be stored
+            client.counts.loads_uncached += 1
+        except SoukError as error:
+            client.refused(self._name, load.alias or load.key, error)
+            await self._give_back([(load, lease)])
+        except BaseException:  # a Loaded of which no request can be made
+            await self._give_back([(load, lease)])
+            raise
 
     async def _give_back(self, leased: Sequence[tuple[Load, pb.Lease]]) -> None:
         async def abandon() -> None:
