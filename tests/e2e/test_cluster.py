@@ -70,6 +70,25 @@ async def test_what_a_lost_service_accepted_is_finished_by_another(
                         assert len(await second.download(image.image_id, variant.name)) == variant.size_bytes
 
 
+@pytest.mark.parametrize("folders", [("one", "two"), ("same", "same")], ids=["a folder each", "one folder"])
+async def test_two_services_that_have_one_name_leave_each_other_their_photos(
+    start, bucket: object_stores.S3Server, folders: tuple[str, str]
+) -> None:
+    first, second = (bucket.folder / folder for folder in folders)
+    settings = {**bucket.settings(), "node": "same", "workers": 1, "lease_seconds": 6}
+    one = await start(name="one", state_dir=first, **settings)
+    async with client(one) as uploads:
+        accepted = [await uploads.upload(PHOTO, wait_for=pb.WAIT_FOR_ACCEPTED) for _ in range(10)]
+        two = await start(name="two", state_dir=second, **settings)
+        async with client(two) as watches:
+            for image in accepted:
+                last = [each async for each in watches.watch(image.image_id)][-1]
+                assert last is not None
+                assert last.state == pb.IMAGE_STATE_READY
+    taken = [line for service in (one, two) for line in service.lines() if line["event"].startswith("taking over")]
+    assert taken == []
+
+
 async def test_a_photo_deleted_on_one_service_while_another_makes_it_does_not_come_back(
     start, bucket: object_stores.S3Server
 ) -> None:

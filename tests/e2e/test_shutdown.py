@@ -55,14 +55,14 @@ async def test_a_second_signal_ends_the_service_at_once(start) -> None:
     assert await service.exit_status(timeout=5) == 128 + signal.SIGTERM
 
 
-async def test_accepted_photos_survive_a_kill_and_are_finished_by_the_next_life(start, tmp_path: Path) -> None:
-    service = await start()
+async def test_accepted_photos_survive_a_kill_and_are_finished_at_once_by_the_next_life(start, tmp_path: Path) -> None:
+    service = await start(lease_seconds=600)
     async with ImagingClient(config=ClientConfig(target=service.grpc)) as client:
         accepted = [await client.upload(PHOTO, wait_for=pb.WAIT_FOR_ACCEPTED) for _ in range(6)]
     service.signal(signal.SIGKILL)
     await service.exit_status()
 
-    again = await start()
+    again = await start(lease_seconds=600)
     async with ImagingClient(config=ClientConfig(target=again.grpc)) as client:
         for image in accepted:
             last = [seen async for seen in client.watch(image.image_id)][-1]

@@ -14,6 +14,7 @@ import photos
 import processes
 import pytest
 from souk_imaging.adapters.disk import DiskStore
+from souk_imaging.adapters.lives import Life
 from souk_imaging.adapters.s3 import S3Store
 from souk_imaging.adapters.spool import Spool
 from souk_imaging.errors import describe
@@ -136,6 +137,7 @@ async def workers() -> AsyncIterator[PhotoProcessor]:
 @contextlib.asynccontextmanager
 async def node(name: str, store: ObjectStore, clock: Clock, workers: PhotoProcessor, folder: Path) -> AsyncIterator[Node]:
     spool = Spool(folder / name)
+    life = Life(folder / "lives", name)
     library = Library(store, clock=clock)
     processor = Processor(
         library=library,
@@ -143,7 +145,7 @@ async def node(name: str, store: ObjectStore, clock: Clock, workers: PhotoProces
         workplace=spool,
         profiles=making.PROFILES,
         limits=making.LIMITS,
-        node=name,
+        life=life,
         max_backlog=10,
         lease_seconds=LEASE,
         describe=describe,
@@ -152,6 +154,7 @@ async def node(name: str, store: ObjectStore, clock: Clock, workers: PhotoProces
     async with processor:
         yield Node(library, processor, Gallery(library, processor, store), store)
     spool.close()
+    life.close()
 
 
 async def accept(at: Node, folder: Path, photo: bytes) -> Image:

@@ -11,6 +11,7 @@ from souk_common.telemetry import Telemetry
 
 from souk_imaging import telemetry
 from souk_imaging.adapters import disk, profile_file
+from souk_imaging.adapters.lives import Life
 from souk_imaging.adapters.s3 import S3Store
 from souk_imaging.adapters.spool import Spool
 from souk_imaging.adapters.workers import WorkerPool
@@ -47,6 +48,8 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
         try:
             profiles = profile_file.load(settings.profiles_file)
             store = _open_store(settings)
+            life = Life(settings.state_dir / "lives", settings.node)
+            stack.callback(life.close)
             spool = Spool(settings.state_dir / "spool")
         except (ValueError, OSError) as error:
             raise StartError(str(error)) from error
@@ -69,7 +72,7 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
                 workplace=spool,
                 profiles=profiles,
                 limits=limits,
-                node=settings.node,
+                life=life,
                 max_backlog=settings.max_backlog,
                 lease_seconds=settings.lease_seconds,
                 describe=describe,

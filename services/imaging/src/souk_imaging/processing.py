@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from souk_imaging.library import REQUEST_ID_SECONDS, Library, Pending, RequestRe
 from souk_imaging.making import Maker
 from souk_imaging.photos import Limits, PhotoProcessor, Priority
 from souk_imaging.profiles import Profile, Profiles
-from souk_imaging.work import Source, TakenOverError, Totals, Work, Workplace
+from souk_imaging.work import Life, Source, TakenOverError, Totals, Work, Workplace
 
 log = structlog.get_logger(__name__)
 
@@ -57,15 +56,14 @@ class Processor:
         workplace: Workplace,
         profiles: Profiles,
         limits: Limits,
-        node: str,
+        life: Life,
         max_backlog: int,
         lease_seconds: float,
         describe: Callable[[ImagingError], Failure],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._library = library
-        self._node = node
-        self._life = f"{node}/{secrets.token_hex(4)}"
+        self._life = life
         self._max_backlog = max_backlog
         self._lease = lease_seconds
         self._describe = describe
@@ -80,7 +78,7 @@ class Processor:
             workplace=workplace,
             profiles=profiles,
             limits=limits,
-            life=self._life,
+            life=life.name,
             clock=clock,
             totals=self.totals,
         )
@@ -124,7 +122,7 @@ class Processor:
             state=ImageState.PROCESSING,
             original=original,
         )
-        pending = Pending(image.image_id, photo.owner, photo.tags, "process", self._life, now + self._lease)
+        pending = Pending(image.image_id, photo.owner, photo.tags, "process", self._life.name, now + self._lease)
         request = None
         if photo.request_id:
             record = RequestRecord(image.image_id, photo.fingerprint, now + REQUEST_ID_SECONDS)
@@ -198,7 +196,7 @@ class Processor:
         if image is None:
             return False
         now = self._clock()
-        pending = Pending(image_id, image.owner, image.tags, "delete", self._life, now + self._lease)
+        pending = Pending(image_id, image.owner, image.tags, "delete", self._life.name, now + self._lease)
         await self._library.save_pending(pending)
         work = self._work.get(image_id)
         if work and work.task:
@@ -213,22 +211,24 @@ class Processor:
         return True
 
     async def recover(self) -> int:
-        """Take over what was left unfinished by this node's last life, or by a node that is silent; return how many images."""
+        """Take over what a life of this node that has ended, or any that is silent, left unfinished; return how many images.
+
+        That another life has the name of this node says nothing: two services of one name may run beside each other.
+        """
         taken = 0
+        ended = await self._life.ended()
         for image_id in await self._library.pending_ids():
             if image_id in self._work:
                 continue
             pending = await self._library.pending(image_id)
-            if pending is None or not (pending.expires <= self._clock() or self._is_of_an_earlier_life(pending)):
+            if pending is None or not (pending.expires <= self._clock() or pending.node in ended):
                 continue
             taken += 1
             await self._take_over(pending)
+        await self._life.forget(ended)
         return taken
 
     # Inside
-
-    def _is_of_an_earlier_life(self, pending: Pending) -> bool:
-        return pending.node != self._life and pending.node.rpartition("/")[0] == self._node
 
     def _start(self, work: Work) -> None:
         self._work[work.image.image_id] = work
@@ -243,7 +243,7 @@ class Processor:
             await self._library.forget_pending(pending.image_id)
             return
         log.info("taking over an unfinished image", image_id=pending.image_id, from_node=pending.node)
-        mine = replace(pending, node=self._life, expires=self._clock() + self._lease)
+        mine = replace(pending, node=self._life.name, expires=self._clock() + self._lease)
         await self._library.save_pending(mine)
         self._start(Work(image, mine, Priority.BACKGROUND, None, keep_failed=True))
 

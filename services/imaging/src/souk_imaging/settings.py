@@ -21,11 +21,14 @@ class ImagingSettings(ServiceSettings):
         default_factory=socket.gethostname,
         min_length=1,
         max_length=100,
-        description="Name of this replica, the same after a restart: its unfinished photos are taken up again at once.",
+        description="Name of this replica. A restart with the same name and state_dir takes unfinished photos up again at once.",
     )
 
     # Where photos are
-    state_dir: Path = Field(Path("souk-imaging"), description="Folder for photos (without S3) and for files in work.")
+    state_dir: Path = Field(
+        Path("souk-imaging"),
+        description="Folder for photos (without S3) and for files in work. Its file system must have locks (flock).",
+    )
     disk_sync: bool = Field(True, description="Flush every photo to the disk before it is acknowledged.")
     s3_bucket: str | None = Field(None, min_length=3, description="Bucket for photos. Unset: they are under state_dir.")
     s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9._=-]+/)*$", description="Goes before every key; ends with /.")

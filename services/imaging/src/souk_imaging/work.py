@@ -32,6 +32,19 @@ class Workplace(Protocol):
         """An empty folder for the variants of one job; gone at the end."""
 
 
+class Life(Protocol):
+    """This run of the service, from its start to its end, among the runs of its node."""
+
+    name: str
+    """Like no other's, of this node or another: what it has in work carries it."""
+
+    async def ended(self) -> set[str]:
+        """The names of earlier lives of this node that are known to have ended: nothing that they had in work goes on."""
+
+    async def forget(self, lives: set[str]) -> None:
+        """Nothing is left of these, which have ended."""
+
+
 class TakenOverError(Exception):
     """Another node has the image now, or has deleted it: this one leaves everything as it is."""
 
