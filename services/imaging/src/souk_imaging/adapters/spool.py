@@ -6,10 +6,11 @@ import hashlib
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+
+from souk_imaging.adapters.lives import hold, read_free
 
 BATCH_BYTES = 1024 * 1024
 """An upload hands this much to its thread at a time, and keeps at most twice as much in memory."""
@@ -87,12 +88,12 @@ class Spool:
 
     def __init__(self, folder: Path, *, threads: int = 4) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=folder))
+        self._folder = folder / secrets.token_hex(8)
+        self._lock = _lock_of(self._folder)
+        self._descriptor = hold(self._lock)
+        self._folder.mkdir(mode=0o700)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="imaging-spool")
-        for left in folder.iterdir():
-            owner = left.name.partition("-")[0]
-            if owner.isdigit() and not Path("/proc", owner).exists():
-                shutil.rmtree(left, ignore_errors=True)
+        _remove_left(folder)
 
     def new_source(self) -> SpoolFile:
         """A file of its own for one photo."""
@@ -113,3 +114,18 @@ class Spool:
         """Remove every file."""
         self._executor.shutdown()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._lock.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what no living service holds the lock of."""
+    for left in {path.with_name(path.name.removesuffix(".lock")) for path in folder.glob("[!.]*")}:
+        lock = _lock_of(left)
+        if read_free(lock) is not None or not lock.exists():
+            shutil.rmtree(left, ignore_errors=True)
+            lock.unlink(missing_ok=True)
