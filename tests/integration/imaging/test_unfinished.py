@@ -7,13 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pictures
 import pytest
-from souk.client import FailedPreconditionError, ImagingClient, NotFoundError
+from souk.client import ClientConfig, FailedPreconditionError, ImagingClient, InternalError, NotFoundError
+from souk.imaging.v1 import imaging_pb2 as pb
 from souk_common.testing import RunningServer
 from souk_imaging.adapters.disk import DiskStore
 from souk_imaging.images import Format, Image, ImageState, Original, Variant, VariantState, new_image_id
 from souk_imaging.library import Library, Pending
 
+from services import Serve
+
+SLOW = """
+profiles:
+  product:
+    sides: [2400, 200]
+    formats: {opaque: [avif, jpg], transparent: [avif, png], animated: [webp, jpg]}
+    quality: {avif: 80, webp: 78, jpg: 80, png: 100}
+    effort: {avif: 9, webp: 2, jpg: 0, png: 4}
+"""
+"""A decode takes a moment, and the AVIF many seconds."""
 AVIF, WEBP, ANY = "image/avif", "image/webp", "*/*"
 
 
@@ -117,3 +130,37 @@ async def test_a_client_gets_the_variant_that_it_will_always_get_or_is_told_to_c
     settled = {"IMAGE_NOT_READY": "avif_200" if AVIF in accept else "webp_1600"}
     await replica.finish(image)
     assert await chosen(client, http, image, accept, width) == settled.get(expected, expected)
+
+
+async def test_a_failed_image_says_everywhere_why_and_promises_no_variants(serve: Serve, tmp_path: Path) -> None:
+    photo = pictures.jpeg(2400, 1800)
+    profiles = tmp_path / "profiles.yaml"
+    profiles.write_text(SLOW)
+    async with (
+        serve(workers=1, worker_timeout=1.0, profiles_file=profiles) as server,
+        ImagingClient(config=ClientConfig(target=server.addresses.grpc)) as client,
+    ):
+        accepted = await client.upload(photo, wait_for=pb.WAIT_FOR_ACCEPTED, request_id="r")
+        seen = [image async for image in client.watch(accepted.image_id) if image is not None]
+        assert any(image.variants for image in seen)
+        failed = seen[-1]
+        assert (failed.state, failed.error.reason, list(failed.variants)) == (pb.IMAGE_STATE_FAILED, "WORKER_TIMED_OUT", [])
+
+        reading = (client.select(failed.image_id, accept=ANY), client.download(failed.image_id, "product-1600.jpg"))
+        for attempt in reading:
+            with pytest.raises(FailedPreconditionError) as caught:
+                await attempt
+            assert caught.value.reason == "IMAGE_FAILED"
+            assert caught.value.message == failed.error.message
+            assert caught.value.metadata == {"image_id": failed.image_id, "reason": "WORKER_TIMED_OUT"}
+        async with httpx.AsyncClient(base_url=server.http_url) as http:
+            answer = await http.get(failed.url)
+        assert (answer.status_code, answer.json()["detail"]) == (404, failed.error.message)
+        assert "accept" not in answer.headers.get("vary", "").lower()
+
+        assert await client.upload(photo, wait_for=pb.WAIT_FOR_ACCEPTED, request_id="r") == failed
+        with pytest.raises(InternalError) as repeated:
+            await client.upload(photo, request_id="r")
+        assert (repeated.value.reason, repeated.value.message) == ("WORKER_TIMED_OUT", failed.error.message)
+        assert repeated.value.metadata == dict(failed.error.metadata)
+        assert (await client.get(failed.image_id)).state == pb.IMAGE_STATE_FAILED

@@ -6,7 +6,7 @@ import pytest
 from souk.common.v1 import errors_pb2
 from souk.imaging.v1 import imaging_pb2
 from souk_imaging import exceptions
-from souk_imaging.errors import DOMAIN, ERRORS, describe
+from souk_imaging.errors import DOMAIN, ERRORS, describe, recall
 
 LEAVES = [
     kind
@@ -35,3 +35,10 @@ def test_what_may_be_tried_again_says_when() -> None:
         told = ERRORS[kind](kind("x"))
         if told.code.name == "UNAVAILABLE":
             assert told.retry_delay is not None
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_what_an_image_keeps_of_an_error_makes_the_same_error_again(kind: type[exceptions.ImagingError]) -> None:
+    kept = describe(kind("words", limit_bytes=5))
+    again = recall(kept)
+    assert (describe(again), again.message, again.metadata) == (kept, "words", {"limit_bytes": "5"})

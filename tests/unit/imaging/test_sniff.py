@@ -172,6 +172,8 @@ def test_the_alpha_of_an_avif_is_told() -> None:
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "image/heic"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heix", "image/heic"),
         (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a video or another ISO media file"),
+        (moving("AVIF"), "an animated AVIF"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0avifavis", "an animated AVIF"),
         (b"II*\0\x08\0\0\0", "image/tiff"),
         (b"MM\0*\0\0\0\x08", "image/tiff"),
         (b"BM\x46\0\0\0", "image/bmp"),

@@ -15,7 +15,7 @@ from souk_imaging.adapters.lives import Life
 from souk_imaging.adapters.s3 import S3Store
 from souk_imaging.adapters.spool import Spool
 from souk_imaging.adapters.workers import WorkerPool
-from souk_imaging.errors import ERRORS, describe
+from souk_imaging.errors import ERRORS, describe, recall
 from souk_imaging.gallery import Gallery
 from souk_imaging.library import Library
 from souk_imaging.photos import Limits
@@ -78,7 +78,9 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
                 describe=describe,
             )
         )
-        uploads = Uploads(library=library, processor=processor, profiles=profiles, limits=limits, new_spool=spool.new_source)
+        uploads = Uploads(
+            library=library, processor=processor, profiles=profiles, limits=limits, new_spool=spool.new_source, recall=recall
+        )
         gallery = Gallery(library, processor, store)
         servicer = ImagingServicer(uploads, gallery, ImageMapper(settings.public_url))
         telemetry.register(reporting.metrics, workers, processor)

@@ -28,6 +28,7 @@ ERRORS: ErrorTable = {
     exc.VariantNotFoundError: _tell(Code.NOT_FOUND, "VARIANT_NOT_FOUND"),
     exc.NoAcceptableVariantError: _tell(Code.NOT_FOUND, "VARIANT_NOT_FOUND"),
     exc.ImageNotReadyError: _tell(Code.FAILED_PRECONDITION, "IMAGE_NOT_READY", retry_delay=1.0),
+    exc.ImageFailedError: _tell(Code.FAILED_PRECONDITION, "IMAGE_FAILED"),
     exc.ImageDeletedError: _tell(Code.ABORTED, "IMAGE_DELETED"),
     exc.ProfileUnknownError: _tell(Code.INVALID_ARGUMENT, "PROFILE_UNKNOWN"),
     exc.RequestIdReusedError: _tell(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", domain=COMMON_DOMAIN),
@@ -58,3 +59,13 @@ def describe(error: exc.ImagingError) -> Failure:
     told = ERRORS[type(error)](error)
     code: int = told.code.value[0]
     return Failure(code, told.reason, told.domain, told.message, dict(told.metadata))
+
+
+def recall(failure: Failure) -> exc.ImagingError:
+    """The error that `describe` made a failure of."""
+    return _BY_REASON[failure.reason](failure.message, **failure.metadata)
+
+
+_BY_REASON: dict[str, type[exc.ImagingError]] = {
+    tell(kind("")).reason: kind for kind, tell in ERRORS.items() if issubclass(kind, exc.ImagingError)
+}

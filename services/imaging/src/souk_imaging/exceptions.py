@@ -6,6 +6,7 @@ ImagingError
 │   ├── VariantNotFoundError
 │   └── NoAcceptableVariantError
 ├── ImageNotReadyError
+├── ImageFailedError
 ├── ImageDeletedError
 ├── ProfileUnknownError
 ├── RequestIdReusedError
@@ -66,6 +67,10 @@ class NoAcceptableVariantError(NotFoundError):
 
 class ImageNotReadyError(ImagingError):
     """The variant that is asked for is still being made."""
+
+
+class ImageFailedError(ImagingError):
+    """The image is FAILED and has no variants; the message and `reason` are those of its failure."""
 
 
 class ImageDeletedError(ImagingError):

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from souk_imaging.exceptions import (
+    ImageFailedError,
     ImageNotFoundError,
     ImageNotReadyError,
     NoAcceptableVariantError,
@@ -52,8 +53,9 @@ class Gallery:
         return await self._library.page(owner=owner, tags=tags, size=size, position=position)
 
     async def variant(self, image_id: str, name: str) -> Variant:
-        """A variant that can be served; VariantNotFoundError where there is none of this name."""
-        image = await self.image(image_id)
+        """A variant that can be served; VariantNotFoundError where there is none of this name, ImageFailedError where there never
+        will be one."""
+        image = await self._not_failed(image_id)
         for variant in image.ready():
             if variant.name == name:
                 return variant
@@ -70,9 +72,10 @@ class Gallery:
     async def select(self, image_id: str, client: Client) -> Variant:
         """The variant that a client should get, out of those that are made and those to come: the choice does not change later.
 
-        ImageNotReadyError while it is still being made; NoAcceptableVariantError where none is of a format that the client accepts.
+        ImageNotReadyError while it is still being made; NoAcceptableVariantError where none is of a format that the client accepts;
+        ImageFailedError where none could be made.
         """
-        image = await self.image(image_id)
+        image = await self._not_failed(image_id)
         candidates = [variant for variant in image.variants if variant.state is not VariantState.SKIPPED]
         if not candidates and not image.finished:
             raise ImageNotReadyError("it is not known yet which variants the image will have", image_id=image_id)
@@ -83,6 +86,12 @@ class Gallery:
         if chosen.state is VariantState.PENDING:
             raise ImageNotReadyError("the variant that suits the client is still being made", image_id=image_id)
         return chosen
+
+    async def _not_failed(self, image_id: str) -> Image:
+        image = await self.image(image_id)
+        if image.failure:
+            raise ImageFailedError(image.failure.message, image_id=image_id, reason=image.failure.reason)
+        return image
 
     async def delete(self, image_id: str, *, allow_missing: bool) -> None:
         """Delete an image and everything of it; ImageNotFoundError where there is none and that is not allowed."""

@@ -284,7 +284,7 @@ class Processor:
                 pass
             elif work.keep_failed and not isinstance(error, ImageDeletedError):
                 failure = self._describe(error)
-                failed = replace(work.image, state=ImageState.FAILED, update_time=self._clock(), failure=failure)
+                failed = replace(work.image, state=ImageState.FAILED, variants=(), update_time=self._clock(), failure=failure)
                 await self._maker.finish(work, failed)
                 work.done.set_result(failed)
                 return

@@ -22,6 +22,8 @@ _MAX_BRANDS_BYTES = 256
 
 # ISO base media brands, by what they are
 _AVIF_BRANDS = {b"avif", b"avis"}
+_MOVING_BRANDS = {b"avis", b"msf1"}
+"""As the first brand: the file is an animation, of which libvips reads nothing."""
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 _OTHERS = (
     (b"II*\0", "image/tiff"),
@@ -201,6 +203,8 @@ def _iso(data: bytes) -> Header:
     brands = {data[at : at + 4] for at in (8, *range(16, min(size, _MAX_BRANDS_BYTES), 4))}
     if not brands & _AVIF_BRANDS:
         raise _not_supported("image/heic" if brands & _HEIC_BRANDS else "a video or another ISO media file")
+    if data[8:12] in _MOVING_BRANDS:
+        raise _not_supported("an animated AVIF")
     sizes, turned, alpha = [], False, False
     for kind, body in _boxes(data, [b"meta", b"iprp", b"ipco"]):
         if kind == b"ispe":

@@ -15,6 +15,7 @@ from souk_imaging.exceptions import (
     ChecksumMismatchError,
     ContentTypeMismatchError,
     ImageTruncatedError,
+    ImagingError,
     RequestIdReusedError,
     RequestInProgressError,
     SizeMismatchError,
@@ -23,7 +24,7 @@ from souk_imaging.exceptions import (
     UploadIncompleteError,
     UploadOutOfOrderError,
 )
-from souk_imaging.images import Image, Original
+from souk_imaging.images import Failure, Image, Original
 from souk_imaging.library import Library
 from souk_imaging.photos import Limits, Priority
 from souk_imaging.processing import NewPhoto, Processor
@@ -176,21 +177,29 @@ class Uploads:
     """Takes photos in."""
 
     def __init__(
-        self, *, library: Library, processor: Processor, profiles: Profiles, limits: Limits, new_spool: Callable[[], SpoolFile]
+        self,
+        *,
+        library: Library,
+        processor: Processor,
+        profiles: Profiles,
+        limits: Limits,
+        new_spool: Callable[[], SpoolFile],
+        recall: Callable[[Failure], ImagingError],
     ) -> None:
         self._library = library
         self._processor = processor
         self._profiles = profiles
         self._limits = limits
         self._new_spool = new_spool
+        self._recall = recall
         self._claimed: set[tuple[str, str]] = set()
 
     async def upload(self, spec: Spec, pieces: AsyncIterator[Chunk | Finish]) -> Image:
         """Take one photo in; return its image when all variants are stored, or when it is accepted, as the spec says.
 
-        A repeat of a request id returns the first image without reading `pieces`. An error leaves nothing stored. A caller that
-        goes away after the
-        photo was accepted leaves it in work if it gave a request id, and can ask for it again; without one the image is removed.
+        A repeat of a request id returns the first image without reading `pieces`, or raises what made it FAILED where it waits
+        for variants. Any other error leaves nothing stored. A caller that goes away after the photo was accepted leaves it in work
+        if it gave a request id, and can ask for it again; without one the image is removed.
         """
         profile = self._profiles.get(spec.profile)
         intake = Intake(spec, self._limits)
@@ -205,7 +214,7 @@ class Uploads:
             if earlier is not None and earlier.fingerprint != spec.fingerprint():
                 raise RequestIdReusedError("this request id was used for another upload; choose a new one")
             if earlier is not None and (image := await self._processor.image(earlier.image_id)) is not None:
-                return await self._processor.finished(image.image_id) if spec.wait_for_variants else image
+                return await self._finished(image.image_id) if spec.wait_for_variants else image
             photo = NewPhoto(spec.owner, spec.tags, profile, spec.request_id, spec.fingerprint())
             return await self._take(spec, intake, pieces, photo)
         finally:
@@ -226,11 +235,17 @@ class Uploads:
         if not spec.wait_for_variants:
             return image
         try:
-            return await self._processor.finished(image.image_id)
+            return await self._finished(image.image_id)
         except asyncio.CancelledError:
             if not spec.request_id and not self._processor.draining:
                 await asyncio.shield(self._processor.delete(image.image_id))
             raise
+
+    async def _finished(self, image_id: str) -> Image:
+        image = await self._processor.finished(image_id)
+        if image.failure:  # a replica that had nobody waiting has made it FAILED
+            raise self._recall(image.failure)
+        return image
 
 
 async def _receive(intake: Intake, pieces: AsyncIterator[Chunk | Finish], spool: SpoolFile) -> Original:

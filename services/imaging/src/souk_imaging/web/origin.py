@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from souk_imaging.exceptions import (
+    ImageFailedError,
     ImageNotFoundError,
     ImageNotReadyError,
     ImagingError,
@@ -238,6 +239,8 @@ def _problem_of(error: ImagingError) -> ProblemError:
     match error:
         case ImageNotFoundError() | VariantNotFoundError():
             return _not_found()
+        case ImageFailedError():
+            return ProblemError(404, "Not Found", error.message)
         case ImageNotReadyError():
             return ProblemError(503, "Service Unavailable", "the picture is being made", {"retry-after": "1"})
         case NoAcceptableVariantError():

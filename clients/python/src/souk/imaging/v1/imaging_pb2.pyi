@@ -31,7 +31,9 @@ class _WaitForEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitFor.Value
     WAIT_FOR_UNSPECIFIED: _WaitFor.ValueType  # 0
     """As WAIT_FOR_ALL_VARIANTS."""
     WAIT_FOR_ALL_VARIANTS: _WaitFor.ValueType  # 1
-    """When every variant is stored. A photo that cannot be decoded is an error of the call, and nothing of it is kept."""
+    """When every variant is stored. A photo that cannot be decoded is an error of the call, and nothing of it is kept. So it is for a
+    repeat of an upload with WAIT_FOR_ACCEPTED whose image is FAILED, but that image stays.
+    """
     WAIT_FOR_ACCEPTED: _WaitFor.ValueType  # 2
     """When the photo is safely stored and queued. WatchImage and GetImage tell the rest; a photo that cannot be decoded becomes FAILED."""
 
@@ -41,7 +43,9 @@ class WaitFor(_WaitFor, metaclass=_WaitForEnumTypeWrapper):
 WAIT_FOR_UNSPECIFIED: WaitFor.ValueType  # 0
 """As WAIT_FOR_ALL_VARIANTS."""
 WAIT_FOR_ALL_VARIANTS: WaitFor.ValueType  # 1
-"""When every variant is stored. A photo that cannot be decoded is an error of the call, and nothing of it is kept."""
+"""When every variant is stored. A photo that cannot be decoded is an error of the call, and nothing of it is kept. So it is for a
+repeat of an upload with WAIT_FOR_ACCEPTED whose image is FAILED, but that image stays.
+"""
 WAIT_FOR_ACCEPTED: WaitFor.ValueType  # 2
 """When the photo is safely stored and queued. WatchImage and GetImage tell the rest; a photo that cannot be decoded becomes FAILED."""
 Global___WaitFor: _TypeAlias = WaitFor  # noqa: Y015
@@ -165,7 +169,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_AN_IMAGE: _ErrorReason.ValueType  # 11
     """The bytes are no image that is known here."""
     ERROR_REASON_FORMAT_NOT_SUPPORTED: _ErrorReason.ValueType  # 12
-    """The bytes are an image of a format that is not taken, for example HEIC. metadata: found, supported (comma-separated)."""
+    """The bytes are an image of a format that is not taken, for example HEIC or an animated AVIF. metadata: found, supported (comma-separated)."""
     ERROR_REASON_IMAGE_TRUNCATED: _ErrorReason.ValueType  # 13
     """The photo ends before its pixels do."""
     ERROR_REASON_IMAGE_CORRUPT: _ErrorReason.ValueType  # 14
@@ -184,6 +188,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INTERNAL. The photo took more memory than the server lets a worker have. metadata: limit_bytes."""
     ERROR_REASON_IMAGE_DELETED: _ErrorReason.ValueType  # 21
     """ABORTED. The image was deleted while the call was waiting for it."""
+    ERROR_REASON_IMAGE_FAILED: _ErrorReason.ValueType  # 22
+    """FAILED_PRECONDITION. The image is FAILED and has no variants; the message is that of Image.error. metadata: image_id, reason (that
+    of Image.error).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only imaging has. Sent without the prefix in google.rpc.ErrorInfo.reason, domain
@@ -215,7 +223,7 @@ ERROR_REASON_CONTENT_TYPE_MISMATCH: ErrorReason.ValueType  # 10
 ERROR_REASON_NOT_AN_IMAGE: ErrorReason.ValueType  # 11
 """The bytes are no image that is known here."""
 ERROR_REASON_FORMAT_NOT_SUPPORTED: ErrorReason.ValueType  # 12
-"""The bytes are an image of a format that is not taken, for example HEIC. metadata: found, supported (comma-separated)."""
+"""The bytes are an image of a format that is not taken, for example HEIC or an animated AVIF. metadata: found, supported (comma-separated)."""
 ERROR_REASON_IMAGE_TRUNCATED: ErrorReason.ValueType  # 13
 """The photo ends before its pixels do."""
 ERROR_REASON_IMAGE_CORRUPT: ErrorReason.ValueType  # 14
@@ -234,6 +242,10 @@ ERROR_REASON_WORKER_OUT_OF_MEMORY: ErrorReason.ValueType  # 20
 """INTERNAL. The photo took more memory than the server lets a worker have. metadata: limit_bytes."""
 ERROR_REASON_IMAGE_DELETED: ErrorReason.ValueType  # 21
 """ABORTED. The image was deleted while the call was waiting for it."""
+ERROR_REASON_IMAGE_FAILED: ErrorReason.ValueType  # 22
+"""FAILED_PRECONDITION. The image is FAILED and has no variants; the message is that of Image.error. metadata: image_id, reason (that
+of Image.error).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -842,7 +854,7 @@ class Image(_message.Message):
 
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Variant]:
-        """One for each size and format of the profile, widest first."""
+        """One for each size and format of the profile, widest first. None until the photo is decoded, and none where the image is FAILED."""
 
     @_builtins.property
     def error(self) -> _errors_pb2.Failure:
