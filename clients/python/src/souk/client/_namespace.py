@@ -70,10 +70,10 @@ class Namespace(Generic[T]):
         """The value of a key, or of the key that has an alias; loaded by `loader` where there is none. None: there is nothing.
 
         Of all callers on all machines one loads a cold key; the others wait for it, up to `wait` seconds. Where the cache does not
-        answer or does not take the value, or another takes longer than that, the loader's value is returned and not cached: the shop
-        goes on. allow_stale: a value past its TTL is better than waiting, and than the loader's error. Raises what the loader raises, and
-        InvalidArgumentError or NotFoundError where the key or the namespace cannot be. Without a loader, the namespace's own in the
-        service loads.
+        answer or does not take the value, or another takes longer than that, the loader's value is returned and not cached: the
+        shop goes on. allow_stale: a value past its TTL is better than waiting, and than the loader's error. Raises what the loader
+        raises, and InvalidArgumentError or NotFoundError where the key or the namespace cannot be. Without a loader, the one that
+        the namespace has in the service loads.
         """
         kept = self._kept(key, alias)
         if kept is not None:
