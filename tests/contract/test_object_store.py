@@ -182,6 +182,11 @@ async def test_a_store_that_answers_passes_its_check_and_shows_nothing_of_it(sto
     assert [key for key in await keys(store) if key != "_check"] == []
 
 
+async def test_checks_at_the_same_time_do_not_disturb_each_other(store: ObjectStore, tmp_path: Path) -> None:
+    await asyncio.gather(*(store.check() for _ in range(100)))
+    assert not list(tmp_path.glob(".partial-*"))
+
+
 async def test_a_disk_that_is_gone_is_unavailable_until_it_is_back(tmp_path: Path) -> None:
     root = tmp_path / "volume"
     root.mkdir()

@@ -116,8 +116,7 @@ class DiskStore:
 
     async def check(self) -> None:
         """See ObjectStore."""
-        name = f"{_PARTIAL}check-{os.getpid()}"
-        await self._do(self._write_probe, self._root / name)
+        await self._do(self._write_probe, self._root / f"{_PARTIAL}{secrets.token_hex(8)}")
 
     async def close(self) -> None:
         """See ObjectStore."""
@@ -206,10 +205,12 @@ class DiskStore:
 
     def _write_probe(self, path: Path) -> None:
         self._check_root()
-        path.write_bytes(b"souk")
-        if path.read_bytes() != b"souk":
-            raise OSError(errno.EIO, "what was written is not what is read")
-        path.unlink()
+        try:
+            path.write_bytes(b"souk")
+            if path.read_bytes() != b"souk":
+                raise OSError(errno.EIO, "what was written is not what is read")
+        finally:
+            path.unlink(missing_ok=True)
 
     def _walk(self, prefix: str, after: str) -> Iterator[str]:
         """Keys in ASCII order. A folder sorts as its name with `/` behind it, which is where its keys belong among the others."""
