@@ -3,17 +3,31 @@
 import asyncio
 import re
 import textwrap
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import souk.client
 from loaders import Catalogue, loader_server
 from processes import until
 from souk.cache.v1 import cache_pb2 as pb
-from souk.client import JSON, CacheClient, InvalidArgumentError, Load, Loaded, LoadMany, NotFoundError, UnavailableError
+from souk.cache.v1.cache_pb2_grpc import CacheServiceServicer, CacheServiceStub, add_CacheServiceServicer_to_server
+from souk.client import (
+    JSON,
+    CacheClient,
+    ClientConfig,
+    InvalidArgumentError,
+    Load,
+    Loaded,
+    LoadMany,
+    NotFoundError,
+    UnavailableError,
+    open_channel,
+)
 from souk_cache.app import open_app
 from souk_cache.settings import CacheSettings
 from souk_common.testing import RunningServer, running_server
@@ -239,6 +253,57 @@ async def test_the_shop_goes_on_with_a_cache_that_cannot_know(nobody: str):
             await users.get_many(["1", "2"])
         assert await users.get_or_load_many(["1", "2"], shelf.load) == {"1": {"id": "1"}}
         assert (shelf.keys, client.counts.loads_uncached) == ([["1", "2"]], 2)
+
+
+async def test_a_loader_that_fails_is_called_once_for_one_read(tmp_path: Path):
+    known = Catalogue(code=grpc.StatusCode.INTERNAL)
+    async with loader_server(known):
+        file = tmp_path / "own.yaml"
+        loader = f"{{target: '{known.target}', method: souk.cache.v1.LoaderService/Load}}"
+        file.write_text(f"namespaces: {{product: {{loader: {loader}}}}}")
+        async with running_server(CacheSettings(port=0, trace_ratio=0.0, namespaces_file=file), "cache", open_app) as running:
+            async with CacheClient(running.addresses.grpc) as client:
+                with pytest.raises(UnavailableError, match="loader of product") as caught:
+                    await client.get("product", "1", load=True)
+                assert (caught.value.reason, known.loaded("1")) == ("LOADER_FAILED", 1)
+            config = ClientConfig(target=running.addresses.grpc, initial_backoff=0.01)
+            async with open_channel(config, pb.DESCRIPTOR.services_by_name.values()) as channel:
+                request = pb.GetRequest(namespace="product", key="2", options=pb.ReadOptions(load=True))
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await CacheServiceStub(channel).Get(request, timeout=20)
+                assert known.loaded("2") == 1, "nor do gRPC's own retries repeat it"
+
+
+class Ending(CacheServiceServicer):
+    """A node whose stream of reads ends without an answer after a while."""
+
+    def __init__(self) -> None:
+        self.left: list[tuple[float, float]] = []
+        """When it was asked again, and the seconds that the caller gave it."""
+
+    async def GetStream(self, requests: AsyncIterator[pb.GetStreamRequest], context: Any) -> AsyncIterator[pb.GetStreamResponse]:
+        async for _ in requests:
+            await asyncio.sleep(0.3)
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the node stops")
+        yield pb.GetStreamResponse()
+
+    async def Get(self, request: pb.GetRequest, context: Any) -> pb.GetResponse:
+        self.left.append((time.monotonic(), context.time_remaining()))
+        return pb.GetResponse(result=pb.Result(hit=pb.Hit(value=b"shoe")))
+
+
+async def test_a_read_that_is_made_again_has_the_time_that_is_left():
+    node, server = Ending(), grpc.aio.server()
+    add_CacheServiceServicer_to_server(node, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with CacheClient(f"127.0.0.1:{port}") as client:
+        began = time.monotonic()
+        result = await client.get("product", "1", wait=10, timeout=20)
+    await server.stop(None)
+    ((asked, left),) = node.left
+    assert result.hit.value == b"shoe"
+    assert left <= 30 - (asked - began) + 0.05
 
 
 class Database:

@@ -69,6 +69,7 @@ def test_an_internal_error_shows_the_id_that_the_log_has():
 def test_the_pushback_trailer_is_the_retry_delay_where_there_is_no_retry_info():
     assert from_rpc_error(failed(Code.UNAVAILABLE, "", ("grpc-retry-pushback-ms", "1500"))).retry_delay == 1.5
     assert from_rpc_error(failed(Code.UNAVAILABLE, "", ("grpc-retry-pushback-ms", "soon"))).retry_delay is None
+    assert from_rpc_error(failed(Code.UNAVAILABLE, "", ("grpc-retry-pushback-ms", "-1"))).retry_delay is None
 
 
 def test_details_of_another_status_are_not_believed():

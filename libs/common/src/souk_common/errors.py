@@ -14,7 +14,7 @@ COMMON_DOMAIN = "souk.common.v1"
 """The domain of the reasons in souk.common.v1.ErrorReason."""
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
-"""The trailer that gRPC's own retries obey; they do not read RetryInfo."""
+"""The trailer that gRPC's own retries obey; they do not read RetryInfo. Below 0: there is to be none."""
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
@@ -34,7 +34,8 @@ class ServiceError(Exception):
 
     `code` and `reason` (a name of the enum ErrorReason in package `domain`, without its prefix) say what it is, `metadata` what
     the reason documents,
-    `violations` names the bad fields, and `retry_delay`, in seconds, says when to come again.
+    `violations` names the bad fields, and `retry_delay`, in seconds, says when to come again. repeated=False: gRPC does not come
+    again by itself.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ServiceError(Exception):
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
         retry_delay: float | None = None,
+        repeated: bool = True,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -56,6 +58,7 @@ class ServiceError(Exception):
         self.metadata = dict(metadata or {})
         self.violations = tuple(violations)
         self.retry_delay = retry_delay
+        self.repeated = repeated
 
     def status(self) -> status_pb2.Status:
         """The google.rpc.Status."""
@@ -82,6 +85,8 @@ class ServiceError(Exception):
     def trailers(self) -> Trailers:
         """The trailing metadata that carries the status."""
         details = (DETAILS_KEY, self.status().SerializeToString())
+        if not self.repeated:
+            return (details, (PUSHBACK_KEY, "-1"))
         if self.retry_delay is None:
             return (details,)
         return (details, (PUSHBACK_KEY, str(round(self.retry_delay * 1000))))

@@ -14,10 +14,12 @@ Code = grpc.StatusCode
 
 
 def _tell(
-    code: Code, reason: str, *, domain: str = DOMAIN, retry_delay: float | None = None
+    code: Code, reason: str, *, domain: str = DOMAIN, retry_delay: float | None = None, repeated: bool = True
 ) -> Callable[[exc.CacheError], ServiceError]:
     def tell(error: exc.CacheError) -> ServiceError:
-        return ServiceError(code, reason, error.message, domain=domain, metadata=error.metadata, retry_delay=retry_delay)
+        return ServiceError(
+            code, reason, error.message, domain=domain, metadata=error.metadata, retry_delay=retry_delay, repeated=repeated
+        )
 
     return tell
 
@@ -28,6 +30,7 @@ ERRORS: ErrorTable = {
     exc.TimeBucketUnreadableError: _tell(Code.INVALID_ARGUMENT, "TIME_BUCKET_UNREADABLE"),
     exc.ValueTooLargeError: _tell(Code.INVALID_ARGUMENT, "VALUE_TOO_LARGE"),
     exc.LoaderMissingError: _tell(Code.FAILED_PRECONDITION, "LOADER_MISSING"),
-    exc.LoaderFailedError: _tell(Code.UNAVAILABLE, "LOADER_FAILED", retry_delay=0.5),
+    # a loader that is in trouble is not called four times for one read
+    exc.LoaderFailedError: _tell(Code.UNAVAILABLE, "LOADER_FAILED", retry_delay=0.5, repeated=False),
     exc.StoreUnavailableError: _tell(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", domain=COMMON_DOMAIN, retry_delay=0.5),
 }

@@ -17,11 +17,11 @@ from souk.client._calls import typed
 from souk.client._channel import open_channel
 from souk.client._codecs import BYTES, Codec
 from souk.client._config import ClientConfig
-from souk.client._errors import DeadlineExceededError, SoukError, UnavailableError, from_failure
+from souk.client._errors import DeadlineExceededError, SoukError, from_failure
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
-from souk.client._read_stream import ReadStream
+from souk.client._read_stream import ReadStream, StreamEndedError
 from souk.client._watch import Watching
 from souk.common.v1 import operations_pb2
 
@@ -185,7 +185,8 @@ class CacheClient:
     ) -> pb.Result:
         """What a key, or the key that has an alias, has: a hit, a negative, a lease, a wait or a miss, as the proto says.
 
-        The near cache answers where it can, but not with `after`.
+        The near cache answers where it can, but not with `after`. All its attempts together take `wait` + `timeout` seconds at
+        the most.
         """
         if after is None:
             found = self.kept(namespace, key, alias=alias)
@@ -421,15 +422,15 @@ class CacheClient:
             log.warning("what was loaded for %s %s cannot be cached: %s", namespace, name, error)
 
     async def _read(self, request: pb.GetRequest, timeout: float) -> pb.Result:
+        deadline = time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout):
                 return await self._reads.read(request)
         except TimeoutError:
             raise DeadlineExceededError("the read took longer than it may", code=grpc.StatusCode.DEADLINE_EXCEEDED) from None
-        except UnavailableError as error:
-            if error.reason == "DEPENDENCY_UNAVAILABLE":
-                raise  # the node has answered
-        return (await typed(self._stub.Get(request, timeout=timeout, metadata=self._metadata))).result
+        except StreamEndedError:  # gRPC makes it again, at another node perhaps
+            left = max(0.0, deadline - time.monotonic())
+            return (await typed(self._stub.Get(request, timeout=left, metadata=self._metadata))).result
 
     def _has_put(self, request: pb.PutRequest, answer: pb.PutResponse) -> None:
         if self.near is not None and answer.outcome != pb.FILL_OUTCOME_OLDER:

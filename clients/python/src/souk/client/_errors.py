@@ -220,7 +220,7 @@ def _pushback(trailers: _Trailers) -> float | None:
     for key, value in trailers:
         if key == _PUSHBACK_KEY:
             try:
-                return int(value) / 1000
+                return int(value) / 1000 if int(value) >= 0 else None
             except ValueError:
                 break
     return None

@@ -13,6 +13,10 @@ MAX_ITEMS = 1000
 """Reads in one message, at the most."""
 
 
+class StreamEndedError(UnavailableError):
+    """The stream has ended without an answer to a read, which may be made again."""
+
+
 class ReadStream:
     """One GetStream that is opened when it is needed, and anew when it has ended."""
 
@@ -28,7 +32,7 @@ class ReadStream:
         self._closed = False
 
     async def read(self, request: pb.GetRequest) -> pb.Result:
-        """The result of one read, or its typed error. UnavailableError where the stream has ended meanwhile: read again."""
+        """The result of one read, or its typed error. StreamEndedError where nothing has answered it: read again."""
         if self._closed:
             raise RuntimeError("the client is closed")
         loop = asyncio.get_running_loop()
@@ -52,7 +56,7 @@ class ReadStream:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._fail(_ended("the client is closed"))
+        self._fail(UnavailableError("the client is closed", code=grpc.StatusCode.UNAVAILABLE))
 
     def _send_soon(self) -> None:
         self._is_due = False
@@ -78,14 +82,14 @@ class ReadStream:
                 await stream.write(pb.GetStreamRequest(items=items))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             for item in items:
-                self._settle(item.id, error=_ended("the stream of reads has ended"))
+                self._settle(item.id, error=_ended())
         finally:
             self._sending = None
             if self._unsent:
                 self._send_soon()
 
     async def _receive(self, stream: Any) -> None:
-        error: SoukError = _ended("the stream of reads has ended")
+        error: SoukError = _ended()
         try:
             async for response in stream:
                 for item in response.items:
@@ -94,7 +98,8 @@ class ReadStream:
                     else:
                         self._settle(item.id, result=item.result)
         except grpc.aio.AioRpcError as failed:
-            error = from_rpc_error(failed)
+            if failed.code() is not grpc.StatusCode.UNAVAILABLE:
+                error = from_rpc_error(failed)
         finally:
             if self._stream is stream:
                 self._stream = None
@@ -114,5 +119,5 @@ class ReadStream:
             self._settle(number, error=error)
 
 
-def _ended(text: str) -> UnavailableError:
-    return UnavailableError(text, code=grpc.StatusCode.UNAVAILABLE)
+def _ended() -> StreamEndedError:
+    return StreamEndedError("the stream of reads has ended", code=grpc.StatusCode.UNAVAILABLE)

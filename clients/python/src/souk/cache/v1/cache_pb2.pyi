@@ -182,7 +182,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The namespace has no loader."""
     ERROR_REASON_LOADER_FAILED: _ErrorReason.ValueType  # 4
     """UNAVAILABLE. The loader ended with metadata["code"], took longer than metadata["timeout"], or answered what cannot be kept, which
-    metadata["problem"] says.
+    metadata["problem"] says. gRPC's own retries are told not to repeat it.
     """
     ERROR_REASON_ALIAS_KIND_UNKNOWN: _ErrorReason.ValueType  # 5
     """INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
@@ -206,7 +206,7 @@ ERROR_REASON_LOADER_MISSING: ErrorReason.ValueType  # 3
 """FAILED_PRECONDITION. The namespace has no loader."""
 ERROR_REASON_LOADER_FAILED: ErrorReason.ValueType  # 4
 """UNAVAILABLE. The loader ended with metadata["code"], took longer than metadata["timeout"], or answered what cannot be kept, which
-metadata["problem"] says.
+metadata["problem"] says. gRPC's own retries are told not to repeat it.
 """
 ERROR_REASON_ALIAS_KIND_UNKNOWN: ErrorReason.ValueType  # 5
 """INVALID_ARGUMENT. The namespace has no aliases of this kind; metadata["known"] lists those it has."""
