@@ -99,7 +99,7 @@ async def core(
     namespaces_file: Path | None = None,
 ) -> AsyncIterator[Cache]:
     """The production core on one partition, as app.py composes it, with the shipped namespaces: on a Redis, or alone."""
-    namespaces, counts = namespace_file.load(namespaces_file), CountsByNamespace()
+    namespaces, counts = namespace_file.load(namespaces_file, max_message_bytes=4 << 20), CountsByNamespace()
     chances = {"chance": chance} if chance is not None else {}
     roll = chance or (lambda: 0.5)
     memory = Memory(

@@ -192,3 +192,69 @@ async def test_counts_and_policies_are_told(cache: CacheServiceStub):
     assert (buckets.unverified_ttl.ToSeconds(), order.HasField("unverified_ttl")) == (60, False)
     assert (listed["search"].jitter, listed["search"].refresh_beta, order.refresh_beta) == (0.2, 2.0, 0.0)
     assert (order.load_lease.ToSeconds(), order.compress, order.warm_hottest) == (5, True, 0)
+
+
+LARGE = 700_000
+MIB = 1024 * 1024
+
+
+async def streamed(cache: CacheServiceStub, *gets: pb.GetRequest) -> list[pb.GetStreamResponse]:
+    """The answers to reads that are sent in one message, by id from 1 on."""
+    stream = cache.GetStream(timeout=20)
+    await stream.write(pb.GetStreamRequest(items=[pb.GetStreamRequest.Item(id=i, get=get) for i, get in enumerate(gets, 1)]))
+    await stream.done_writing()
+    return [answer async for answer in stream]
+
+
+async def put_large(cache: CacheServiceStub, *keys: str) -> None:
+    for key in keys:
+        value = key.encode() * (LARGE // len(key))
+        await cache.Put(pb.PutRequest(namespace="product", key=key, value=value), timeout=10)
+
+
+@pytest.mark.parametrize("describe", [False, True])
+async def test_a_batch_is_one_message_and_names_the_keys_that_find_no_room_in_it(cache: CacheServiceStub, describe: bool):
+    await put_large(cache, *"abcdefgh")
+    request = pb.BatchGetRequest(namespace="product", keys=list("zabcdefgh"), options=pb.ReadOptions(lease=True, describe=describe))
+    for _ in range(2):  # from Redis, where there is one, and from memory
+        answer = await cache.BatchGet(request, timeout=10)
+        assert answer.ByteSize() <= 4 * MIB
+        missing, *found = answer.results
+        assert missing.WhichOneof("result") in ("lease", "wait")
+        hits = {key: result.hit.value for key, result in zip("abcdefgh", found, strict=True) if result.HasField("hit")}
+        assert len(hits) == 5, "as many as find room"
+        assert all(set(value) == {ord(key)} and len(value) == LARGE for key, value in hits.items())
+        refused = [result.error for result in found if not result.HasField("hit")]
+        assert {(each.reason, each.domain, each.metadata["limit_bytes"]) for each in refused} == {
+            ("BATCH_TOO_LARGE", "souk.cache.v1", str(4 * MIB))
+        }
+
+
+@pytest.mark.parametrize("describe", [False, True])
+async def test_a_key_that_is_named_often_takes_no_more_than_one_message(cache: CacheServiceStub, describe: bool):
+    await put_large(cache, "a")
+    options = pb.ReadOptions(describe=describe)
+    for _ in range(2):
+        answer = await cache.BatchGet(pb.BatchGetRequest(namespace="product", keys=["a"] * 500, options=options), timeout=10)
+        assert answer.ByteSize() <= 4 * MIB
+        assert {result.error.reason for result in answer.results if not result.HasField("hit")} == {"BATCH_TOO_LARGE"}
+        assert len(answer.results) == 500
+
+
+async def test_a_stream_answers_large_values_in_messages_of_a_mebibyte(cache: CacheServiceStub):
+    await put_large(cache, *"abcdefgh")
+    gets = [pb.GetRequest(namespace="product", key=key) for key in "abcdefgh" * 3]
+    for _ in range(2):
+        answers = await streamed(cache, *gets)
+        assert max(answer.ByteSize() for answer in answers) <= MIB
+        items = {item.id: item.result.hit.value for answer in answers for item in answer.items}
+        assert [items[number][:1].decode() for number in range(1, 25)] == list("abcdefgh" * 3)
+        assert {len(value) for value in items.values()} == {LARGE}
+
+
+async def test_small_answers_of_a_stream_share_messages(cache: CacheServiceStub):
+    await load(cache, "1", b"shoe")
+    await get(cache, "1")
+    answers = await streamed(cache, *[pb.GetRequest(namespace="product", key="1")] * 500)
+    assert sum(len(answer.items) for answer in answers) == 500
+    assert len(answers) == 1

@@ -219,6 +219,26 @@ async def test_many_at_once_and_what_fails_is_told_in_its_place(shop: Shop):
 # Near caches
 
 
+async def test_values_that_are_too_large_for_one_answer_are_all_read(shop: Shop):
+    client = await shop.client(0)
+    products = client.namespace("product")
+    values = {f"large {number}": bytes([number]) * 700_000 for number in range(8)}
+    for key, value in values.items():
+        await products.put(key, value)
+    loads = []
+
+    async def load(wanted: Load) -> bytes:
+        loads.append(wanted.key)
+        return b"loaded"
+
+    for _ in range(2):
+        assert await products.get_many(list(values)) == values
+        assert await asyncio.gather(*map(products.get, values)) == list(values.values())
+        assert await asyncio.gather(*(products.get_or_load(key, load) for key in values)) == list(values.values())
+        assert [each.hit.value for each in await client.batch_get("product", list(values), lease=True)] == list(values.values())
+    assert not loads
+
+
 async def test_a_near_cache_serves_until_it_is_invalidated_anywhere(shop: Shop):
     reader, writer = await shop.client(1, near=NEAR), await shop.client(0)
     products = reader.namespace("product")

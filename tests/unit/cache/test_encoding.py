@@ -30,8 +30,10 @@ def test_a_hit_is_encoded_as_protobuf_would(data: bytes | None, version: int | N
         result = pb.Result(hit=pb.Hit(value=data, version=version, **state))
     now = (ms + 0.5) / 1000
     assert pb.GetResponse.FromString(encoding.hit(entry(data, version), now)) == pb.GetResponse(result=result)
-    item = pb.GetStreamResponse.Item.FromString(encoding.hit(entry(data, version), now, encoding.ITEM_RESULT))
-    assert item == pb.GetStreamResponse.Item(result=result)
+    for number in (0, 1, 127, 128, 2**64 - 1):
+        answer = encoding.item(number, encoding.hit(entry(data, version), now, encoding.ITEM_RESULT))
+        item = pb.GetStreamResponse.Item(id=number, result=result)
+        assert pb.GetStreamResponse.FromString(answer) == pb.GetStreamResponse(items=[item])
     assert pb.GetResponse.FromString(encoding.field(encoding.RESULT, result)) == pb.GetResponse(result=result)
 
 
@@ -40,6 +42,15 @@ def test_values_of_every_size_arrive(size: int) -> None:
     results = pb.BatchGetResponse.FromString(encoding.hit(entry(bytes(size), 7), 2.5) * 3).results
     assert [len(result.hit.value) for result in results] == [size] * 3
     assert results[0].hit.version == 7
+
+
+@pytest.mark.parametrize("size", [None, 0, 1, 127, 128, 16_383, 16_384, 1 << 20, 1 << 24])
+@pytest.mark.parametrize("version", [None, 2**63 - 1])
+def test_what_hits_take_is_known_before_they_are_made(size: int | None, version: int | None) -> None:
+    one = entry(None if size is None else bytes(size), version)
+    took = len(encoding.hit(one, 400 * 86_400.999))
+    assert took <= encoding.hits_bytes([one]) <= took + encoding.MAX_FRAME
+    assert encoding.hits_bytes([one] * 500) == 500 * encoding.hits_bytes([one])
 
 
 def test_an_entry_of_a_clock_that_went_back_is_new() -> None:

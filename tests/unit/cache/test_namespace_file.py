@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 from souk_cache.adapters.namespace_file import load
-from souk_cache.namespaces import Consistency
+from souk_cache.namespaces import Consistency, Namespaces
+
+
+def read(path: Path | None) -> Namespaces:
+    return load(path, max_message_bytes=4 * 1024 * 1024)
 
 
 def told(tmp_path: Path, text: str) -> list[str]:
@@ -12,7 +16,7 @@ def told(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ValueError) as refused:
-        load(file)
+        read(file)
     lines = str(refused.value).splitlines()
     assert all(line.startswith(f"{file}: ") for line in lines)
     return [line.removeprefix(f"{file}: ") for line in lines]
@@ -21,7 +25,7 @@ def told(tmp_path: Path, text: str) -> list[str]:
 def test_a_file_adds_namespaces_and_changes_shipped_ones_field_by_field(tmp_path: Path):
     file = tmp_path / "own.yaml"
     file.write_text("namespaces: {product: {ttl: 90s}, cart: {ttl: 500ms, consistency: available, jitter: 0}}")
-    known, shipped = load(file), load(None)
+    known, shipped = read(file), read(None)
     assert {each.name for each in known.all()} == {each.name for each in shipped.all()} | {"cart"}
     assert (known.get("product").ttl, known.get("product").stale_for) == (90.0, shipped.get("product").stale_for)
     cart = known.get("cart")
@@ -34,7 +38,7 @@ def test_a_file_adds_namespaces_and_changes_shipped_ones_field_by_field(tmp_path
 def test_spans_have_units_or_are_seconds(tmp_path: Path, text: str, seconds: float):
     file = tmp_path / "own.yaml"
     file.write_text(f"namespaces: {{cart: {{ttl: {text}}}}}")
-    assert load(file).get("cart").ttl == seconds
+    assert read(file).get("cart").ttl == seconds
 
 
 SPAN = "must be a span such as 500ms, 30s, 5m, 2h or 1d"
@@ -61,6 +65,10 @@ SPAN = "must be a span such as 500ms, 30s, 5m, 2h or 1d"
         ("{ttl: 1m, bucket_grace: 2d}", "bucket_grace: must be at least 0, at most 1d"),
         ("{ttl: 1m, max_value_bytes: 1MB}", "max_value_bytes: must be a whole number"),
         ("{ttl: 1m, max_value_bytes: 20000000}", "max_value_bytes: must be more than 0, at most 16,777,216"),
+        (
+            "{ttl: 1m, max_value_bytes: 4161537}",
+            "max_value_bytes: must be at most 4,161,536 where SOUK_CACHE_MAX_MESSAGE_BYTES is 4,194,304",
+        ),
         ("{ttl: 1m, compress: zstd}", "compress: must be true or false"),
         ("{ttl: 1m, consistency: maybe}", "consistency: must be strict or available"),
         ("{ttl: 1m, warm: {hottest: -1}}", "warm.hottest: must be at least 0, at most 100,000"),
@@ -103,4 +111,4 @@ def test_what_is_no_file_of_namespaces_is_told_with_its_name(tmp_path: Path, tex
     file = tmp_path / "own.yaml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"own\.yaml: "):
-        load(file)
+        read(file)

@@ -70,7 +70,7 @@ async def open_app(
     """The cache, ready to be served. Leaving it takes this node out of its partition. wall: seconds of the Unix epoch."""
     async with contextlib.AsyncExitStack() as stack:
         try:
-            namespaces = namespace_file.load(settings.namespaces_file)
+            namespaces = namespace_file.load(settings.namespaces_file, max_message_bytes=settings.max_message_bytes)
         except (ValueError, OSError) as error:
             raise StartError(str(error)) from error
         try:
@@ -115,13 +115,15 @@ async def open_app(
         limits = TimeLimits(settings.warm_time_limit, settings.max_warm_time_limit)
         warm = Warm(warming, namespaces, loader, hot_keys.of if hot_keys is not None else _nothing, operations, limits)
 
+        servicer = CacheServicer(cache, watch, warm, max_message_bytes=settings.max_message_bytes)
+
         async def on_drain() -> None:
             await asyncio.gather(watch.leave(), operations.drain())
 
         yield Application(
             name="cache",
             registrations=[
-                Registration(cache_pb2_grpc.add_CacheServiceServicer_to_server, CacheServicer(cache, watch, warm), SERVICE),
+                Registration(cache_pb2_grpc.add_CacheServiceServicer_to_server, servicer, SERVICE),
                 operation_service.registration(operations),
             ],
             errors=ERRORS,

@@ -17,7 +17,7 @@ from souk.client._calls import typed
 from souk.client._channel import open_channel
 from souk.client._codecs import BYTES, Codec
 from souk.client._config import ClientConfig
-from souk.client._errors import DeadlineExceededError, SoukError, from_failure
+from souk.client._errors import DeadlineExceededError, SoukError, from_failure, to_failure
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
@@ -221,7 +221,10 @@ class CacheClient:
         after: pb.ConsistencyToken | None = None,
         timeout: float | None = None,
     ) -> list[pb.Result]:
-        """What up to 1,000 keys have, in the order asked. What is wrong with one key is the `error` of its result."""
+        """What up to 1,000 keys have, in the order asked. What is wrong with one key is the `error` of its result.
+
+        Values that find no room in one answer are read one by one, within the same timeout.
+        """
         near = self.near if self.near is not None and namespace in self.near.namespaces else None
         found = {key: kept for key in keys if after is None and (kept := self.kept(namespace, key)) is not None}
         missing = [key for key in dict.fromkeys(keys) if key not in found]
@@ -230,8 +233,13 @@ class CacheClient:
             request = pb.BatchGetRequest(namespace=namespace, keys=missing, options=options)
             sent = time.monotonic()
             answer = await typed(self._stub.BatchGet(request, **self._options(timeout)))
-            for key, result in zip(missing, answer.results, strict=True):
-                found[key] = result
+            until = sent + (self._config.timeout if timeout is None else timeout)
+            large = [key for key, result in zip(missing, answer.results, strict=True) if _is_batch_too_large(result)]
+            alone = await asyncio.gather(*(self._read_alone(request, key, until) for key in large))
+            found |= zip(missing, answer.results, strict=True)
+            found |= zip(large, alone, strict=True)
+            for key in missing:
+                result = found[key]
                 if result.WhichOneof("result") in ("hit", "negative"):
                     self._counts.hits += 1
                     if near is not None:
@@ -383,6 +391,8 @@ class CacheClient:
         Returns when the node has taken it; iterate over what is returned to follow it, await its `result()`, or `cancel()` it. Who
         goes away leaves it running, until `time_limit`.
 
+        Keys are up to 100,000, and one message in all, which the service bounds to 4 MiB unless it is told otherwise.
+
         `request_id` makes a repeat return the same operation; without one, this call makes its own, for its own repeats.
         ResourceExhaustedError where the node warms as much as it takes.
         """
@@ -432,6 +442,14 @@ class CacheClient:
             left = max(0.0, deadline - time.monotonic())
             return (await typed(self._stub.Get(request, timeout=left, metadata=self._metadata))).result
 
+    async def _read_alone(self, batch: pb.BatchGetRequest, key: str, until: float) -> pb.Result:
+        """The result of one key of a batch, as the batch would have told it."""
+        request = pb.GetRequest(namespace=batch.namespace, key=key, options=batch.options)
+        try:
+            return await self._read(request, max(0.0, until - time.monotonic()))
+        except SoukError as error:
+            return pb.Result(error=to_failure(error))
+
     def _has_put(self, request: pb.PutRequest, answer: pb.PutResponse) -> None:
         if self.near is not None and answer.outcome != pb.FILL_OUTCOME_OLDER:
             self.near.written(request.namespace, request.key, request.aliases, answer.token)
@@ -464,6 +482,10 @@ def warm_progress(operation: operations_pb2.Operation) -> WarmProgress:
     told = operation.progress
     numbers = {name: told.counts.get(name, 0) for name in ("fetched", "loaded", "skipped", "failed")}
     return WarmProgress(total=told.total, **numbers)
+
+
+def _is_batch_too_large(result: pb.Result) -> bool:
+    return result.HasField("error") and (result.error.domain, result.error.reason) == ("souk.cache.v1", "BATCH_TOO_LARGE")
 
 
 def _set(request: pb.FillRequest | pb.PutRequest, value: bytes | None) -> None:

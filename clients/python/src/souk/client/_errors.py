@@ -206,6 +206,12 @@ def from_failure(failure: errors_pb2.Failure) -> SoukError:
     )
 
 
+def to_failure(error: SoukError) -> errors_pb2.Failure:
+    """An error as a message carries it; the other way round from `from_failure`."""
+    number: int = error.code.value[0]
+    return errors_pb2.Failure(code=number, reason=error.reason, domain=error.domain, message=error.message, metadata=error.metadata)
+
+
 def _status(trailers: _Trailers) -> status_pb2.Status:
     for key, value in trailers:
         if key == _DETAILS_KEY and isinstance(value, bytes):

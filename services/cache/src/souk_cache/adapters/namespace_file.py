@@ -14,6 +14,8 @@ from souk_cache.namespaces import Consistency, LoaderPolicy, Namespace, Namespac
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SPAN = "must be a span such as 500ms, 30s, 5m, 2h or 1d"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+BESIDE_VALUE = 32 * 1024
+"""Bytes of a message that are kept for what goes with a value: its key, tags and aliases, at the most."""
 
 
 def _span(value: Any) -> Any:
@@ -101,8 +103,8 @@ class _Entry(BaseModel):
         }
 
 
-def load(path: Path | None) -> Namespaces:
-    """The shipped namespaces, with those of `path` on top.
+def load(path: Path | None, *, max_message_bytes: int) -> Namespaces:
+    """The shipped namespaces, with those of `path` on top. max_message_bytes: of the largest message; any value must fit into one.
 
     ValueError for a file that is not as it must be; it names the file, and each field that is wrong with what is allowed there.
     """
@@ -120,6 +122,12 @@ def load(path: Path | None) -> Namespaces:
             known[name] = Namespace(name, **_Entry.model_validate(fields).fields())
         except ValidationError as error:
             problems += [f"namespace {name}: {problem}" for problem in _problems(error)]
+            continue
+        if known[name].max_value_bytes > max_message_bytes - BESIDE_VALUE:
+            problems.append(
+                f"namespace {name}: max_value_bytes: must be at most {max_message_bytes - BESIDE_VALUE:,} "
+                f"where SOUK_CACHE_MAX_MESSAGE_BYTES is {max_message_bytes:,}"
+            )
     if problems:
         raise ValueError("\n".join(f"{path or 'namespaces.yaml'}: {problem}" for problem in problems))
     return Namespaces(known)

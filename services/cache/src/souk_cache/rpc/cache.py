@@ -1,7 +1,9 @@
 """The servicer of souk.cache.v1.CacheService."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,15 +11,20 @@ from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import cache_pb2_grpc as pb_grpc
 
 from souk_cache.cache import Cache, Named
-from souk_cache.results import Read
+from souk_cache.memory import Entry
+from souk_cache.namespaces import Namespace
+from souk_cache.results import Hit, Lease, Read, Result
 from souk_cache.rpc import encoding, mapping, validate
 from souk_cache.rpc.failures import failure
 from souk_cache.rpc.reads import Reads
+from souk_cache.rpc.room import Room
 from souk_cache.rpc.warm import Warm
 from souk_cache.rpc.watch import Watch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_PUTS_AT_ONCE = 64
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Of one BatchGetResponse: what clients of gRPC take where they are not told otherwise."""
 PLAIN = mapping.read_from(pb.ReadOptions())
 """A read without options."""
 
@@ -25,16 +32,23 @@ PLAIN = mapping.read_from(pb.ReadOptions())
 class CacheServicer(pb_grpc.CacheServiceServicer):
     """Maps each rpc to one call of the core."""
 
-    def __init__(self, cache: Cache, watch: Watch, warm: Warm) -> None:
+    def __init__(self, cache: Cache, watch: Watch, warm: Warm, *, max_message_bytes: int) -> None:
+        """max_message_bytes: of the largest message that the server sends."""
         self._cache = cache
         self._watch = watch
         self._warm = warm
+        self._max_message_bytes = max_message_bytes
+        self._max_batch_bytes = min(MAX_BATCH_BYTES, max_message_bytes)
 
     async def Get(self, request: pb.GetRequest, context: Context) -> pb.GetResponse | bytes:  # type: ignore[override]
         """See the proto. What memory has is answered in bytes."""
         validate.get(request)
         at_once = self._at_once(request)
-        return at_once if at_once is not None else pb.GetResponse(result=await self._get(request))
+        return (
+            at_once
+            if at_once is not None
+            else pb.GetResponse(result=mapping.result(await self._find(request), describe=request.options.describe))
+        )
 
     async def BatchGet(  # type: ignore[override]
         self, request: pb.BatchGetRequest, context: Context
@@ -45,29 +59,31 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         space = cache.namespaces.get(request.namespace)
         read = mapping.read_from(options) if options.ByteSize() else PLAIN
         entries = cache.peek_all(space, keys, read.after)
-        now, describe = cache.clock(), options.describe
-        if not describe and None not in entries:
-            return b"".join([encoding.hit(entry, now) for entry in entries if entry is not None])
-        missing = dict.fromkeys(key for key, entry in zip(keys, entries, strict=True) if entry is None)
-        fetched = await asyncio.gather(*(self._fetch(space.name, key, read, describe=describe) for key in missing))
+        present, now, describe = [entry for entry in entries if entry is not None], cache.clock(), options.describe
+        if not describe and len(present) == len(keys) and encoding.hits_bytes(present) <= self._max_batch_bytes:
+            return b"".join([encoding.hit(entry, now) for entry in present])
+        room = Room(self._max_batch_bytes, len(keys))
+        missing = Counter(key for key, entry in zip(keys, entries, strict=True) if entry is None)
+        fetched = await asyncio.gather(
+            *(self._fetch(room, times, space, key, read, describe=describe) for key, times in missing.items())
+        )
         results = dict(zip(missing, fetched, strict=True))
-        now = cache.clock()
         return b"".join(
             [
-                encoding.field(encoding.RESULT, results[key])
-                if entry is None
-                else encoding.hit(entry, now)
-                if not describe
-                else encoding.field(encoding.RESULT, mapping.result(cache.found_in_memory(space, key, entry), describe=True))
+                results[key] if entry is None else self._in_memory(room, space, key, entry, describe=describe)
                 for key, entry in zip(keys, entries, strict=True)
             ]
         )
 
-    async def GetStream(
+    async def GetStream(  # type: ignore[override]
         self, requests: AsyncIterator[pb.GetStreamRequest], context: Context
-    ) -> AsyncIterator[pb.GetStreamResponse]:
-        """See the proto."""
-        async for response in Reads(lambda read: self._at_once(read, encoding.ITEM_RESULT), self._get).serve(requests):
+    ) -> AsyncIterator[bytes]:
+        """See the proto. Answered in bytes."""
+
+        def at_once(read: pb.GetRequest) -> bytes | None:
+            return self._at_once(read, encoding.ITEM_RESULT)
+
+        async for response in Reads(at_once, self._find, max_message_bytes=self._max_message_bytes).serve(requests):
             yield response
 
     async def Fill(self, request: pb.FillRequest, context: Context) -> pb.FillResponse:
@@ -164,16 +180,31 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         described = mapping.result(cache.found_in_memory(space, request.key, entry), describe=True)
         return encoding.field(tag, described)
 
-    async def _fetch(self, namespace: str, key: str, read: Read, *, describe: bool) -> pb.Result:
+    async def _fetch(self, room: Room, times: int, space: Namespace, key: str, read: Read, *, describe: bool) -> bytes:
+        """The result of a key of a batch, as a field of the answer; it is let go of at once where it finds no room."""
         try:
-            return mapping.result(await self._cache.get(namespace, key, read), describe=describe)
+            found = await self._cache.get(space.name, key, read)
         except Exception as error:  # noqa: BLE001 — told in its place
-            return pb.Result(error=failure(error))
+            return room.put(encoding.field(encoding.RESULT, pb.Result(error=failure(error))), times)
+        if isinstance(found, Hit) and not room.fits(len(found.data or b""), times):
+            return room.refusal
+        field = encoding.field(encoding.RESULT, mapping.result(found, describe=describe))
+        if isinstance(found, Lease) and not room.fits(len(field), times):  # who has it must know
+            field = encoding.field(encoding.RESULT, mapping.result(replace(found, stale=None)))
+        return room.put(field, times)
 
-    async def _get(self, request: pb.GetRequest) -> pb.Result:
-        read: Read = mapping.read_from(request.options)
+    def _in_memory(self, room: Room, space: Namespace, key: str, entry: Entry, *, describe: bool) -> bytes:
+        """The same of a key that memory has."""
+        if not room.fits(len(entry.data or b"")):
+            return room.refusal
+        if not describe:
+            return room.put(encoding.hit(entry, self._cache.clock()))
+        described = mapping.result(self._cache.found_in_memory(space, key, entry), describe=True)
+        return room.put(encoding.field(encoding.RESULT, described))
+
+    async def _find(self, request: pb.GetRequest) -> Result:
+        """What there is, not only in memory."""
+        read = mapping.read_from(request.options)
         if request.HasField("alias"):
-            found = await self._cache.get_by_alias(request.namespace, request.alias, read)
-        else:
-            found = await self._cache.get(request.namespace, request.key, read)
-        return mapping.result(found, describe=request.options.describe)
+            return await self._cache.get_by_alias(request.namespace, request.alias, read)
+        return await self._cache.get(request.namespace, request.key, read)

@@ -4,6 +4,9 @@
 https://protobuf.dev/programming-guides/encoding/
 """
 
+from collections.abc import Iterable
+
+from google.protobuf.message import Message
 from souk.cache.v1 import cache_pb2 as pb
 
 from souk_cache.memory import Entry
@@ -12,6 +15,10 @@ RESULT = b"\x0a"
 """Tag of field 1: the result in GetResponse, and each of the results in BatchGetResponse."""
 ITEM_RESULT = b"\x12"
 """Tag of field 2: the result in GetStreamResponse.Item."""
+ITEM_ERROR = b"\x1a"
+"""Tag of field 3: the error in GetStreamResponse.Item."""
+MAX_FRAME = 64
+"""Bytes that `hit` puts around a value, at the most."""
 MAX_HEADS = 20_000
 """Sizes of values whose heads are kept."""
 
@@ -50,10 +57,21 @@ def hit(entry: Entry, now: float, tag: bytes = RESULT) -> bytes:
     return b"".join((head, data, _HIT_STATE, version, _HIT_AGES[len(age)], age))
 
 
-def field(tag: bytes, result: pb.Result) -> bytes:
-    """Any result, as a field with this tag."""
-    body = result.SerializeToString()
+def hits_bytes(entries: Iterable[Entry]) -> int:
+    """Bytes that `hit` makes of these entries in all, at the most: known before any is made."""
+    return sum([len(entry.data or b"") + MAX_FRAME for entry in entries])
+
+
+def field(tag: bytes, message: Message) -> bytes:
+    """Any message, as a field with this tag."""
+    body = message.SerializeToString()
     return b"".join((tag, _varint(len(body)), body))
+
+
+def item(number: int, outcome: bytes) -> bytes:
+    """The item of a GetStreamResponse: its id, and its outcome, which is a field already."""
+    told = b"\x08" + _varint(number) if number else b""
+    return b"".join((b"\x0a", _varint(len(told) + len(outcome)), told, outcome))
 
 
 def _head(tag: bytes, size: int, tail: int) -> bytes:

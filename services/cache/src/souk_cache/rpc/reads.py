@@ -1,46 +1,63 @@
 """The GetStream rpc: reads as they come, answers as they are there."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import accumulate
 
+import grpc
 from souk.cache.v1 import cache_pb2 as pb
+from souk_common.admission import RETRY_SECONDS
+from souk_common.errors import ServiceError
 
-from souk_cache.rpc import validate
+from souk_cache.results import Result
+from souk_cache.rpc import encoding, mapping, validate
 from souk_cache.rpc.failures import failure
 
-MAX_WAITING = 1000
-"""Reads of one stream that are under way at once, and answers that it has not taken yet; then no more is read from it."""
-Item = pb.GetStreamResponse.Item
+MAX_LOOKUPS = 1000
+"""Reads of one stream that are looked for elsewhere at once, and answers that it has not taken yet; then it is read no further."""
+MAX_WAITS = 4000
+"""Reads of one stream that wait for what another loads, beside those: they may take long, and stop nobody."""
+MAX_READY_BYTES = 4 * 1024 * 1024
+"""Bytes of answers that a stream has not taken yet; then it is read no further, and what is found is not encoded."""
+ANSWER_BYTES = 1024 * 1024
+"""Bytes of one message with more than one result."""
 
 
 class Reads:
     """One stream."""
 
     def __init__(
-        self, at_once: Callable[[pb.GetRequest], bytes | None], fetch: Callable[[pb.GetRequest], Awaitable[pb.Result]]
+        self,
+        at_once: Callable[[pb.GetRequest], bytes | None],
+        find: Callable[[pb.GetRequest], Awaitable[Result]],
+        *,
+        max_message_bytes: int,
     ) -> None:
-        """at_once: what memory has, as the field of an item; fetch: what there is elsewhere."""
+        """at_once: what memory has, as the field of an item; find: what there is elsewhere."""
         self._at_once = at_once
-        self._fetch = fetch
-        self._free = asyncio.Semaphore(MAX_WAITING)
+        self._find = find
+        self._answer_bytes = min(ANSWER_BYTES, max_message_bytes)
+        self._lookups = asyncio.Semaphore(MAX_LOOKUPS)
+        self._waits = asyncio.Semaphore(MAX_WAITS)
         self._slow: set[asyncio.Task[None]] = set()
-        self._ready: list[Item] = []
+        self._ready: deque[bytes] = deque()
+        self._ready_bytes = 0
         self._due = asyncio.Event()
         self._taken = asyncio.Event()
+        self._turn = asyncio.Lock()
 
-    async def serve(self, requests: AsyncIterator[pb.GetStreamRequest]) -> AsyncIterator[pb.GetStreamResponse]:
-        """Answers, until the last read is answered."""
+    async def serve(self, requests: AsyncIterator[pb.GetStreamRequest]) -> AsyncIterator[bytes]:
+        """Answers, each the bytes of a GetStreamResponse, until the last read is answered."""
         reading = asyncio.create_task(self._read(requests), name="get-stream")
         reading.add_done_callback(lambda _: self._due.set())
         try:
             while True:
                 await self._due.wait()
                 self._due.clear()
-                if self._ready:
-                    ready, self._ready = self._ready, []
-                    self._taken.set()
-                    yield pb.GetStreamResponse(items=ready)
-                elif reading.done():
+                while self._ready:
+                    yield self._answer()
+                if reading.done():
                     reading.result()
                     return
         finally:
@@ -54,31 +71,78 @@ class Reads:
                 try:
                     validate.get(item.get)
                     found = self._at_once(item.get)
+                    if found is None:
+                        await self._start(item)
+                    else:
+                        self._put(item.id, found)
                 except Exception as error:  # noqa: BLE001 — told in its place
-                    self._ready.append(Item(id=item.id, error=failure(error)))
-                    continue
-                if found is not None:
-                    ready = Item.FromString(found)
-                    ready.id = item.id
-                    self._ready.append(ready)
-                    continue
-                await self._free.acquire()
-                task = asyncio.create_task(self._look_up(item))
-                self._slow.add(task)
-                task.add_done_callback(self._slow.discard)
+                    self._put_error(item.id, error)
+                if self._is_full:
+                    await self._room()
             if self._ready:
                 self._due.set()
-            while len(self._ready) > MAX_WAITING:
-                self._taken.clear()
-                await self._taken.wait()
         await asyncio.gather(*self._slow)
 
-    async def _look_up(self, item: pb.GetStreamRequest.Item) -> None:
+    async def _start(self, item: pb.GetStreamRequest.Item) -> None:
+        options = item.get.options
+        place = self._waits if options.load or validate.seconds(options.wait) > 0 else self._lookups
+        if place is self._waits and place.locked():
+            if options.load:
+                raise ServiceError(
+                    grpc.StatusCode.UNAVAILABLE,
+                    "OVERLOADED",
+                    f"{MAX_WAITS:,} reads of this stream wait for what is being loaded, and it takes no more",
+                    retry_delay=RETRY_SECONDS,
+                )
+            options.ClearField("wait")
+            place = self._lookups
+        if place.locked():
+            self._due.set()  # for what is ready
+        await place.acquire()
+        task = asyncio.create_task(self._look_up(item, place))
+        self._slow.add(task)
+        task.add_done_callback(self._slow.discard)
+
+    async def _look_up(self, item: pb.GetStreamRequest.Item, place: asyncio.Semaphore) -> None:
         try:
-            answer = Item(id=item.id, result=await self._fetch(item.get))
+            found = await self._find(item.get)
+            if self._is_full:
+                await self._room()
+            result = mapping.result(found, describe=item.get.options.describe)
+            self._put(item.id, encoding.field(encoding.ITEM_RESULT, result))
         except Exception as error:  # noqa: BLE001 — told in its place
-            answer = Item(id=item.id, error=failure(error))
+            self._put_error(item.id, error)
         finally:
-            self._free.release()
-        self._ready.append(answer)
+            place.release()
         self._due.set()
+
+    def _put(self, number: int, outcome: bytes) -> None:
+        item = encoding.item(number, outcome)
+        self._ready.append(item)
+        self._ready_bytes += len(item)
+
+    def _put_error(self, number: int, error: Exception) -> None:
+        self._put(number, encoding.field(encoding.ITEM_ERROR, failure(error)))
+
+    def _answer(self) -> bytes:
+        """Of what is ready, as much as goes into one message: one result at least."""
+        ready = self._ready
+        count = len(ready)
+        if self._ready_bytes > self._answer_bytes:
+            count = max(1, sum(size <= self._answer_bytes for size in accumulate(map(len, ready))))
+        answer = b"".join([ready.popleft() for _ in range(count)])
+        self._ready_bytes -= len(answer)
+        self._taken.set()
+        return answer
+
+    @property
+    def _is_full(self) -> bool:
+        return self._ready_bytes > MAX_READY_BYTES or len(self._ready) > MAX_LOOKUPS
+
+    async def _room(self) -> None:
+        """Wait until the stream has taken some of what is ready. One waits for that at a time, the others for their turn."""
+        async with self._turn:
+            while self._is_full:
+                self._due.set()
+                self._taken.clear()
+                await self._taken.wait()

@@ -190,6 +190,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The namespace has time buckets, and metadata["field"] does not end with one, for metadata["problem"];
     metadata["example"] shows one.
     """
+    ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 7
+    """RESOURCE_EXHAUSTED, for one key of a BatchGet. With its value the answer would have more than metadata["limit_bytes"] bytes: read it
+    with Get or GetStream, or ask for fewer keys at once. A lease is told in any case, without its stale value where that finds no room.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only the cache has. Sent in google.rpc.ErrorInfo without the prefix, with domain
@@ -213,6 +217,10 @@ ERROR_REASON_ALIAS_KIND_UNKNOWN: ErrorReason.ValueType  # 5
 ERROR_REASON_TIME_BUCKET_UNREADABLE: ErrorReason.ValueType  # 6
 """INVALID_ARGUMENT. The namespace has time buckets, and metadata["field"] does not end with one, for metadata["problem"];
 metadata["example"] shows one.
+"""
+ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 7
+"""RESOURCE_EXHAUSTED, for one key of a BatchGet. With its value the answer would have more than metadata["limit_bytes"] bytes: read it
+with Get or GetStream, or ask for fewer keys at once. A lease is told in any case, without its stale value where that finds no room.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

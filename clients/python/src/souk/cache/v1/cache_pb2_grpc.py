@@ -124,7 +124,11 @@ class CacheServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGet(self, request, context):
-        """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read.
+        """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read, and cache.write for
+        leases.
+
+        The answer has at most 4 MiB, and no more than SOUK_CACHE_MAX_MESSAGE_BYTES; a key whose value finds no room in it has the error
+        BATCH_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +136,11 @@ class CacheServiceServicer:
 
     def GetStream(self, request_iterator, context):
         """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
-        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
+        leases.
+
+        An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
+        it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

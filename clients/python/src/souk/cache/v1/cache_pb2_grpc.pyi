@@ -49,10 +49,19 @@ class CacheServiceStub:
     UNAVAILABLE with DEPENDENCY_UNAVAILABLE: Redis does not answer, and the namespace is strict.
     """
     BatchGet: _grpc.UnaryUnaryMultiCallable[_cache_pb2.BatchGetRequest, _cache_pb2.BatchGetResponse]
-    """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
+    """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read, and cache.write for
+    leases.
+
+    The answer has at most 4 MiB, and no more than SOUK_CACHE_MAX_MESSAGE_BYTES; a key whose value finds no room in it has the error
+    BATCH_TOO_LARGE.
+    """
     GetStream: _grpc.StreamStreamMultiCallable[_cache_pb2.GetStreamRequest, _cache_pb2.GetStreamResponse]
     """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
-    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
+    leases.
+
+    An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
+    it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
     """
     Fill: _grpc.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
@@ -115,10 +124,19 @@ class CacheServiceAsyncStub(CacheServiceStub):
     UNAVAILABLE with DEPENDENCY_UNAVAILABLE: Redis does not answer, and the namespace is strict.
     """
     BatchGet: _aio.UnaryUnaryMultiCallable[_cache_pb2.BatchGetRequest, _cache_pb2.BatchGetResponse]  # type: ignore[assignment]
-    """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
+    """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read, and cache.write for
+    leases.
+
+    The answer has at most 4 MiB, and no more than SOUK_CACHE_MAX_MESSAGE_BYTES; a key whose value finds no room in it has the error
+    BATCH_TOO_LARGE.
+    """
     GetStream: _aio.StreamStreamMultiCallable[_cache_pb2.GetStreamRequest, _cache_pb2.GetStreamResponse]  # type: ignore[assignment]
     """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
-    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+    in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
+    leases.
+
+    An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
+    it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
     """
     Fill: _aio.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]  # type: ignore[assignment]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
@@ -190,7 +208,12 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cache_pb2.BatchGetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_pb2.BatchGetResponse, _abc.Awaitable[_cache_pb2.BatchGetResponse]]:
-        """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read."""
+        """Reads up to 1,000 keys of one namespace, each with its own result, in the order asked. Scope: cache.read, and cache.write for
+        leases.
+
+        The answer has at most 4 MiB, and no more than SOUK_CACHE_MAX_MESSAGE_BYTES; a key whose value finds no room in it has the error
+        BATCH_TOO_LARGE.
+        """
 
     @_abc_1.abstractmethod
     def GetStream(
@@ -199,7 +222,11 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cache_pb2.GetStreamResponse], _abc.AsyncIterator[_cache_pb2.GetStreamResponse]]:
         """Reads over one stream, for callers who read much: each message brings several reads, and each answer the results that are there,
-        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read.
+        in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
+        leases.
+
+        An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
+        it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
         """
 
     @_abc_1.abstractmethod
