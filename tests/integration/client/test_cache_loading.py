@@ -26,6 +26,7 @@ from souk.client import (
     LoadMany,
     NotFoundError,
     UnavailableError,
+    current_load,
     open_channel,
 )
 from souk_cache.app import open_app
@@ -255,6 +256,34 @@ async def test_the_shop_goes_on_with_a_cache_that_cannot_know(nobody: str):
         assert (shelf.keys, client.counts.loads_uncached) == ([["1", "2"]], 2)
 
 
+async def test_a_decorated_function_knows_what_it_must_see(client: CacheClient):
+    seen: list[Load] = []
+
+    @client.namespace("user", JSON).cached(key=str)
+    async def inner(number: int) -> int:
+        seen.append(current_load())
+        return number
+
+    @client.namespace("product", JSON).cached(key=str)
+    async def outer(number: int) -> int:
+        await inner(number)
+        seen.append(await asyncio.create_task(at_work()))
+        return number
+
+    async def at_work() -> Load:
+        return current_load()
+
+    await client.invalidate(tags=["none"], keys={"product": ["7"]}, source_token=41)
+    await client.invalidate(keys={"user": ["7"]}, source_token=42)
+    assert await asyncio.gather(outer(7), outer(8)) == [7, 8]
+    assert sorted((load.namespace, load.key, load.source_token) for load in seen) == [
+        *(("product", "7", 41), ("product", "8", 41)),
+        *(("user", "7", 42), ("user", "8", 42)),
+    ]
+    with pytest.raises(LookupError):
+        current_load()
+
+
 async def test_a_loader_that_fails_is_called_once_for_one_read(tmp_path: Path):
     known = Catalogue(code=grpc.StatusCode.INTERNAL)
     async with loader_server(known):
@@ -317,7 +346,7 @@ class Database:
     async def products(self, keys: list[str]) -> dict[str, pb.NamespacedKey]:
         return {key: pb.NamespacedKey(namespace=self.title, key=key) for key in keys if key != "43"}
 
-    async def search(self, _: str) -> list[str]:
+    async def search(self, _: str, *, at_least: int | None) -> list[str]:
         return ["42"]
 
     async def views(self, *_: Any) -> int:

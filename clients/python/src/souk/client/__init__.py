@@ -37,7 +37,7 @@ from souk.client._errors import (
 )
 from souk.client._fingerprint import fingerprint
 from souk.client._imaging import ImagingClient
-from souk.client._loading import Load, Loaded, Loader, LoadMany, ManyLoader
+from souk.client._loading import Load, Loaded, Loader, LoadMany, ManyLoader, current_load
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
@@ -88,6 +88,7 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "WarmProgress",
+    "current_load",
     "fingerprint",
     "from_failure",
     "message",

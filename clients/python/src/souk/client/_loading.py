@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -37,6 +38,27 @@ class Load:
     alias: str
     source_token: int | None
     """A position of the database that the load must see at least, as PostgreSQL's LSN; None: nothing particular."""
+
+
+_current: ContextVar[Load] = ContextVar("souk_load")
+
+
+def current_load() -> Load:
+    """What the `@cached` function that runs is asked for: its `source_token` says what the function must see at least.
+
+    LookupError outside of one.
+    """
+    return _current.get()
+
+
+@contextlib.contextmanager
+def as_current(load: Load) -> Iterator[None]:
+    """`current_load` gives this while the body runs."""
+    token = _current.set(load)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 @dataclass(frozen=True, slots=True)

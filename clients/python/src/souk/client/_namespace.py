@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._codecs import BYTES, Codec
 from souk.client._errors import from_failure
-from souk.client._loading import Load, Loaded, Loader, Loading, ManyLoader
+from souk.client._loading import Load, Loaded, Loader, Loading, ManyLoader, as_current
 from souk.client._near import NearEntry
 
 if TYPE_CHECKING:
@@ -149,15 +149,20 @@ class Namespace(Generic[T]):
     ) -> Callable[[Callable[P, Awaitable[T | Loaded[T] | None]]], Callable[P, Awaitable[T | None]]]:
         """Decorates an async function that loads a value: its results are cached under `key` of its arguments.
 
+        Where the database has replicas that lag, the function asks `current_load().source_token` what it must see at least: a row
+        that is older would be cached after its invalidation.
+
         >>> @products.cached(key=lambda product_id: str(product_id))
-        ... async def product(product_id: int) -> Product | None: ...
+        ... async def product(product_id: int) -> Product | None:
+        ...     return await database.product(product_id, at_least=current_load().source_token)
         """
 
         def decorate(function: Callable[P, Awaitable[T | Loaded[T] | None]]) -> Callable[P, Awaitable[T | None]]:
             @functools.wraps(function)
             async def cached(*args: P.args, **kwargs: P.kwargs) -> T | None:
-                async def load(_: Load) -> T | Loaded[T] | None:
-                    found = await function(*args, **kwargs)
+                async def load(wanted: Load) -> T | Loaded[T] | None:
+                    with as_current(wanted):
+                        found = await function(*args, **kwargs)
                     if tags is None or found is None or isinstance(found, Loaded):
                         return found
                     return Loaded(found, tags=tags(*args, **kwargs))
