@@ -28,7 +28,9 @@ from souk_imaging.photos import Encoded, Finished, Job, Limits, Probed
 from souk_imaging.profiles import Profile
 from souk_imaging.worker.__main__ import NICENESS
 
-LIMITS = Limits(max_bytes=1 << 30, max_pixels=200_000_000, max_progressive_pixels=200_000_000, max_frames=300)
+LIMITS = Limits(
+    max_bytes=1 << 30, max_metadata_bytes=1 << 30, max_pixels=200_000_000, max_progressive_pixels=200_000_000, max_frames=300
+)
 TARGET_SECONDS = 2.0
 """For the product set of a 12 MP photo."""
 SIZES = {"6 MP": (3000, 2000), "12 MP": (4032, 3024), "24 MP": (6000, 4000)}

@@ -15,7 +15,9 @@ from souk_imaging.images import Format
 from souk_imaging.photos import Encoded, Finished, Job, Limits, PhotoProcessor, Priority, Probed
 from souk_imaging.profiles import Profile
 
-LIMITS = Limits(max_bytes=64 << 20, max_pixels=50_000_000, max_progressive_pixels=30_000_000, max_frames=300)
+LIMITS = Limits(
+    max_bytes=64 << 20, max_metadata_bytes=8 << 20, max_pixels=50_000_000, max_progressive_pixels=30_000_000, max_frames=300
+)
 PROFILES = profile_file.load()
 _numbers = itertools.count()
 

@@ -76,6 +76,35 @@ def avif_bomb(side: int = SIDE) -> bytes:
     return bytes(small)
 
 
+def avif_mdat_first(photo: bytes, *, padding: int = 0) -> bytes:
+    """The same AVIF with its pixels, and `padding` bytes more, before its properties."""
+    boxes, at = {}, 0
+    while at < len(photo):
+        (size,) = struct.unpack_from(">I", photo, at)
+        boxes[photo[at + 4 : at + 8]] = bytearray(photo[at : at + size])
+        at += size
+    meta, mdat = boxes[b"meta"], boxes[b"mdat"] + bytes(padding)
+    mdat[:4] = struct.pack(">I", len(mdat))
+    at = meta.index(b"iloc") + 4
+    version, sizes, items = struct.unpack_from(">B3xHH", meta, at)
+    assert (version, sizes) == (0, 0x4400)  # as libavif writes it: offsets and lengths of 4 bytes, no base offsets
+    at += 8
+    for _ in range(items):
+        (extents,) = struct.unpack_from(">H", meta, at + 4)
+        at += 6
+        for _ in range(extents):
+            (offset,) = struct.unpack_from(">I", meta, at)
+            struct.pack_into(">I", meta, at, offset - len(meta))
+            at += 8
+    return bytes(boxes[b"ftyp"] + mdat + meta)
+
+
+def with_extended_xmp(photo: bytes, segments: int) -> bytes:
+    """A JPEG with so many segments of 60 kB, as the depth maps of phones' portraits are."""
+    segment = b"\xff\xe1" + struct.pack(">H", 59_998) + b"http://ns.adobe.com/xmp/extension/\0".ljust(59_996, b"x")
+    return photo[:2] + segment * segments + photo[2:]
+
+
 def many_frames_gif(frames: int, side: int = 8) -> bytes:
     """An animation of `frames` tiny pictures."""
     first, *others = (Image.fromarray(np.full((side, side), index % 251, dtype=np.uint8)) for index in range(frames))

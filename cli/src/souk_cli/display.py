@@ -29,6 +29,7 @@ _HINTS = {
     "IMAGE_CORRUPT": "The file is damaged; save it again in an editor.",
     "CONTENT_TYPE_MISMATCH": "It is {found}; rename the file, or leave --content-type out.",
     "TOO_MANY_BYTES": "At most {limit_bytes} bytes are taken; the server's limit is SOUK_IMAGING_MAX_BYTES.",
+    "TOO_MUCH_METADATA": "Strip it, or raise SOUK_IMAGING_MAX_METADATA_BYTES on the server, which is {limit_bytes}.",
     "TOO_MANY_PIXELS": "At most {limit_pixels} pixels are taken; scale it down, or raise SOUK_IMAGING_MAX_PIXELS on the server.",
     "TOO_MANY_FRAMES": "At most {limit_frames} frames are taken; shorten the animation.",
     "UPLOAD_EMPTY": "The file is empty.",

@@ -9,12 +9,13 @@ from typing import Any
 
 import google_crc32c
 import grpc
+import photos
 import pictures
 import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2, status_pb2
 from PIL import Image
-from souk.client import ClientConfig, ImagingClient, InvalidArgumentError, NotFoundError
+from souk.client import ClientConfig, FailedPreconditionError, ImagingClient, InvalidArgumentError, NotFoundError
 from souk.imaging.v1 import imaging_pb2 as pb
 from souk.imaging.v1 import imaging_pb2_grpc
 from souk_common.testing import RunningServer
@@ -146,6 +147,24 @@ async def test_a_flat_bomb_in_few_bytes_is_refused(stub: Any) -> None:
     assert (await refused(stub, steps(bomb)))[1] == "TOO_MANY_PIXELS"
 
 
+async def test_a_portrait_of_a_phone_with_megabytes_of_metadata_is_taken_up_to_the_limit(serve: Serve) -> None:
+    portrait = photos.with_extended_xmp(PHOTO, 25)
+    async with serve() as server, ImagingClient(config=ClientConfig(target=server.addresses.grpc)) as client:
+        image = await client.upload(portrait)
+        assert (image.state, image.original.size_bytes) == (pb.IMAGE_STATE_READY, len(portrait))
+        assert (await client.upload(photos.with_extended_xmp(PHOTO, 100))).state == pb.IMAGE_STATE_READY
+    async with serve(max_metadata_bytes=1_000_000) as server:
+        stub = imaging_pb2_grpc.ImagingServiceStub(server.channel())
+        code, reason, metadata, _ = await refused(stub, list(steps(portrait))[:-1])
+    assert (code, reason, metadata) == ("INVALID_ARGUMENT", "TOO_MUCH_METADATA", {"limit_bytes": "1000000"})
+
+
+async def test_an_avif_whose_pixels_come_first_is_taken(client: ImagingClient) -> None:
+    photo = photos.avif_mdat_first(pictures.encode(Image.fromarray(pictures.array(300, 200)), "AVIF"), padding=3 << 20)
+    image = await client.upload(photo)
+    assert (image.state, image.original.width) == (pb.IMAGE_STATE_READY, 300)
+
+
 async def test_too_many_frames_are_refused(serve: Serve) -> None:
     frames = [Image.new("RGB", (32, 32), (n * 10, 0, 0)) for n in range(12)]
     moving = pictures.encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -269,8 +288,9 @@ async def test_a_photo_that_fails_after_acceptance_says_so(client: ImagingClient
     assert last.state == pb.IMAGE_STATE_FAILED
     assert (last.error.reason, last.error.domain) == ("IMAGE_TRUNCATED", "souk.imaging.v1")
     assert last.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
-    with pytest.raises(NotFoundError):
+    with pytest.raises(FailedPreconditionError) as caught:
         await client.select(image.image_id)
+    assert (caught.value.reason, caught.value.metadata["reason"]) == ("IMAGE_FAILED", "IMAGE_TRUNCATED")
 
 
 async def test_bad_input_leaves_nothing_behind_and_the_next_photo_goes_through(serve: Serve, tmp_path: Path) -> None:

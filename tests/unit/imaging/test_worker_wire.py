@@ -22,7 +22,7 @@ FINISHED = Finished(0.5, 0.1, 0.2, 1.5, 1, 99)
 @pytest.mark.parametrize("profile", profile_file.load().names)
 def test_a_job_comes_out_as_it_went_in(profile: str) -> None:
     chosen = profile_file.load().get(profile)
-    job = Job("id", Path("/a/ü"), Path("/b c"), chosen, Limits(1, 2, 3, 4), Priority.BACKGROUND)
+    job = Job("id", Path("/a/ü"), Path("/b c"), chosen, Limits(1, 2, 3, 4, 5), Priority.BACKGROUND)
     assert wire.load_job(wire.dump_job(job)) == job
 
 

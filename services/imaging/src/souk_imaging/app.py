@@ -55,7 +55,13 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
             raise StartError(str(error)) from error
         stack.push_async_callback(store.close)
         stack.callback(spool.close)
-        limits = Limits(settings.max_bytes, settings.max_pixels, settings.max_progressive_pixels, settings.max_frames)
+        limits = Limits(
+            max_bytes=settings.max_bytes,
+            max_metadata_bytes=settings.max_metadata_bytes,
+            max_pixels=settings.max_pixels,
+            max_progressive_pixels=settings.max_progressive_pixels,
+            max_frames=settings.max_frames,
+        )
         workers = await stack.enter_async_context(
             WorkerPool(
                 size=settings.workers,

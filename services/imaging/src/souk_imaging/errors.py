@@ -44,6 +44,7 @@ ERRORS: ErrorTable = {
     exc.ImageTruncatedError: _tell(Code.INVALID_ARGUMENT, "IMAGE_TRUNCATED"),
     exc.ImageCorruptError: _tell(Code.INVALID_ARGUMENT, "IMAGE_CORRUPT"),
     exc.TooManyBytesError: _tell(Code.INVALID_ARGUMENT, "TOO_MANY_BYTES"),
+    exc.TooMuchMetadataError: _tell(Code.INVALID_ARGUMENT, "TOO_MUCH_METADATA"),
     exc.TooManyPixelsError: _tell(Code.INVALID_ARGUMENT, "TOO_MANY_PIXELS"),
     exc.TooManyFramesError: _tell(Code.INVALID_ARGUMENT, "TOO_MANY_FRAMES"),
     exc.WorkerCrashedError: _tell(Code.INTERNAL, "WORKER_CRASHED"),

@@ -24,6 +24,7 @@ ImagingError
 │   ├── ImageTruncatedError
 │   ├── ImageCorruptError
 │   ├── TooManyBytesError
+│   ├── TooMuchMetadataError
 │   ├── TooManyPixelsError
 │   └── TooManyFramesError
 ├── WorkerError
@@ -139,6 +140,10 @@ class ImageCorruptError(PhotoError):
 
 class TooManyBytesError(PhotoError):
     """More bytes than the limit."""
+
+
+class TooMuchMetadataError(PhotoError):
+    """More bytes of metadata before the header than the limit."""
 
 
 class TooManyPixelsError(PhotoError):

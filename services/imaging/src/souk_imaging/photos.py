@@ -15,6 +15,8 @@ class Limits:
     """What a photo may have at the most."""
 
     max_bytes: int
+    max_metadata_bytes: int
+    """Before the header that tells the size."""
     max_pixels: int
     """Over all frames."""
     max_progressive_pixels: int

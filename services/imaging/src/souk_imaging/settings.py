@@ -42,6 +42,11 @@ class ImagingSettings(ServiceSettings):
     # Photos
     profiles_file: Path | None = Field(None, description="YAML file with profiles of your own.")
     max_bytes: int = Field(64 * 1024 * 1024, gt=0, description="Largest photo taken, in bytes.")
+    max_metadata_bytes: int = Field(
+        8 * 1024 * 1024,
+        gt=0,
+        description="Most bytes of metadata (EXIF, XMP, colour profiles, previews) before a photo's frame header.",
+    )
     max_pixels: int = Field(50_000_000, gt=0, description="Most pixels of a photo, over all frames.")
     max_progressive_pixels: int = Field(
         30_000_000, gt=0, description="Most pixels of a progressive JPEG, which takes many times the memory to decode."

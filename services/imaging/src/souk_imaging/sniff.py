@@ -1,9 +1,11 @@
 """What the first bytes of a file tell: its format, its pixels, and whether it can be taken. Reads bytes, decodes nothing, trusts
 nothing."""
 
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
 
 from souk_imaging.exceptions import (
     FormatNotSupportedError,
@@ -12,12 +14,15 @@ from souk_imaging.exceptions import (
     NotAnImageError,
     TooManyFramesError,
     TooManyPixelsError,
+    TooMuchMetadataError,
 )
 from souk_imaging.photos import Limits
 
 SUPPORTED = "image/avif, image/gif, image/jpeg, image/png, image/webp"
 ENOUGH_FOR_TYPE = 32
 _MAX_BOXES = 512
+_MAX_SEGMENTS = 8_192
+_FILL = re.compile(rb"\xff*")
 _MAX_BRANDS_BYTES = 256
 
 # ISO base media brands, by what they are
@@ -59,20 +64,103 @@ class _NeedMoreError(Exception):
     """The bytes end before the header does."""
 
 
-def read_header(start: bytes, *, complete: bool) -> Header | None:
-    """The header in the first bytes of a file; None where more bytes are needed, which with `complete` is an error.
+_T = TypeVar("_T")
+_Steps: TypeAlias = Generator[None, None, _T]
+"""A reading that yields wherever it waits for more bytes."""
 
-    Raises NotAnImageError, FormatNotSupportedError, ImageTruncatedError or ImageCorruptError, and nothing else, whatever the
-    bytes are.
+
+class _Incoming:
+    """The bytes of a file as they come. What was taken or skipped is not kept."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        """Of the next byte, in the file."""
+        self._waiting = bytearray()
+        self._ended = False
+
+    def add(self, data: bytes) -> None:
+        self._waiting += data
+
+    def end(self) -> None:
+        self._ended = True
+
+    def start(self) -> _Steps[bytes]:
+        """The first bytes, which stay; fewer than ENOUGH_FOR_TYPE only where the file has no more."""
+        while len(self._waiting) < ENOUGH_FOR_TYPE and not self._ended:
+            yield
+        return bytes(self._waiting[:ENOUGH_FOR_TYPE])
+
+    def peek(self, count: int) -> _Steps[bytes]:
+        """The next bytes, which stay."""
+        while len(self._waiting) < count:
+            yield from self._wait()
+        return bytes(self._waiting[:count])
+
+    def take(self, count: int) -> _Steps[bytes]:
+        """The next bytes."""
+        data = yield from self.peek(count)
+        self._drop(count)
+        return data
+
+    def skip(self, count: int) -> _Steps[None]:
+        """Go past the next bytes."""
+        while count > len(self._waiting):
+            count -= len(self._waiting)
+            self._drop(len(self._waiting))
+            yield from self._wait()
+        self._drop(count)
+
+    def skip_fill(self) -> _Steps[None]:
+        """Go past every 0xFF."""
+        while (fill := len(_FILL.match(self._waiting)[0])) == len(self._waiting):  # type: ignore[index]
+            self._drop(fill)
+            yield from self._wait()
+        self._drop(fill)
+
+    def _wait(self) -> _Steps[None]:
+        if self._ended:
+            raise _NeedMoreError
+        yield
+
+    def _drop(self, count: int) -> None:
+        del self._waiting[:count]
+        self.position += count
+
+
+class HeaderReader:
+    """Reads the header of a photo from its bytes as they come, in pieces of any size.
+
+    Goes past metadata without keeping it; of that, `max_metadata_bytes` may come before the header.
     """
-    try:
-        if len(start) < ENOUGH_FOR_TYPE and not complete:
-            return None
-        return _read(start)
-    except (_NeedMoreError, struct.error, IndexError):
-        if complete:
-            raise ImageTruncatedError("the photo ends before its header does") from None
+
+    def __init__(self, max_metadata_bytes: int) -> None:
+        self._incoming = _Incoming()
+        self._steps = _read(self._incoming, max_metadata_bytes)
+
+    def feed(self, data: bytes) -> Header | None:
+        """The header, once its last byte is there; None before. Not to be called after it.
+
+        Raises NotAnImageError, FormatNotSupportedError, TooMuchMetadataError or ImageCorruptError, and nothing else, whatever the
+        bytes are.
+        """
+        self._incoming.add(data)
+        try:
+            next(self._steps)
+        except StopIteration as read:
+            header: Header = read.value
+            return header
         return None
+
+    def end(self) -> Header:
+        """The header of a file that has no more bytes. Raises as `feed`, and ImageTruncatedError."""
+        self._incoming.end()
+        try:
+            header = self.feed(b"")
+        except (_NeedMoreError, struct.error, IndexError):
+            header = None
+        if header is None:
+            raise ImageTruncatedError("the photo ends before its header does")
+        return header
 
 
 def check(header: Header, limits: Limits) -> None:
@@ -92,9 +180,10 @@ def check(header: Header, limits: Limits) -> None:
         raise TooManyPixelsError(f"a {kind} may have at most {limit:,} pixels, not {pixels:,}", limit_pixels=limit, pixels=pixels)
 
 
-def _read(data: bytes) -> Header:
+def _read(incoming: _Incoming, limit: int) -> _Steps[Header]:
+    data = yield from incoming.start()
     if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg(data)
+        return (yield from _jpeg(incoming, limit))
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
     if data[:6] in (b"GIF87a", b"GIF89a"):
@@ -103,7 +192,7 @@ def _read(data: bytes) -> Header:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     if data[4:8] == b"ftyp":
-        return _iso(data)
+        return (yield from _iso(incoming, limit))
     lead = data.lstrip(b"\xef\xbb\xbf \t\r\n") if data[:1] in b"\xef \t\r\n<" else data
     for magic, found in _OTHERS:
         if lead.startswith(magic):
@@ -115,31 +204,39 @@ def _not_supported(found: str) -> FormatNotSupportedError:
     return FormatNotSupportedError(f"{found} is not taken; send one of {SUPPORTED}", found=found, supported=SUPPORTED)
 
 
-def _jpeg(data: bytes) -> Header:
+def _too_much(limit: int) -> TooMuchMetadataError:
+    return TooMuchMetadataError(f"a photo may have at most {limit:,} bytes of metadata before its header", limit_bytes=limit)
+
+
+def _jpeg(incoming: _Incoming, limit: int) -> _Steps[Header]:
     """ITU-T T.81, annex B: segments up to the frame header."""
-    position, turned = 2, False
-    while True:
-        if data[position] != 0xFF:
+    yield from incoming.skip(2)
+    turned = False
+    for _ in range(_MAX_SEGMENTS):
+        if incoming.position > limit:
+            raise _too_much(limit)
+        if (yield from incoming.peek(1)) != b"\xff":
             raise ImageCorruptError("the photo's JPEG segments are damaged")
-        while data[position] == 0xFF:
-            position += 1
-        marker = data[position]
-        position += 1
+        yield from incoming.skip_fill()
+        (marker,) = yield from incoming.take(1)
         if marker in (0x01, *range(0xD0, 0xD8)):
             continue
         if marker in (0xD9, 0xDA):
             raise ImageCorruptError("the photo's JPEG data begins before its frame header")
-        (length,) = struct.unpack_from(">H", data, position)
-        if length < 2:
+        (length,) = struct.unpack(">H", (yield from incoming.take(2)))
+        body = length - 2
+        if body < 0:
             raise ImageCorruptError("the photo's JPEG segments are damaged")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", data, position + 3)
+            height, width = struct.unpack(">xHH", (yield from incoming.take(5)))
             if turned:
                 width, height = height, width
             return Header("image/jpeg", width, height, progressive=marker in (0xC2, 0xC6, 0xCA, 0xCE))
-        if marker == 0xE1:
-            turned = turned or _exif_turns(data[position + 2 : position + length])
-        position += length
+        if marker == 0xE1 and (yield from incoming.peek(min(body, 6))) == b"Exif\0\0":
+            turned = _exif_turns((yield from incoming.take(body))) or turned
+        else:
+            yield from incoming.skip(body)
+    raise ImageCorruptError("the photo's JPEG segments are damaged")
 
 
 def _exif_turns(segment: bytes) -> bool:
@@ -195,24 +292,47 @@ def _webp(data: bytes) -> Header:
     raise ImageCorruptError("the photo's WebP header is damaged")
 
 
-def _iso(data: bytes) -> Header:
-    """ISO/IEC 14496-12 and 23008-12: the brands, then the picture's properties in meta/iprp/ipco."""
-    (size,) = struct.unpack_from(">I", data, 0)
-    if len(data) < min(size, _MAX_BRANDS_BYTES):
-        raise _NeedMoreError
-    brands = {data[at : at + 4] for at in (8, *range(16, min(size, _MAX_BRANDS_BYTES), 4))}
+def _iso(incoming: _Incoming, limit: int) -> _Steps[Header]:
+    """ISO/IEC 14496-12 and 23008-12: the brands, then the box with the picture's properties. The pixels may come before it."""
+    (size,) = struct.unpack(">I", (yield from incoming.peek(4)))
+    size = min(size, _MAX_BRANDS_BYTES)
+    data = yield from incoming.peek(max(size, 12))
+    brands = {data[at : at + 4] for at in (8, *range(16, size, 4))}
     if not brands & _AVIF_BRANDS:
         raise _not_supported("image/heic" if brands & _HEIC_BRANDS else "a video or another ISO media file")
     if data[8:12] in _MOVING_BRANDS:
         raise _not_supported("an animated AVIF")
+    metadata = 0
+    for _ in range(_MAX_BOXES):
+        size, kind = struct.unpack(">I4s", (yield from incoming.take(8)))
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack(">Q", (yield from incoming.take(8)))
+            head = 16
+        if size < head:
+            raise ImageCorruptError("the photo's AVIF boxes are damaged")
+        metadata += 0 if kind == b"mdat" else size
+        if metadata > limit:
+            raise _too_much(limit)
+        if kind == b"meta":
+            return _avif((yield from incoming.take(size - head)))
+        yield from incoming.skip(size - head)
+    raise ImageCorruptError("the photo's AVIF boxes are damaged")
+
+
+def _avif(meta: bytes) -> Header:
+    """ISO/IEC 23008-12: the picture's properties, in iprp/ipco."""
     sizes, turned, alpha = [], False, False
-    for kind, body in _boxes(data, [b"meta", b"iprp", b"ipco"]):
-        if kind == b"ispe":
-            sizes.append(struct.unpack_from(">II", body, 4))
-        elif kind == b"irot" and body:
-            turned = bool(body[0] & 1)
-        elif kind == b"auxC":
-            alpha = alpha or b":alpha" in body or b"auxid:1" in body
+    try:
+        for kind, body in _all_boxes(_box(_box(meta[4:], b"iprp"), b"ipco")):
+            if kind == b"ispe":
+                sizes.append(struct.unpack_from(">II", body, 4))
+            elif kind == b"irot" and body:
+                turned = bool(body[0] & 1)
+            elif kind == b"auxC":
+                alpha = alpha or b":alpha" in body or b"auxid:1" in body
+    except struct.error:  # the box is whole, so no more bytes will mend what is in it
+        raise ImageCorruptError("the photo's AVIF boxes are damaged") from None
     if not sizes:
         raise ImageCorruptError("the photo's AVIF header has no size")
     width, height = max(sizes, key=lambda each: each[0] * each[1])
@@ -221,29 +341,11 @@ def _iso(data: bytes) -> Header:
     return Header("image/avif", width, height, has_alpha=alpha)
 
 
-def _boxes(data: bytes, path: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, body) of the boxes inside the first box of `path`."""
-    position, wanted = 0, path[0]
-    for _ in range(_MAX_BOXES):
-        if position >= len(data):
-            raise _NeedMoreError
-        size, kind = struct.unpack_from(">I4s", data, position)
-        head = 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, position + 8)
-            head = 16
-        if size < head:
-            raise ImageCorruptError("the photo's AVIF boxes are damaged")
+def _box(data: bytes, wanted: bytes) -> bytes:
+    """The body of the first box of this kind."""
+    for kind, body in _all_boxes(data):
         if kind == wanted:
-            if position + size > len(data):
-                raise _NeedMoreError
-            body = data[position + head + (4 if kind == b"meta" else 0) : position + size]
-            try:
-                yield from _boxes(body, path[1:]) if len(path) > 1 else _all_boxes(body)
-            except (_NeedMoreError, struct.error):  # the box is whole, so no more bytes will mend what is in it
-                raise ImageCorruptError("the photo's AVIF boxes are damaged") from None
-            return
-        position += size
+            return body
     raise ImageCorruptError("the photo's AVIF boxes are damaged")
 
 
@@ -251,7 +353,11 @@ def _all_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     while position + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, position)
-        if size < 8:
+        head = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+            head = 16
+        if size < head:
             raise ImageCorruptError("the photo's AVIF boxes are damaged")
-        yield kind, data[position + 8 : position + size]
+        yield kind, data[position + head : position + size]
         position += size

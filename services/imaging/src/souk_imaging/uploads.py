@@ -14,7 +14,6 @@ from souk_imaging import sniff
 from souk_imaging.exceptions import (
     ChecksumMismatchError,
     ContentTypeMismatchError,
-    ImageTruncatedError,
     ImagingError,
     RequestIdReusedError,
     RequestInProgressError,
@@ -30,10 +29,6 @@ from souk_imaging.photos import Limits, Priority
 from souk_imaging.processing import NewPhoto, Processor
 from souk_imaging.profiles import Profiles
 
-HEADER_BYTES = 64 * 1024
-"""By then every header has been looked at, and what it tells has been checked."""
-MAX_HEADER_BYTES = 1024 * 1024
-"""Metadata before the header of the picture itself, as large profiles and previews, may not be longer."""
 MAX_CHUNK_BYTES = 1024 * 1024
 
 
@@ -76,18 +71,18 @@ class Finish:
 
 @dataclass(slots=True)
 class Intake:
-    """The checks on one photo as it arrives. Raises at the first byte that breaks a rule; keeps no more than the header."""
+    """The checks on one photo as it arrives. Raises at the first byte that breaks a rule; keeps no more than a part of
+    the header."""
 
     spec: Spec
     limits: Limits
     size: int = 0
     crc32c: int = 0
     header: sniff.Header | None = None
-    _start: bytearray = field(default_factory=bytearray)
-    _look_at: int = sniff.ENOUGH_FOR_TYPE
-    """How many bytes there must be before the start is looked at again: doubled each time, so that tiny chunks cost little."""
+    _reader: sniff.HeaderReader = field(init=False)
 
     def __post_init__(self) -> None:
+        self._reader = sniff.HeaderReader(self.limits.max_metadata_bytes)
         if self.spec.size_bytes > self.limits.max_bytes:
             raise self._too_many_bytes()
 
@@ -115,9 +110,9 @@ class Intake:
         self.crc32c = google_crc32c.extend(self.crc32c, chunk.data)
         self.size += len(chunk.data)
         if self.header is None:
-            self._start += chunk.data[: MAX_HEADER_BYTES - len(self._start)]
-            if len(self._start) >= self._look_at:
-                self._read_header(complete=len(self._start) >= MAX_HEADER_BYTES)
+            header = self._reader.feed(chunk.data)
+            if header is not None:
+                self._check(header)
 
     def finish(self, finish: Finish) -> sniff.Header:
         """Check the whole, but for its SHA-256; return what the header told."""
@@ -130,18 +125,9 @@ class Intake:
                 )
         if finish.crc32c is not None and finish.crc32c != self.crc32c:
             raise ChecksumMismatchError("the checksum is not that of the bytes received", algorithm="crc32c")
-        if self.header is None:
-            self._read_header(complete=True)
-        if self.header is None:
-            raise ImageTruncatedError("the photo ends before its header does")
-        return self.header
+        return self.header or self._check(self._reader.end())
 
-    def _read_header(self, *, complete: bool) -> None:
-        header = sniff.read_header(bytes(self._start), complete=complete)
-        if header is None:
-            twice = 2 * len(self._start)
-            self._look_at = HEADER_BYTES if len(self._start) < HEADER_BYTES < twice else twice
-            return
+    def _check(self, header: sniff.Header) -> sniff.Header:
         declared = self.spec.content_type
         if declared and declared != header.content_type:
             raise ContentTypeMismatchError(
@@ -149,7 +135,7 @@ class Intake:
             )
         sniff.check(header, self.limits)
         self.header = header
-        self._start.clear()
+        return header
 
     def _too_many_bytes(self) -> TooManyBytesError:
         return TooManyBytesError(f"a photo may have at most {self.limits.max_bytes:,} bytes", limit_bytes=self.limits.max_bytes)

@@ -13,8 +13,7 @@ from souk_imaging.worker.wholeness import is_truncated
 
 ENLARGED_SOURCE = 2.0
 """A size is made from the smallest picture there is that is at least this much wider."""
-_USUAL_HEADER_BYTES = 64 * 1024
-_MAX_HEADER_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 64 * 1024
 _ANIMATED_TYPES = ("image/gif", "image/webp")
 
 Image = Any
@@ -26,13 +25,7 @@ def probe(path: Path, limits: Limits) -> sniff.Header:
 
     Raises PhotoError, or pyvips.Error where the header is damaged. Decodes nothing.
     """
-    with path.open("rb") as file:
-        header = sniff.read_header(file.read(_USUAL_HEADER_BYTES), complete=False)
-        if header is None:
-            file.seek(0)
-            header = sniff.read_header(file.read(_MAX_HEADER_BYTES), complete=True)
-    if header is None:
-        raise ImageTruncatedError("the photo ends before its header does")
+    header = _read_header(path, limits)
     sniff.check(header, limits)
     if is_truncated(path, header.content_type):
         raise ImageTruncatedError("the photo ends before its pixels do")
@@ -44,6 +37,15 @@ def probe(path: Path, limits: Limits) -> sniff.Header:
     header = replace(header, width=width, height=height, frames=frames, has_alpha=bool(opened.hasalpha()))
     sniff.check(header, limits)
     return header
+
+
+def _read_header(path: Path, limits: Limits) -> sniff.Header:
+    reader = sniff.HeaderReader(limits.max_metadata_bytes)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            if header := reader.feed(piece):
+                return header
+    return reader.end()
 
 
 def _open(path: Path, header: sniff.Header, **options: Any) -> Image:

@@ -192,6 +192,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The image is FAILED and has no variants; the message is that of Image.error. metadata: image_id, reason (that
     of Image.error).
     """
+    ERROR_REASON_TOO_MUCH_METADATA: _ErrorReason.ValueType  # 23
+    """More metadata (EXIF, XMP, colour profiles, previews) before the photo's frame header than the server goes past. metadata:
+    limit_bytes.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only imaging has. Sent without the prefix in google.rpc.ErrorInfo.reason, domain
@@ -245,6 +249,10 @@ ERROR_REASON_IMAGE_DELETED: ErrorReason.ValueType  # 21
 ERROR_REASON_IMAGE_FAILED: ErrorReason.ValueType  # 22
 """FAILED_PRECONDITION. The image is FAILED and has no variants; the message is that of Image.error. metadata: image_id, reason (that
 of Image.error).
+"""
+ERROR_REASON_TOO_MUCH_METADATA: ErrorReason.ValueType  # 23
+"""More metadata (EXIF, XMP, colour profiles, previews) before the photo's frame header than the server goes past. metadata:
+limit_bytes.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 

@@ -92,7 +92,8 @@ class ImagingServiceServicer:
         """Uploads one photo: an UploadSpec, then chunks in order, then an UploadFinish. A stream that ends without UploadFinish is a
         truncated upload, and nothing is stored.
 
-        What the header of the photo tells (type, pixels) is checked within the first 64 KiB; the rest is refused unread.
+        What the header of the photo tells (type, pixels) is checked as soon as it is there, which is within the first 64 KiB but for much
+        metadata; the rest is refused unread.
         Give a request_id and a repeat returns the first photo. Scope: imaging.write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

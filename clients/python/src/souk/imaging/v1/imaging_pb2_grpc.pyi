@@ -44,7 +44,8 @@ class ImagingServiceStub:
     """Uploads one photo: an UploadSpec, then chunks in order, then an UploadFinish. A stream that ends without UploadFinish is a
     truncated upload, and nothing is stored.
 
-    What the header of the photo tells (type, pixels) is checked within the first 64 KiB; the rest is refused unread.
+    What the header of the photo tells (type, pixels) is checked as soon as it is there, which is within the first 64 KiB but for much
+    metadata; the rest is refused unread.
     Give a request_id and a repeat returns the first photo. Scope: imaging.write.
     """
     GetImage: _grpc.UnaryUnaryMultiCallable[_imaging_pb2.GetImageRequest, _imaging_pb2.GetImageResponse]
@@ -83,7 +84,8 @@ class ImagingServiceAsyncStub(ImagingServiceStub):
     """Uploads one photo: an UploadSpec, then chunks in order, then an UploadFinish. A stream that ends without UploadFinish is a
     truncated upload, and nothing is stored.
 
-    What the header of the photo tells (type, pixels) is checked within the first 64 KiB; the rest is refused unread.
+    What the header of the photo tells (type, pixels) is checked as soon as it is there, which is within the first 64 KiB but for much
+    metadata; the rest is refused unread.
     Give a request_id and a repeat returns the first photo. Scope: imaging.write.
     """
     GetImage: _aio.UnaryUnaryMultiCallable[_imaging_pb2.GetImageRequest, _imaging_pb2.GetImageResponse]  # type: ignore[assignment]
@@ -125,7 +127,8 @@ class ImagingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Uploads one photo: an UploadSpec, then chunks in order, then an UploadFinish. A stream that ends without UploadFinish is a
         truncated upload, and nothing is stored.
 
-        What the header of the photo tells (type, pixels) is checked within the first 64 KiB; the rest is refused unread.
+        What the header of the photo tells (type, pixels) is checked as soon as it is there, which is within the first 64 KiB but for much
+        metadata; the rest is refused unread.
         Give a request_id and a repeat returns the first photo. Scope: imaging.write.
         """
 
