@@ -184,7 +184,9 @@ async def test_counts_and_policies_are_told(cache: CacheServiceStub):
     assert (counts.hits_memory, counts.leases, counts.fills, counts.invalidations) == (1, 1, 1, 1)
     assert (told.memory_entries, told.coherent) == (0, True)
     listed = {each.name: each for each in (await cache.ListNamespaces(pb.ListNamespacesRequest(), timeout=10)).namespaces}
-    assert {"product", "seller_stats", "image_set", "user", "order", "search", "analytics", "brief", "small"} == set(listed)
+    assert {"product", "seller_stats", "image_set", "user", "order", "search", "analytics", "brief", "fleeting", "small"} == set(
+        listed
+    )
     assert listed["product"].ttl.ToSeconds() == 6 * 3600
     assert listed["order"].consistency == pb.CONSISTENCY_STRICT
     buckets, order = listed["analytics"], listed["order"]

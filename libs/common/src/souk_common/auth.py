@@ -136,13 +136,24 @@ def authenticate(authenticator: Authenticator, header: str | None, certificate: 
 def authorize(principal: Principal, method: str, scopes: Mapping[str, str]) -> None:
     """Raise PERMISSION_DENIED unless `principal` has the scope of `method`; a method without a scope is nobody's."""
     scope = scopes.get(method)
-    if scope is None or scope not in principal.scopes:
-        raise ServiceError(
-            grpc.StatusCode.PERMISSION_DENIED,
-            "SCOPE_MISSING",
-            f"{principal.name} lacks the scope {scope or 'of this method'}",
-            metadata={"scope": scope or "", "principal": principal.name},
-        )
+    if scope is None:
+        raise _denied(principal, "")
+    check_scope(principal, scope)
+
+
+def check_scope(principal: Principal, scope: str) -> None:
+    """Raise PERMISSION_DENIED unless `principal` has `scope`, or auth is off."""
+    if principal is not ANONYMOUS and scope not in principal.scopes:
+        raise _denied(principal, scope)
+
+
+def _denied(principal: Principal, scope: str) -> ServiceError:
+    return ServiceError(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "SCOPE_MISSING",
+        f"{principal.name} lacks the scope {scope or 'of this method'}",
+        metadata={"scope": scope, "principal": principal.name},
+    )
 
 
 def _unauthenticated(reason: str, text: str) -> ServiceError:

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from souk_common.auth import ANONYMOUS, Principal
+from souk_common.auth import ANONYMOUS, Principal, check_scope
 
 
 class Call:
@@ -68,6 +68,13 @@ def annotate(**facts: Any) -> None:
     call = CURRENT.get()
     if call is not None:
         call.facts.update(facts)
+
+
+def require_scope(scope: str) -> None:
+    """Raise PERMISSION_DENIED where the caller of the current call lacks a scope that not every call of its method needs."""
+    call = CURRENT.get()
+    if call is not None:
+        check_scope(call.principal, scope)
 
 
 def add_part(name: str, seconds: float) -> None:

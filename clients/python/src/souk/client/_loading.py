@@ -16,6 +16,7 @@ from souk.client._errors import (
     DeadlineExceededError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
     SoukError,
     UnavailableError,
     from_failure,
@@ -112,7 +113,7 @@ class Loading(Generic[T]):
             result = await client.get(
                 self._name, load.key, alias=load.alias, lease=True, wait=wait, allow_stale=allow_stale, timeout=timeout
             )
-        except (InvalidArgumentError, NotFoundError):
+        except (InvalidArgumentError, NotFoundError, PermissionDeniedError):
             raise
         except SoukError:
             client.counts.loads_uncached += 1
@@ -147,7 +148,7 @@ class Loading(Generic[T]):
             return {}
         try:
             results = await client.batch_get(self._name, distinct, lease=True, allow_stale=allow_stale, timeout=timeout)
-        except (InvalidArgumentError, NotFoundError):
+        except (InvalidArgumentError, NotFoundError, PermissionDeniedError):
             raise
         except SoukError:
             return _there(distinct, await self._load_uncached(distinct, loader))

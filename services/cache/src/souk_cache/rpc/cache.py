@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import cache_pb2_grpc as pb_grpc
+from souk_common.call import require_scope
 
 from souk_cache.cache import Cache, Named
 from souk_cache.memory import Entry
@@ -22,6 +23,8 @@ from souk_cache.rpc.warm import Warm
 from souk_cache.rpc.watch import Watch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+LEASE_SCOPE = "cache.write"
+"""What a read needs that may take a lease: who takes it keeps everybody else from loading."""
 MAX_PUTS_AT_ONCE = 64
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Of one BatchGetResponse: what clients of gRPC take where they are not told otherwise."""
@@ -55,6 +58,8 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
     ) -> pb.BatchGetResponse | bytes:
         """See the proto. What memory has is answered in bytes."""
         validate.batch_get(request)
+        if request.options.lease:
+            require_scope(LEASE_SCOPE)
         cache, keys, options = self._cache, list(request.keys), request.options
         space = cache.namespaces.get(request.namespace)
         read = mapping.read_from(options) if options.ByteSize() else PLAIN
@@ -167,7 +172,9 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         return pb.ListNamespacesResponse(namespaces=[mapping.namespace(space) for space in self._cache.namespaces.all()])
 
     def _at_once(self, request: pb.GetRequest, tag: bytes = encoding.RESULT) -> bytes | None:
-        """What memory has of a key, without a wait, as a field with this tag."""
+        """What memory has of a key, without a wait, as a field with this tag. ServiceError: the caller may not ask so."""
+        if request.options.lease:
+            require_scope(LEASE_SCOPE)
         if request.HasField("alias"):
             return None
         cache, options = self._cache, request.options

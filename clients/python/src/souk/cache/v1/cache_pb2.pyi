@@ -1377,7 +1377,7 @@ class ReadOptions(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     DESCRIBE_FIELD_NUMBER: _builtins.int
     lease: _builtins.bool
-    """Where there is no fresh value and nobody loads it, take the lease to load it."""
+    """Where there is no fresh value and nobody loads it, take the lease to load it. Scope: cache.write."""
     allow_stale: _builtins.bool
     """Take a value past its TTL where the namespace keeps it, flagged STALE."""
     load: _builtins.bool
