@@ -8,7 +8,7 @@ from typing import Any
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client._near import NearCache
 from souk_cache.protocol import Coherence, Token
-from souk_cache.scripts import Beaten, source
+from souk_cache.scripts import Beaten, Call, source, stored
 from souk_cache.watchers import Watcher, Watchers
 
 
@@ -37,6 +37,27 @@ class LeaseTakenAfterLeaving(Coherence):
         if self._has_left and not (had_left or leaves):
             self._take(came, sent)
         return came
+
+
+class OlderNotAwaited(Coherence):
+    """A put that finds a newer version returns at once."""
+
+    def put(self, *args: Any, **kwargs: Any) -> Any:
+        operation = super().put(*args, **kwargs)
+        step = next(operation)
+        while True:
+            try:
+                reply = yield step
+            except Exception as error:  # noqa: BLE001 — the operation's own
+                step = operation.throw(error)
+                continue
+            if isinstance(step, Call) and step.script == "put" and reply[2] == b"older":
+                operation.close()
+                return stored(reply, is_put=True)
+            try:
+                step = operation.send(reply)
+            except StopIteration as end:
+                return end.value
 
 
 class NothingDetached(Coherence):
@@ -206,26 +227,31 @@ class ResumedWithoutHistory(Watchers):
 
 
 SEEN = {
-    "NearKeepsThroughDiscontinuity": 13,
-    "ResumedWithoutHistory": 13,
-    "fills are not fenced": 18,
-    "values of an old epoch are believed": 25,
-    "FlushKeepsMemory": 31,
-    "NearLeaseFromReceipt": 35,
-    "the epoch outlives its Redis": 58,
-    "NearKeepsWhatCameLate": 67,
-    "SeqRaisedTooFar": 110,
-    "JoinedWithoutLease": 111,
-    "ClocksTrusted": 166,
-    "a late put is not fenced": 230,
-    "NearServesWhileItMoves": 231,
-    "LentWithoutLease": 275,
-    "SlowClientsNotTold": 683,
-    "a stopping node forgets its clients": 909,
-    "LeaseFromReceipt": 1055,
-    "a new epoch is not quiet for clients": 1299,
-    "LostClientsForgotten": 1341,
-    "LeaseTakenAfterLeaving": 7364,
+    "FlushKeepsMemory": 11,
+    "ResumedWithoutHistory": 12,
+    "a late put is not fenced": 12,
+    "NearLeaseWithoutEnd": 13,
+    "LeaseWithoutEnd": 15,
+    "GapsIgnored": 17,
+    "values of an old epoch are believed": 28,
+    "NearKeepsThroughDiscontinuity": 29,
+    "the epoch outlives its Redis": 29,
+    "a silent member is forgotten early": 31,
+    "JoinedWithoutLease": 35,
+    "OlderNotAwaited": 57,
+    "SeqRaisedTooFar": 57,
+    "ClocksTrusted": 107,
+    "LentWithoutLease": 111,
+    "NearKeepsWhatCameLate": 127,
+    "a flush counts as acknowledged": 152,
+    "a stopping node forgets its clients": 212,
+    "a new epoch is not quiet for clients": 285,
+    "LeaseFromReceipt": 356,
+    "NearServesWhileItMoves": 357,
+    "LostClientsForgotten": 538,
+    "NearLeaseFromReceipt": 629,
+    "SlowClientsNotTold": 721,
+    "LeaseTakenAfterLeaving": 7332,
 }
 """Seeds that show those that not every tenth schedule shows. Where the code has changed, another that is not far does."""
 
@@ -266,6 +292,7 @@ MUTANTS = (
         for each in (
             LeaseWithoutEnd,
             LeaseTakenAfterLeaving,
+            OlderNotAwaited,
             NothingDetached,
             JoinedWithoutLease,
             TagsNotApplied,

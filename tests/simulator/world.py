@@ -107,6 +107,8 @@ class World:
         self._coherence = coherence
         self._watchers = watchers
         self._script = script or source
+        self._versioned = self.random.random() < 0.5
+        """Writers and loaders say the version of what they have."""
         self._small = self.random.random() < 0.5
         """The stream is trimmed and the counters are rotated after a few invalidations, not after a hundred thousand."""
         self._heap: list[tuple[float, int, Callable[[], None], Process | None]] = []
@@ -314,7 +316,8 @@ class World:
         def loaded() -> None:
             self._returned(key, started, data)
             names = ("=n", f"#{key}", *TAGS[key])
-            self.drive(process, process.coherence.fill(key, leased, data, names, keep=60.0), lambda *_: None)
+            fill = process.coherence.fill(key, leased, data, names, keep=60.0, version=self._version(float(data)))
+            self.drive(process, fill, lambda *_: None)
 
         self.at(took, loaded, process)
 
@@ -350,11 +353,17 @@ class World:
         names = ("=n", f"#{key}", *TAGS[key])
 
         def done(came: Any, error: Exception | None) -> None:
-            if error is None and came.status != "older":
+            if error is None:
                 self.oracle.invalidated((key,), called=called, returned=self.now, for_clients=level == CLIENTS)
+                self._look_everywhere((key,))
 
         level = self.random.choice((NODES, CLIENTS))
-        self.drive(process, process.coherence.put(key, data, names, replaces=(f"#{key}",), keep=60.0, level=level), done)
+        version = self._version(called)
+        put = process.coherence.put(key, data, names, replaces=(f"#{key}",), keep=60.0, version=version, level=level)
+        self.drive(process, put, done)
+
+    def _version(self, written: float) -> str:
+        return f"{round(written * 1e6):020}" if self._versioned else ""
 
     # Faults
 
@@ -379,6 +388,8 @@ class World:
             self.at(self.random.random() * 3, lambda: self._restart(index))
 
         def leave() -> None:
+            if self.random.random() < 0.5:  # one is under way
+                self.beat(process)
             self.drive(process, process.coherence.beat(leaves=True), over)
 
         self.at(self.random.choice((0.2, 2.0)) * self.random.random(), leave, process)
@@ -457,6 +468,9 @@ def simulate(seed: int, **mutation: Any) -> World:
             world.at(when, partial(world.at_node, index, World.invalidate, names))
         else:
             world.at(when, partial(world.at_node, index, World.put, key))
+            if rng.random() < 0.5:  # another writer of the same row
+                other = partial(world.at_node, rng.randrange(len(world.nodes)), World.put, key)
+                world.at(when + rng.random() * 0.01, other)
     for _ in range(rng.randrange(2, 5)):
         world.faults += 1
         nodes = (world.crash, world.freeze, world.freeze, world.cut, world.cut, world.slow_down, world.stop)

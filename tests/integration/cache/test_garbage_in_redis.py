@@ -15,7 +15,20 @@ from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
 
 from services import Serve
 
-JUNK = (b"", b"junk", b"\xff\xfe\x00", b"-1", b"1e999", b"nan", b"0 0", b"SKV1" + b"\xff" * 40, b"x" * 100_000, b"#\n+\n=\n~")
+JUNK = (
+    b"",
+    b"junk",
+    b"\xff\xfe\x00",
+    b"-1",
+    b"1e999",
+    b"nan",
+    b"0 0",
+    b"SKV1" + b"\xff" * 40,
+    b"x" * 100_000,
+    b"#\n+\n=\n~",
+    b"9999999",
+    b"9" * 20,
+)
 KEYS = ("1", "2", "3")
 SEEDS = count(30, 1)
 
@@ -127,3 +140,32 @@ async def test_whatever_is_written_over_it_the_cache_goes_on(caches: list[CacheS
             async with asyncio.timeout(10):
                 while not all(await callers.call_all("order")):
                     await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("junk", [b"abc", b"9" * 20, b"7"])
+async def test_what_is_no_version_and_no_source_token_is_none(caches: list[CacheServiceStub], redis: RedisServer, junk: bytes):
+    here, there = caches
+    await here.Put(pb.PutRequest(namespace="product", key="1", value=b"shoe", version=5), timeout=10)
+    async with redis_client.Redis.from_url(redis.url) as client:
+        [value] = [key async for key in client.scan_iter("souk:*:v:product:1")]
+        [meta] = [key async for key in client.scan_iter("souk:*:meta")]
+        await client.hset(value, "r", junk)
+        await client.hset(meta, "s:product", junk)
+    for _ in range(2):
+        hit = (await there.Get(pb.GetRequest(namespace="product", key="1"), timeout=10)).result.hit
+        assert (hit.value, hit.HasField("version")) == (b"shoe", False)
+    request = pb.GetRequest(namespace="product", key="2", options=pb.ReadOptions(lease=True))
+    assert not (await there.Get(request, timeout=10)).result.lease.HasField("source_token")
+    await there.Invalidate(pb.InvalidateRequest(keys=[pb.NamespacedKey(namespace="product", key="2")], source_token=1), timeout=10)
+    assert (await here.Get(request, timeout=10)).result.lease.source_token == 1
+
+
+async def test_a_value_that_says_it_comes_from_the_future_is_a_miss(caches: list[CacheServiceStub], redis: RedisServer):
+    here = caches[0]
+    await here.Put(pb.PutRequest(namespace="product", key="1", value=b"old", tags=["red"]), timeout=10)
+    async with redis_client.Redis.from_url(redis.url) as client:
+        [value] = [key async for key in client.scan_iter("souk:*:v:product:1")]
+        await client.hset(value, "s", "9999999")
+    await here.Invalidate(pb.InvalidateRequest(tags=["red"]), timeout=10)
+    for cache in caches:
+        assert (await cache.Get(pb.GetRequest(namespace="product", key="1"), timeout=10)).result.HasField("miss")

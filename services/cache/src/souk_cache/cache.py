@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -546,4 +545,4 @@ def _padded(number: int | None) -> str:
 
 def number(padded: str) -> int | None:
     """A version or a source token, as Redis keeps it; None where there is none."""
-    return int(padded) if re.fullmatch(r"[0-9]{20}", padded) else None
+    return int(padded) if padded else None

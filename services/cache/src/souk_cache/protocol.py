@@ -301,7 +301,7 @@ class Coherence:
         return self._sources.get(namespace, "")
 
     def _raise_source(self, namespace: str, source: str) -> None:
-        if source.isdecimal() and source > self._sources.get(namespace, ""):  # somebody else may write to Redis
+        if source > self._sources.get(namespace, ""):
             self._sources[namespace] = source
 
     # Writes
@@ -356,7 +356,7 @@ class Coherence:
         replaces: the names of the key and of its aliases: what has one of them goes.
 
         Where one of its names is invalidated before it arrives, it is not known to be the newest any more, and only the old value
-        goes.
+        goes. Where there is a newer version, that one's put may still wait: this one waits for it too.
         """
         keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key), *map(self.keys.value, aliases.keys))
         known = (self.epoch if self.fresh else "", str(self.applied))
@@ -366,10 +366,8 @@ class Coherence:
             reply = yield Call("put", keys, (*args, *map(_joined, aliases.names)))
             assert reply is not None  # noqa: S101
             came = scripts.stored(reply, is_put=True)
-            if came.status == "older":
-                return came
             detached = [flight.detached for flight in flights]
-            if came.epoch == self.epoch:
+            if came.epoch == self.epoch and came.status != "older":
                 self._drop(replaces, came.seq)
             if came.status == "stored":
                 for flight, was in zip(flights, detached, strict=True):
@@ -496,7 +494,7 @@ class Coherence:
         for name in names:
             if name.startswith(SOURCE):
                 namespace, _, source = name[1:].partition("=")
-                self._raise_source(namespace, source)
+                self._raise_source(namespace, scripts.position(source))
             elif name.startswith("#"):
                 key = name[1:]
                 entry = self._memory.get(key, self._clock())

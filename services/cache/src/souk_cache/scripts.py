@@ -3,6 +3,7 @@
 Every key of a partition carries its hash tag, so that a script touches one slot of a Redis Cluster and is atomic.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -61,6 +62,15 @@ def text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
+_POSITION = re.compile(r"[0-9]{20}")
+_LAST_POSITION = f"{2**63 - 1:020}"
+
+
+def position(text: str) -> str:
+    """A version or a source token as it is kept, 20 digits that fit 64 bits with a sign; '' where it is none."""
+    return text if _POSITION.fullmatch(text) and text <= _LAST_POSITION else ""
+
+
 def names_of(value: bytes | str) -> tuple[str, ...]:
     """The names of an entry of the stream, or of a value."""
     return tuple(name for name in text(value).split("\n") if name)
@@ -89,10 +99,11 @@ class Acquired:
 
 def acquired(reply: Reply) -> Acquired:
     """Read the answer of `acquire`."""
-    epoch, seq, token, status = text(reply[0]), int(reply[1]), text(reply[2]), text(reply[3])
+    epoch, seq, token, status = text(reply[0]), int(reply[1]), position(text(reply[2])), text(reply[3])
     if status == "hit":
         age = int(reply[7]) / 1000
-        return Acquired(epoch, seq, token, status, reply[4], names_of(reply[5]), int(reply[6]), age, text(reply[8]), bool(reply[9]))
+        version = position(text(reply[8]))
+        return Acquired(epoch, seq, token, status, reply[4], names_of(reply[5]), int(reply[6]), age, version, bool(reply[9]))
     return Acquired(epoch, seq, token, status, lease_left=max(0, int(reply[4])) / 1000 if status == "wait" else 0.0)
 
 

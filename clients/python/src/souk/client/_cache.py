@@ -451,7 +451,7 @@ class CacheClient:
             return pb.Result(error=to_failure(error))
 
     def _has_put(self, request: pb.PutRequest, answer: pb.PutResponse) -> None:
-        if self.near is not None and answer.outcome != pb.FILL_OUTCOME_OLDER:
+        if self.near is not None:
             self.near.written(request.namespace, request.key, request.aliases, answer.token)
 
     def _options(self, timeout: float | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 --    hit, data, names, seq, age in ms, version, 1 where a lease was given too | lease | wait, ms that the lease lasts | miss
 local mode = ARGV[4]
 local value = believed(KEYS[5])
-local source = redis.call('HGET', META, 's:' .. ARGV[5]) or ''
+local source = position(redis.call('HGET', META, 's:' .. ARGV[5])) or ''
 
 local function grant()
   redis.call('SET', KEYS[6], EPOCH .. ' ' .. ARGV[2] .. ' ' .. string.format('%d', SEQ), 'PX', ARGV[3])

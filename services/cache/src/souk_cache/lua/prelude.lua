@@ -24,6 +24,11 @@ local function whole(text)
   return text and string.match(text, '^%d+$') and tonumber(text)
 end
 
+-- The version or source token that `text` is: 20 digits that fit 64 bits with a sign, compared as text; nil where it is none.
+local function position(text)
+  return text and #text == 20 and whole(text) and text <= '09223372036854775807' and text or nil
+end
+
 local function begin_epoch()
   local time = redis.call('TIME')
   local before = redis.pcall('HGETALL', META) -- an error where it is something else
@@ -34,15 +39,15 @@ local function begin_epoch()
     string.format('%d', clock() + LEASE_MS))
   redis.call('HSET', COUNTERS, '', EPOCH)
   for i = 1, #before, 2 do -- the database is the same one
-    if string.match(before[i], '^s:') and whole(before[i + 1]) then redis.call('HSET', META, before[i], before[i + 1]) end
+    if string.match(before[i], '^s:') and position(before[i + 1]) then redis.call('HSET', META, before[i], before[i + 1]) end
   end
 end
 
 -- Loads of a namespace must see at least `token` from now on.
 local function raise_source(namespace, token)
   local field = 's:' .. namespace
-  local before = redis.call('HGET', META, field) or ''
-  if not whole(before) or token > before then redis.call('HSET', META, field, token) end
+  local before = position(redis.call('HGET', META, field))
+  if not before or token > before then redis.call('HSET', META, field, token) end
 end
 
 do
@@ -88,13 +93,13 @@ local function believed(key)
   end
   local seq = whole(value[2])
   if not value[1] then return nil end
-  if value[1] ~= EPOCH or not seq or seq < FLOOR or not value[3] or not value[4] then return nil end
+  if value[1] ~= EPOCH or not seq or seq < FLOOR or seq > SEQ or not value[3] or not value[4] then return nil end
   if invalidated(split(value[3])) > seq then return nil end
   if seq < ROTATED then -- it is valid now, so let it outlive the older counters
     seq = SEQ
     redis.call('HSET', key, 's', string.format('%d', seq))
   end
-  return {value[4], value[3], seq, whole(value[5]) or 0, value[6] or ''}
+  return {value[4], value[3], seq, whole(value[5]) or 0, position(value[6]) or ''}
 end
 
 local function store(key, data, names, seq, milliseconds, version)
@@ -108,7 +113,7 @@ local function lease(key)
   local text = redis.pcall('GET', key)
   if type(text) ~= 'string' then return nil end
   local epoch, token, seq = string.match(text, '^(%S+) (%S+) (%d+)$')
-  if epoch == EPOCH then return token, tonumber(seq) end
+  if epoch == EPOCH and tonumber(seq) <= SEQ then return token, tonumber(seq) end
 end
 
 -- Count one invalidation of `names`, and tell the members of it and of the lines `told`. Where the counters or the stream are something else, an epoch begins with it.

@@ -5,7 +5,7 @@
 --    every member knows
 if ARGV[5] ~= '' then
   local value = believed(KEYS[5])
-  if value and value[5] > ARGV[5] then return {EPOCH, SEQ, 'older', 0} end
+  if value and value[5] > ARGV[5] then return {EPOCH, SEQ, 'older', remaining(SEQ, 1)} end
 end
 local current = ARGV[7] == EPOCH and invalidated(split(ARGV[3])) <= tonumber(ARGV[8])
 redis.call('DEL', KEYS[5], KEYS[6])

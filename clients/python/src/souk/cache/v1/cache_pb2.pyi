@@ -97,7 +97,7 @@ class _FillOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FillOutco
     FILL_OUTCOME_INVALIDATED: _FillOutcome.ValueType  # 3
     """It was invalidated since it was loaded. Nothing is stored; what was loaded may go to who waits for it."""
     FILL_OUTCOME_OLDER: _FillOutcome.ValueType  # 4
-    """There is a newer version. Nothing is changed."""
+    """There is a newer version. Nothing is changed; a Put has waited until no node serves what was before it."""
     FILL_OUTCOME_RELEASED: _FillOutcome.ValueType  # 5
     """The lease was given back."""
 
@@ -113,7 +113,7 @@ FILL_OUTCOME_LEASE_LOST: FillOutcome.ValueType  # 2
 FILL_OUTCOME_INVALIDATED: FillOutcome.ValueType  # 3
 """It was invalidated since it was loaded. Nothing is stored; what was loaded may go to who waits for it."""
 FILL_OUTCOME_OLDER: FillOutcome.ValueType  # 4
-"""There is a newer version. Nothing is changed."""
+"""There is a newer version. Nothing is changed; a Put has waited until no node serves what was before it."""
 FILL_OUTCOME_RELEASED: FillOutcome.ValueType  # 5
 """The lease was given back."""
 Global___FillOutcome: _TypeAlias = FillOutcome  # noqa: Y015
