@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import math
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,6 +23,9 @@ from souk_cli.display import err, out, plain, print_json, seconds, size
 
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
 LOAD_WAIT = 5.0
+MAX_SECONDS = 315_576_000_000.0
+"""What a google.protobuf.Duration holds: 10,000 years."""
+MAX_VERSION = 2**63 - 1
 _COLUMNS = ("reads", "hit ratio", "memory", "Redis", "negative", "stale", "leases", "waits", "fills", "refused", "loads", "inval.")
 _NARROW = ("reads", "hit ratio", "memory", "Redis", "leases", "fills", "inval.")
 _POLICY = (
@@ -33,6 +38,13 @@ POLICY_WIDTH, COUNTS_WIDTH = 132, 112
 """Columns that a terminal must have for tables that show everything."""
 REFRESH = 1.0
 """Seconds between two looks of `stats --watch`."""
+
+
+def not_nan(given: float | None) -> float | None:
+    """A usage error for nan, which is within every range."""
+    if given is not None and math.isnan(given):
+        raise typer.BadParameter("nan is no number")
+    return given
 
 
 class Level(StrEnum):
@@ -53,7 +65,7 @@ def get(
     alias: Annotated[bool, typer.Option("--alias", help="KEY is an alias.")] = False,
     allow_stale: Annotated[bool, typer.Option("--allow-stale", help="A value past its TTL is good enough.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Have the namespace's loader load it where there is none.")] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the value; - for stdout, as it is.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the value; - for stdout.")] = None,
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
@@ -87,8 +99,11 @@ def put(
     negative: Annotated[bool, typer.Option("--negative", help="There is nothing under this key.")] = False,
     tag: Annotated[list[str] | None, typer.Option(help="A tag that invalidates it; may be given several times.")] = None,
     alias: Annotated[list[str] | None, typer.Option(help="An alias of it, as ens:anna.eth; may be given several times.")] = None,
-    ttl: Annotated[float | None, typer.Option(min=0.001, help="Seconds that it is fresh. Default: the namespace's.")] = None,
-    version: Annotated[int | None, typer.Option(min=0, help="Never replaces a larger one.")] = None,
+    ttl: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=MAX_SECONDS, callback=not_nan, help="Seconds that it is fresh. Default: the namespace's."),
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=0, max=MAX_VERSION, help="Never replaces a larger one.")] = None,
     level: Annotated[Level, typer.Option(help="Who has dropped the old value when this returns.")] = Level.nodes,
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
@@ -254,21 +269,24 @@ def _show(hit: pb.Hit, output: Path | None) -> None:
         output.write_bytes(hit.value)
         out.print(f"{escape(str(output))}  [dim]{size(len(hit.value))}[/]")
         return
-    try:
-        text = hit.value.decode() if output is None else ""
-    except UnicodeDecodeError:
-        err.print(f"[yellow]{size(len(hit.value))} that are no text[/]: --output names a file for them")
-        text = ""
-    if output is not None:
+    if output is not None or not sys.stdout.isatty():
         sys.stdout.buffer.write(hit.value)
         sys.stdout.buffer.flush()
-    elif text:
-        out.print(text, markup=False)
+    else:
+        _show_text(hit.value)
     freshness = pb.Freshness.Name(hit.freshness).removeprefix("FRESHNESS_").lower()
     level = pb.Level.Name(hit.level).removeprefix("LEVEL_").lower()
     version = f", version {hit.version}" if hit.HasField("version") else ""
     key = f", key {escape(hit.key)}" if hit.key else ""
     err.print(f"[dim]{freshness}, {_ago(hit.age)} old, from {level}{version}{key}[/]")
+
+
+def _show_text(value: bytes) -> None:
+    """A value on a terminal, where it is text."""
+    try:
+        out.print(value.decode(), markup=False, emoji=False, highlight=False, soft_wrap=True)
+    except UnicodeDecodeError:
+        err.print(f"[yellow]{size(len(value))} that are no text[/]: --output names a file for them")
 
 
 def _policies(known: Sequence[pb.Namespace], width: int) -> Table:
@@ -356,7 +374,7 @@ def _value(given: str) -> bytes:
             return Path(given[1:]).read_bytes()
         except OSError as error:
             raise typer.BadParameter(f"{given[1:]}: {error.strerror}") from None
-    return given.encode()
+    return os.fsencode(given)
 
 
 def _ago(span: Any) -> str:

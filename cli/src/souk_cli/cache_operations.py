@@ -16,11 +16,12 @@ from rich.table import Table
 from souk.client import CacheClient, SoukError, from_failure
 from souk.common.v1 import operations_pb2 as pb
 
-from souk_cli.cache import Space
+from souk_cli.cache import MAX_SECONDS, Space, not_nan
 from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, Token, config_of, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
+MAX_COUNT = 2**31 - 1
 CANCEL_SECONDS = 5.0
 """How long Ctrl-C waits for an operation to let go of what it holds."""
 _COLOURS = {
@@ -51,11 +52,16 @@ def warm(
     namespace: Space,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys, the most wanted first.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option(help="File with one key per line; - for stdin.", show_default=False)] = None,
-    hottest: Annotated[int | None, typer.Option(min=1, help="The most read keys, so many at the most.")] = None,
+    hottest: Annotated[int | None, typer.Option(min=1, max=MAX_COUNT, help="The most read keys, so many at the most.")] = None,
     query: Annotated[str | None, typer.Option(help="The keys that the namespace's loader lists for this.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="With --query: so many at the most. 0: the service's default.")] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, max=MAX_COUNT, help="With --query: so many at the most. 0: the service's default.")
+    ] = 0,
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher goes first.")] = 0,
-    time_limit: Annotated[float | None, typer.Option(min=0.001, help="Seconds it may take. Default: the service's.")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=MAX_SECONDS, callback=not_nan, help="Seconds it may take. Default: the service's."),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the operation's id, and leave it running.")] = False,
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,

@@ -42,7 +42,9 @@ def create(
         print_json({"name": name, "scopes": list(dict.fromkeys(scope)), "token": token, "file": str(file)})
         return
     out.print(token, soft_wrap=True)
-    err.print(f"[dim]Kept nowhere else. Start services with SOUK_IMAGING_AUTH_FILE={escape(str(file.absolute()))}[/]")
+    services = dict.fromkeys(each.partition(".")[0].upper() for each in scope)
+    settings = " ".join(f"SOUK_{service}_AUTH_FILE={file.absolute()}" for service in services)
+    err.print(f"[dim]Kept nowhere else. Start services with {escape(settings)}[/]")
     err.print("[dim]and call them with --token, or SOUK_TOKEN in the environment.[/]")
 
 

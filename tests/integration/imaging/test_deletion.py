@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import making
 import object_stores
 import photos
 import processes
 import pytest
+from souk.client import ImagingClient, NotFoundError
+from souk.imaging.v1 import imaging_pb2, imaging_pb2_grpc
+from souk_common.testing import RunningServer
 from souk_imaging.adapters.disk import DiskStore
 from souk_imaging.adapters.lives import Life
 from souk_imaging.adapters.s3 import S3Store
@@ -20,7 +24,7 @@ from souk_imaging.adapters.spool import Spool
 from souk_imaging.errors import describe
 from souk_imaging.exceptions import ImageNotFoundError
 from souk_imaging.gallery import Gallery
-from souk_imaging.images import Image, ImageState, Original
+from souk_imaging.images import Format, Image, ImageState, Original
 from souk_imaging.library import Library
 from souk_imaging.photos import PhotoProcessor, Priority
 from souk_imaging.processing import NewPhoto, Processor
@@ -256,3 +260,44 @@ async def test_a_node_that_was_silent_does_not_undo_what_another_has_finished(
         await processes.until(lambda: silent.processor.backlog == 0)
         assert await silent.gallery.image(image_id) == finished
         assert await other.gallery.image(image_id) == finished
+
+
+class Vanishing(Gate):
+    """A store in which a variant is deleted as soon as somebody has seen that it is there."""
+
+    async def info(self, key: str) -> ObjectInfo | None:
+        found = await self._store.info(key)
+        if key.endswith(".jpg"):
+            await self._store.delete(key)
+        return found
+
+
+async def test_a_variant_that_goes_while_it_is_asked_for_is_not_found(
+    store: ObjectStore, workers: PhotoProcessor, tmp_path: Path
+) -> None:
+    async with node("n", Vanishing(store), Clock(), workers, tmp_path) as at:
+        image_id = (await accept(at, tmp_path, photos.one_of_each()["jpeg"])).image_id
+        image = await at.processor.finished(image_id)
+        variants = [variant for variant in image.ready() if variant.format is Format.JPEG]
+        paths = [f"/i/{image_id}?w={variants[0].width}", f"/i/{image_id}/{variants[1].name}"]
+        pages = origin(at.gallery, at.store, OriginOptions())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(pages), base_url="http://origin") as browser:
+            for path in paths:
+                answer = await browser.get(path)
+                assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+
+
+async def test_a_download_of_a_variant_that_is_gone_is_an_error_before_its_header(
+    client: ImagingClient, server: RunningServer, tmp_path: Path
+) -> None:
+    image = await client.upload(photos.one_of_each()["jpeg"])
+    name = image.variants[-1].name
+    (tmp_path / "state" / "photos" / image.image_id / name).unlink()
+    stub = imaging_pb2_grpc.ImagingServiceStub(server.channel())
+    call = stub.DownloadVariant(imaging_pb2.DownloadVariantRequest(image_id=image.image_id, variant_name=name))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    with pytest.raises(NotFoundError) as told:
+        await client.download(image.image_id, name)
+    assert told.value.reason == "VARIANT_NOT_FOUND"
