@@ -59,7 +59,7 @@ class ImageNotFoundError(NotFoundError):
 
 
 class VariantNotFoundError(NotFoundError):
-    """The image has no variant of this name that is ready."""
+    """The image has no variant of this name that is ready, or not any more."""
 
 
 class NoAcceptableVariantError(NotFoundError):

@@ -1,5 +1,6 @@
 """The images as callers see them: one by one, in lists, and by their variants."""
 
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
@@ -61,9 +62,15 @@ class Gallery:
                 return variant
         raise VariantNotFoundError("the image has no variant of this name that is ready", image_id=image_id)
 
-    def read(self, image_id: str, variant: Variant, *, offset: int, limit: int | None) -> AsyncGenerator[bytes, None]:
-        """The bytes of a variant, in pieces of at most 256 KiB."""
-        return self._store.read(variant_key(image_id, variant.name), offset=offset, length=limit)
+    async def read(self, image_id: str, name: str, *, offset: int, limit: int | None) -> AsyncGenerator[bytes, None]:
+        """The bytes of a variant, in pieces of at most 256 KiB; VariantNotFoundError, before the first, where it is gone."""
+        pieces = self._store.read(variant_key(image_id, name), offset=offset, length=limit)
+        async with contextlib.aclosing(pieces):
+            try:
+                async for piece in pieces:
+                    yield piece
+            except KeyError:
+                raise VariantNotFoundError("the variant is gone: its image was deleted meanwhile", image_id=image_id) from None
 
     async def has(self, image_id: str) -> bool:
         """False where there is no such image, or it is deleted: a variant that is in the store all the same is not to be served."""

@@ -81,14 +81,16 @@ class ImagingServicer(pb_grpc.ImagingServiceServicer):
         validate.download_variant(request)
         variant = await self._gallery.variant(request.image_id, request.variant_name)
         validate.read_offset(request, variant.size_bytes)
-        yield pb.DownloadVariantResponse(header=self._map.variant(request.image_id, variant))
         offset = request.read_offset
-        pieces = self._gallery.read(request.image_id, variant, offset=offset, limit=request.read_limit or None)
+        pieces = self._gallery.read(request.image_id, variant.name, offset=offset, limit=request.read_limit or None)
         async with contextlib.aclosing(pieces):
-            async for data in pieces:
+            data = await anext(pieces, b"")  # what cannot be opened is an error, and not a broken download
+            yield pb.DownloadVariantResponse(header=self._map.variant(request.image_id, variant))
+            while data:
                 chunk = pb.DownloadChunk(read_offset=offset, data=data, crc32c=google_crc32c.value(data))
                 yield pb.DownloadVariantResponse(chunk=chunk)
                 offset += len(data)
+                data = await anext(pieces, b"")
 
     async def SelectVariant(self, request: pb.SelectVariantRequest, context: Context) -> pb.SelectVariantResponse:
         """See the proto."""

@@ -124,7 +124,7 @@ class _Origin:
         if parsed is None:
             raise _not_found()
         form, digest = parsed
-        return await self._send(request, variant_key(image_id, name), form, digest, {"cache-control": IMMUTABLE})
+        return await self._send(request, image_id, name, form, digest, {"cache-control": IMMUTABLE})
 
     async def negotiated(self, request: Request) -> Response:
         """GET /i/{image_id}?w=&dpr=: the variant that suits the client, under the image's own URL."""
@@ -139,12 +139,14 @@ class _Origin:
             "content-location": f"/i/{variant_key(image_id, variant.name)}",
             "vary": VARY,
         }
-        return await self._send(request, variant_key(image_id, variant.name), variant.format, variant.digest, headers)
+        return await self._send(request, image_id, variant.name, variant.format, variant.digest, headers)
 
-    async def _send(self, request: Request, key: str, form: Format, digest: str, headers: Mapping[str, str]) -> Response:
+    async def _send(
+        self, request: Request, image_id: str, name: str, form: Format, digest: str, headers: Mapping[str, str]
+    ) -> Response:
         etag = f'"{digest}"'
         common = {**headers, "etag": etag, "accept-ranges": "bytes"}
-        info, exists = await asyncio.gather(self._store.info(key), self._gallery.has(key.partition("/")[0]))
+        info, exists = await asyncio.gather(self._store.info(variant_key(image_id, name)), self._gallery.has(image_id))
         if info is None or not exists:
             raise _not_found()
         if _matches(request.headers.get("if-none-match"), etag):
@@ -164,7 +166,7 @@ class _Origin:
         if request.method == "HEAD":
             return Response(status_code=status, headers=common, media_type=form.content_type)
         offset, length = (part.offset, part.length) if part else (0, info.size)
-        pieces = self._store.read(key, offset=offset, length=length)
+        pieces = self._gallery.read(image_id, name, offset=offset, limit=length)
         first = await anext(pieces, b"")  # what cannot be opened is an error, and not a broken body
         return StreamingResponse(_with(first, pieces), status_code=status, headers=common, media_type=form.content_type)
 
