@@ -85,10 +85,17 @@ async def open_app(settings: ImagingSettings, reporting: Telemetry) -> AsyncIter
             )
         )
         uploads = Uploads(
-            library=library, processor=processor, profiles=profiles, limits=limits, new_spool=spool.new_source, recall=recall
+            library=library,
+            processor=processor,
+            profiles=profiles,
+            limits=limits,
+            max_uploads=settings.max_uploads,
+            new_spool=spool.new_source,
+            recall=recall,
         )
         gallery = Gallery(library, processor, store)
-        servicer = ImagingServicer(uploads, gallery, ImageMapper(settings.public_url))
+        mapper = ImageMapper(settings.public_url)
+        servicer = ImagingServicer(uploads, gallery, mapper, upload_idle_timeout=settings.upload_idle_timeout)
         telemetry.register(reporting.metrics, workers, processor)
         options = OriginOptions(settings.cors_origins, settings.negotiated_max_age)
 

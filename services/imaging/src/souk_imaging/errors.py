@@ -35,6 +35,7 @@ ERRORS: ErrorTable = {
     exc.RequestInProgressError: _tell(Code.ABORTED, "REQUEST_IN_PROGRESS", domain=COMMON_DOMAIN, retry_delay=1.0),
     exc.UploadEmptyError: _tell(Code.INVALID_ARGUMENT, "UPLOAD_EMPTY"),
     exc.UploadIncompleteError: _tell(Code.INVALID_ARGUMENT, "UPLOAD_INCOMPLETE"),
+    exc.UploadStalledError: _tell(Code.DEADLINE_EXCEEDED, "UPLOAD_STALLED"),
     exc.UploadOutOfOrderError: _tell(Code.INVALID_ARGUMENT, "UPLOAD_OUT_OF_ORDER"),
     exc.SizeMismatchError: _tell(Code.INVALID_ARGUMENT, "SIZE_MISMATCH"),
     exc.ChecksumMismatchError: _tell(Code.INVALID_ARGUMENT, "CHECKSUM_MISMATCH"),
@@ -51,6 +52,7 @@ ERRORS: ErrorTable = {
     exc.WorkerTimedOutError: _tell(Code.INTERNAL, "WORKER_TIMED_OUT"),
     exc.WorkerOutOfMemoryError: _tell(Code.INTERNAL, "WORKER_OUT_OF_MEMORY"),
     exc.BacklogFullError: _tell(Code.UNAVAILABLE, "OVERLOADED", domain=COMMON_DOMAIN, retry_delay=5.0),
+    exc.TooManyUploadsError: _tell(Code.UNAVAILABLE, "OVERLOADED", domain=COMMON_DOMAIN, retry_delay=1.0),
     exc.StoreUnavailableError: _tell(Code.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", domain=COMMON_DOMAIN, retry_delay=1.0),
 }
 

@@ -14,6 +14,7 @@ ImagingError
 ├── UploadError
 │   ├── UploadEmptyError
 │   ├── UploadIncompleteError
+│   ├── UploadStalledError
 │   ├── UploadOutOfOrderError
 │   ├── SizeMismatchError
 │   ├── ChecksumMismatchError
@@ -32,6 +33,7 @@ ImagingError
 │   ├── WorkerTimedOutError
 │   └── WorkerOutOfMemoryError
 ├── BacklogFullError
+├── TooManyUploadsError
 └── StoreUnavailableError
 """
 
@@ -100,6 +102,10 @@ class UploadEmptyError(UploadError):
 
 class UploadIncompleteError(UploadError):
     """The stream ended before its finish message."""
+
+
+class UploadStalledError(UploadError):
+    """Nothing more came of the stream for longer than is waited."""
 
 
 class UploadOutOfOrderError(UploadError):
@@ -171,7 +177,11 @@ class WorkerOutOfMemoryError(WorkerError):
 
 
 class BacklogFullError(ImagingError):
-    """As many photos wait for a worker as the service lets wait."""
+    """As many photos wait for a worker, or arrive, as the service lets wait."""
+
+
+class TooManyUploadsError(ImagingError):
+    """As many photos arrive as the service takes in at once."""
 
 
 class StoreUnavailableError(ImagingError):

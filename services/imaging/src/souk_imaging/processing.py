@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
@@ -69,6 +69,7 @@ class Processor:
         self._describe = describe
         self._clock = clock
         self._work: dict[str, Work] = {}
+        self._arriving = 0
         self._keeper: asyncio.Task[None] | None = None
         self.draining = False
         self.totals = Totals()
@@ -101,10 +102,17 @@ class Processor:
         """How many images are waiting or in work here."""
         return len(self._work)
 
-    def admit(self) -> None:
-        """Raise BacklogFullError if one more photo would be too many. Called before a photo is received."""
-        if len(self._work) >= self._max_backlog:
-            raise BacklogFullError(f"{len(self._work)} photos wait for a worker here; try again later")
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Keep a place in the backlog for a photo that is to be received and accepted inside; BacklogFullError if there is none."""
+        taken = len(self._work) + self._arriving
+        if taken >= self._max_backlog:
+            raise BacklogFullError(f"{taken} photos wait for a worker here, or arrive; try again later")
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
 
     async def accept(self, photo: NewPhoto, original: Original, source: Source, priority: Priority) -> Image:
         """Store a photo durably and queue it. On return `source` belongs to the queue; on an error nothing is stored.

@@ -60,7 +60,16 @@ class ImagingSettings(ServiceSettings):
     worker_max_memory_bytes: int = Field(
         1536 * 1024 * 1024, ge=64 * 1024 * 1024, description="Memory that a worker may hold before it is killed."
     )
-    max_backlog: int = Field(256, ge=1, description="Photos that may wait for a worker. One more upload gets UNAVAILABLE.")
+    max_backlog: int = Field(
+        256,
+        ge=1,
+        description="Photos that may wait for a worker, or arrive; state_dir needs as many times max_bytes. "
+        "One more upload gets UNAVAILABLE.",
+    )
+    max_uploads: int = Field(128, ge=1, description="Photos that may arrive at once. One more upload gets UNAVAILABLE.")
+    upload_idle_timeout: float = Field(
+        60.0, gt=0, description="Seconds without a message after which an upload ends with DEADLINE_EXCEEDED."
+    )
     lease_seconds: float = Field(
         60.0, ge=1, description="Seconds of silence after which other replicas take a replica's unfinished photos over."
     )

@@ -1,11 +1,12 @@
 """One upload, from its first message to the accepted image: what may be said in which order, and what is checked when."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import google_crc32c
 from souk_common.call import part
@@ -19,15 +20,19 @@ from souk_imaging.exceptions import (
     RequestInProgressError,
     SizeMismatchError,
     TooManyBytesError,
+    TooManyUploadsError,
     UploadEmptyError,
     UploadIncompleteError,
     UploadOutOfOrderError,
+    UploadStalledError,
 )
 from souk_imaging.images import Failure, Image, Original
 from souk_imaging.library import Library
 from souk_imaging.photos import Limits, Priority
 from souk_imaging.processing import NewPhoto, Processor
 from souk_imaging.profiles import Profiles
+
+T = TypeVar("T")
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
@@ -169,6 +174,7 @@ class Uploads:
         processor: Processor,
         profiles: Profiles,
         limits: Limits,
+        max_uploads: int,
         new_spool: Callable[[], SpoolFile],
         recall: Callable[[Failure], ImagingError],
     ) -> None:
@@ -176,8 +182,10 @@ class Uploads:
         self._processor = processor
         self._profiles = profiles
         self._limits = limits
+        self._max_uploads = max_uploads
         self._new_spool = new_spool
         self._recall = recall
+        self._arriving = 0
         self._claimed: set[tuple[str, str]] = set()
 
     async def upload(self, spec: Spec, pieces: AsyncIterator[Chunk | Finish]) -> Image:
@@ -207,17 +215,17 @@ class Uploads:
             self._claimed.discard(claim)
 
     async def _take(self, spec: Spec, intake: Intake, pieces: AsyncIterator[Chunk | Finish], photo: NewPhoto) -> Image:
-        self._processor.admit()
-        spool = self._new_spool()
-        try:
-            with part("receive"):
-                original = await _receive(intake, pieces, spool)
-            priority = Priority.INTERACTIVE if spec.wait_for_variants else Priority.BACKGROUND
-            with part("accept"):
-                image = await self._processor.accept(photo, original, spool, priority)
-        except BaseException:
-            await asyncio.shield(spool.remove())
-            raise
+        with self._arrival(), self._processor.place():
+            spool = self._new_spool()
+            try:
+                with part("receive"):
+                    original = await _receive(intake, pieces, spool)
+                priority = Priority.INTERACTIVE if spec.wait_for_variants else Priority.BACKGROUND
+                with part("accept"):
+                    image = await self._processor.accept(photo, original, spool, priority)
+            except BaseException:
+                await asyncio.shield(spool.remove())
+                raise
         if not spec.wait_for_variants:
             return image
         try:
@@ -232,6 +240,31 @@ class Uploads:
         if image.failure:  # a replica that had nobody waiting has made it FAILED
             raise self._recall(image.failure)
         return image
+
+    @contextlib.contextmanager
+    def _arrival(self) -> Iterator[None]:
+        """One more photo arrives inside; TooManyUploadsError if as many do as may."""
+        if self._arriving >= self._max_uploads:
+            raise TooManyUploadsError(f"{self._arriving} photos arrive here at once, and no more may; try again later")
+        self._arriving += 1
+        try:
+            yield
+        finally:
+            self._arriving -= 1
+
+
+async def timely(messages: AsyncIterator[T], idle_seconds: float) -> AsyncIterator[T]:
+    """The messages of an upload; UploadStalledError where the next one does not come within `idle_seconds`."""
+    while True:
+        try:
+            async with asyncio.timeout(idle_seconds):
+                message = await anext(messages)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            limit = f"{idle_seconds:g}"
+            raise UploadStalledError(f"nothing of the upload came for {limit} s; nothing is stored", limit_seconds=limit) from error
+        yield message
 
 
 async def _receive(intake: Intake, pieces: AsyncIterator[Chunk | Finish], spool: SpoolFile) -> Original:

@@ -15,7 +15,7 @@ from souk_imaging.gallery import Client, Gallery
 from souk_imaging.paging import page_position, page_token
 from souk_imaging.rpc import validate
 from souk_imaging.rpc.mapping import ImageMapper, pieces_from, spec_from
-from souk_imaging.uploads import Uploads
+from souk_imaging.uploads import Uploads, timely
 
 DEFAULT_PAGE_SIZE = 50
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -24,20 +24,23 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class ImagingServicer(pb_grpc.ImagingServiceServicer):
     """Maps each rpc to one call of the core."""
 
-    def __init__(self, uploads: Uploads, gallery: Gallery, mapper: ImageMapper) -> None:
+    def __init__(self, uploads: Uploads, gallery: Gallery, mapper: ImageMapper, *, upload_idle_timeout: float) -> None:
+        """An upload of which nothing comes for `upload_idle_timeout` seconds is over."""
         self._uploads = uploads
         self._gallery = gallery
         self._map = mapper
+        self._idle_timeout = upload_idle_timeout
 
     async def UploadImage(self, request_iterator: AsyncIterator[pb.UploadImageRequest], context: Context) -> pb.UploadImageResponse:
         """See the proto."""
-        first = await anext(request_iterator, None)
+        steps = timely(request_iterator, self._idle_timeout)
+        first = await anext(steps, None)
         if first is None:
             raise UploadEmptyError("the stream carried no bytes of a photo")
         if not first.HasField("spec"):
             raise UploadOutOfOrderError("the first message must be a spec")
         validate.upload_spec(first.spec)
-        image = await self._uploads.upload(spec_from(first.spec), pieces_from(request_iterator))
+        image = await self._uploads.upload(spec_from(first.spec), pieces_from(steps))
         annotate(image_id=image.image_id, owner=image.owner, size_bytes=image.original.size_bytes)
         return pb.UploadImageResponse(image=self._map.image(image))
 

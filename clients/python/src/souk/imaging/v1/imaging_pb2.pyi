@@ -196,6 +196,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """More metadata (EXIF, XMP, colour profiles, previews) before the photo's frame header than the server goes past. metadata:
     limit_bytes.
     """
+    ERROR_REASON_UPLOAD_STALLED: _ErrorReason.ValueType  # 24
+    """DEADLINE_EXCEEDED. No message of the upload came for as long as the server waits for one. Nothing is stored. metadata:
+    limit_seconds.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only imaging has. Sent without the prefix in google.rpc.ErrorInfo.reason, domain
@@ -253,6 +257,10 @@ of Image.error).
 ERROR_REASON_TOO_MUCH_METADATA: ErrorReason.ValueType  # 23
 """More metadata (EXIF, XMP, colour profiles, previews) before the photo's frame header than the server goes past. metadata:
 limit_bytes.
+"""
+ERROR_REASON_UPLOAD_STALLED: ErrorReason.ValueType  # 24
+"""DEADLINE_EXCEEDED. No message of the upload came for as long as the server waits for one. Nothing is stored. metadata:
+limit_seconds.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
