@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from souk_common.errors import ServiceError
+from souk_common.settings import problems
 
 PUBLIC_SERVICES = ("/grpc.health.v1.", "/grpc.reflection.")
 """What is served without credentials."""
@@ -79,13 +80,18 @@ class Authenticator:
         if (stat.st_mtime_ns, stat.st_ino) == self._read_at:
             return False
         try:
-            entries = _AuthFile.model_validate(yaml.safe_load(self._path.read_text())).principals
+            loaded = yaml.safe_load(self._path.read_text())
+            if not isinstance(loaded, dict):
+                raise ValueError("must be a mapping with a list of `principals`")  # noqa: TRY004 — of a file, not of an argument
+            entries = _AuthFile.model_validate(loaded).principals
             tokens, certificates = [], {}
             for entry in entries:
                 principal = Principal(entry.name, frozenset(entry.scopes))
                 tokens += [(bytes.fromhex(_sha256(digest)), principal) for digest in entry.token_sha256]
                 certificates.update(dict.fromkeys(entry.certificates, principal))
-        except (ValidationError, yaml.YAMLError, ValueError) as error:
+        except ValidationError as error:
+            raise ValueError(f"{self._path}: {'; '.join(problems(error, '.'.join))}") from error
+        except (yaml.YAMLError, ValueError) as error:
             raise ValueError(f"{self._path}: {error}") from error
         self._tokens, self._certificates, self._verified = tokens, certificates, {}
         self._read_at = (stat.st_mtime_ns, stat.st_ino)

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
+import socket
+import ssl
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -173,7 +176,7 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
             try:
                 addresses["http"] = http.bind(settings.http_address, settings.http_port)
             except OSError as error:
-                raise _port_taken(settings, settings.http_address, settings.http_port, "HTTP_PORT") from error
+                raise _cannot_listen(settings, settings.http_address, settings.http_port, "HTTP_PORT") from error
             _register_http(reporting, measured)
         _register(reporting, dispatcher, health, app)
         reporting.open()
@@ -285,11 +288,27 @@ def _credentials(settings: ServiceSettings) -> grpc.ServerCredentials | None:
     if settings.tls_cert_file is None or settings.tls_key_file is None:
         return None
     try:
-        pair = (settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())
+        pem = (settings.tls_key_file.read_bytes(), settings.tls_cert_file.read_bytes())
         authorities = settings.tls_client_ca_file.read_bytes() if settings.tls_client_ca_file else None
     except OSError as error:
         raise StartError(f"a TLS file cannot be read: {error}") from error
-    return grpc.ssl_server_credentials([pair], authorities, require_client_auth=authorities is not None)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # gRPC says of a file that is none only that the port cannot be had
+    try:
+        context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password="")
+    except (ssl.SSLError, ValueError) as error:
+        pair = f"{settings.tls_cert_file} and {settings.tls_key_file}"
+        raise StartError(f"{pair} are not the PEM files of a certificate and its key{_reason(error)}") from error
+    if settings.tls_client_ca_file:
+        try:
+            context.load_verify_locations(settings.tls_client_ca_file)
+        except ssl.SSLError as error:
+            raise StartError(f"{settings.tls_client_ca_file} is no PEM file of certificates{_reason(error)}") from error
+    return grpc.ssl_server_credentials([pem], authorities, require_client_auth=authorities is not None)
+
+
+def _reason(error: ssl.SSLError | ValueError) -> str:
+    reason = getattr(error, "reason", None)
+    return f": {reason.lower().replace('_', ' ')}" if reason else ""
 
 
 def _bind(
@@ -305,13 +324,28 @@ def _bind(
     try:
         bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
-        raise _port_taken(settings, host, port, setting) from error
+        raise _cannot_listen(settings, host, port, setting) from error
     return f"{host}:{bound}"
 
 
-def _port_taken(settings: ServiceSettings, host: str, port: int, setting: str) -> StartError:
+def _cannot_listen(settings: ServiceSettings, host: str, port: int, setting: str) -> StartError:
     prefix = settings.model_config.get("env_prefix", "")
-    return StartError(f"{host}:{port} cannot be listened on; is it in use? Another port: {prefix}{setting}")
+    reason = _bind_error(host.strip("[]"), port)
+    if reason is None:
+        return StartError(f"{host}:{port} cannot be listened on; is it in use? Another port: {prefix}{setting}")
+    whose = "HTTP_HOST" if setting == "HTTP_PORT" and settings.http_host else "HOST"
+    return StartError(f"{host}:{port} cannot be listened on: {reason}. See {prefix}{whose} and {prefix}{setting}")
+
+
+def _bind_error(host: str, port: int) -> str | None:
+    """Why the system does not let a port be bound; None where it is in use, or was."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError as error:
+        return None if error.errno == errno.EADDRINUSE else (error.strerror or str(error))
+    return None
 
 
 def _register(reporting: Telemetry, dispatcher: Dispatcher, health: Health, app: Application) -> None:

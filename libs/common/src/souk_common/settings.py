@@ -1,11 +1,38 @@
 """The settings that all services share. Each is an environment variable: the service's prefix and the field's name in capitals."""
 
 import ipaddress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+class SettingsInvalidError(Exception):
+    """Settings cannot be used. The text has a line for each, by the name of its variable."""
+
+
+def from_environment(kind: type[S]) -> S:
+    """The settings of a service. Raises SettingsInvalidError, which names everything that is wrong."""
+    prefix = kind.model_config.get("env_prefix", "")
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsInvalidError("\n".join(problems(error, lambda where: f"{prefix}{'_'.join(where).upper()}"))) from error
+    except SettingsError as error:  # a list or a mapping that is no JSON; the text names the field in quotes
+        field = str(error).partition('"')[2].partition('"')[0]
+        raise SettingsInvalidError(f'{prefix}{field.upper()}: must be JSON, as ["one", "two"]') from error
+
+
+def problems(error: ValidationError, name: Callable[[list[str]], str]) -> list[str]:
+    """What is wrong, a line each. name: what the place of a value is called, where there is one."""
+    return [
+        f"{name([str(part) for part in each['loc']])}: {each['msg']}" if each["loc"] else each["msg"].removeprefix("Value error, ")
+        for each in error.errors()
+    ]
 
 
 def is_loopback(host: str) -> bool:
@@ -81,7 +108,7 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str | None = Field(None, description="OTLP/gRPC collector, as http://host:4317. Unset: nothing is exported.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of calls without a caller's decision that are traced.")
     metrics_interval: float = Field(15.0, gt=0, description="Seconds between exports of metrics.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error.")
     log_success_ratio: float = Field(
         1.0,
         ge=0,
@@ -94,6 +121,11 @@ class ServiceSettings(BaseSettings):
     def http_address(self) -> str:
         """Address that HTTP listens on."""
         return self.http_host or self.host
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_small_letters(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_security(self) -> Self:
