@@ -82,15 +82,16 @@ class _Known(dict[str, str]):
 def show_error(error: Exception, *, about: str = "", address: str = "") -> None:
     """Say on stderr what went wrong and what to do next."""
     prefix = f"[bold]{escape(about)}[/]: " if about else ""
-    err.print(f"[red]✗[/] {prefix}{escape(text_of(error))}")
+    text = text_of(error)
+    err.print(f"[red]✗[/] {prefix}{escape(text.removeprefix(f'{about}: ') if about else text)}")
     if hint := hint_for(error, address):
         err.print(f"  [dim]→ {escape(hint)}[/]")
 
 
 def text_of(error: Exception) -> str:
-    """An error in one line."""
+    """An error in one line, with the file that it is about."""
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 from souk.client import InternalError, InvalidArgumentError, PermissionDeniedError, UnavailableError
-from souk_cli.display import _HINTS, as_json, hint_for, seconds, size
+from souk_cli.display import _HINTS, as_json, hint_for, seconds, show_error, size
 from souk_cli.supervisor import exit_text, is_problem, readable
 from souk_common.errors import COMMON_DOMAIN
 
@@ -70,6 +70,17 @@ def test_an_error_in_json_has_code_reason_and_hint():
     )
     assert told["hint"]
     assert as_json(FileNotFoundError(2, "No such file or directory"))["reason"] == "FileNotFoundError"
+    assert as_json(FileNotFoundError(2, "No such file or directory", "ca.pem"))["message"] == "ca.pem: No such file or directory"
+
+
+def test_an_error_names_its_file_once(capsys: pytest.CaptureFixture[str]):
+    error = FileNotFoundError(2, "No such file or directory", "shoe.jpg")
+    show_error(error, about="shoe.jpg")
+    show_error(error, about="product 42")
+    assert [line for line in capsys.readouterr().err.splitlines() if "✗" in line] == [
+        "✗ shoe.jpg: No such file or directory",
+        "✗ product 42: shoe.jpg: No such file or directory",
+    ]
 
 
 @pytest.mark.parametrize(
