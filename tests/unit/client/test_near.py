@@ -26,7 +26,14 @@ class Case:
         self.near.apply(pb.WatchResponse(heartbeat=heartbeat))
 
     def keep(
-        self, key: str, value: bytes | None = b"value", *, namespace: str = "user", ttl: int = 60, aliases: Sequence[str] = ()
+        self,
+        key: str,
+        value: bytes | None = b"value",
+        *,
+        namespace: str = "user",
+        ttl: int = 60,
+        aliases: Sequence[str] = (),
+        found_by: str = "",
     ) -> None:
         """Read it at a node; None: negative."""
         description = pb.Description(position=_place(1), aliases=aliases)
@@ -36,7 +43,7 @@ class Case:
             result.negative.MergeFrom(pb.NegativeHit(freshness=pb.FRESHNESS_FRESH, description=description))
         else:
             result.hit.MergeFrom(pb.Hit(value=value, freshness=pb.FRESHNESS_FRESH, description=description))
-        self.near.remember(namespace, key, result, sent=self.now)
+        self.near.remember(namespace, key, result, sent=self.now, alias=found_by)
 
     def has(self, key: str, namespace: str = "user") -> bool:
         return self.near.find(namespace, key) is not None
@@ -98,6 +105,16 @@ def test_an_alias_finds_only_the_value_that_lists_it(case_of_alias: str) -> None
     case = Case()
     case.keep("1", b"value", aliases=["0xA"])
     assert (case.near.find("user", alias=case_of_alias) is not None) == (case_of_alias == "0xA")
+
+
+def test_an_alias_finds_its_value_as_those_spelled_it_to_whom_the_service_gave_it() -> None:
+    case = Case()
+    for spelled in ("wallet:0xA1CE", "wallet:0xa1cE", ""):
+        case.keep("1", b"value", aliases=["wallet:0xa1ce", "ens:anna.eth"], found_by=spelled)
+    asked = ("wallet:0xa1ce", "wallet:0xA1CE", "wallet:0xa1cE", "wallet:0xA1ce", "ens:Anna.eth")
+    assert [case.near.find("user", alias=alias) is not None for alias in asked] == [True, True, True, False, False]
+    case.keep("1", b"value", aliases=["ens:anna.eth"])
+    assert case.near.find("user", alias="wallet:0xA1CE") is None, "it has that wallet no more"
 
 
 def test_nothing_is_served_past_its_ttl_or_the_lease() -> None:

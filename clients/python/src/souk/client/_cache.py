@@ -207,7 +207,7 @@ class CacheClient:
         if kind in ("hit", "negative"):
             self._counts.hits += 1
             if near is not None and (key or result.hit.key):
-                near.remember(namespace, key or result.hit.key, result, sent=sent)
+                near.remember(namespace, key or result.hit.key, result, sent=sent, alias=alias)
         return result
 
     async def batch_get(

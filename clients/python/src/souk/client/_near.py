@@ -13,6 +13,8 @@ from souk.cache.v1 import cache_pb2 as pb
 
 OVERHEAD_BYTES = 500
 """What an entry takes beside its key and its value."""
+MAX_SPELLINGS = 16
+"""Of the aliases of one value that are kept, beside those that the service lists."""
 RECENT = 10_000
 """Names of past invalidations that are known, for values that are still on their way."""
 
@@ -20,7 +22,7 @@ RECENT = 10_000
 class NearEntry:
     """What is kept of one key."""
 
-    __slots__ = ("fresh_until", "key", "names", "namespace", "partition", "rest", "seq", "used", "value", "weight")
+    __slots__ = ("aliases", "fresh_until", "key", "names", "namespace", "partition", "rest", "seq", "used", "value", "weight")
 
     def __init__(
         self,
@@ -45,6 +47,8 @@ class NearEntry:
         self.partition = partition
         found = self.rest.hit if self.value is not None else self.rest.negative
         self.seq: int = found.description.position.sequence
+        self.aliases = frozenset(found.description.aliases)
+        """By which it is found: as they are kept, and as they were spelled by those who found it."""
         self.fresh_until = until
         self.used = False
         """Since it was last looked at whether it may go."""
@@ -114,12 +118,13 @@ class NearCache:
         if not alias:
             return find(key)
         for known in list(self._by_name.get(f"~{namespace}:{alias.casefold()}", ())):
-            if known.value is not None and alias in known.rest.hit.description.aliases and find(known.key) is known:
+            if known.value is not None and alias in known.aliases and find(known.key) is known:
                 return known
         return None
 
-    def remember(self, namespace: str, key: str, result: pb.Result, *, sent: float) -> bool:
-        """Keep what was read with `describe`, if it may be kept. sent: when the read was sent, by this clock."""
+    def remember(self, namespace: str, key: str, result: pb.Result, *, sent: float, alias: str = "") -> bool:
+        """Keep what was read with `describe`, if it may be kept. sent: when the read was sent, by this clock. alias: by which it was
+        found, as the caller spelled it: the service says in which namespaces case makes no difference."""
         kind = result.WhichOneof("result")
         if kind not in ("hit", "negative") or namespace not in self.namespaces:
             return False
@@ -140,10 +145,14 @@ class NearCache:
         remaining = description.remaining.seconds + description.remaining.nanos / 1e9
         entry = NearEntry(namespace, key, result, names, partition, sent + remaining)
         before = self._entries[namespace].get(key)
+        spelled = {alias}
         if before is not None:
             if before.partition is partition and before.seq > entry.seq:
                 return False
+            spelled |= before.aliases
             self._remove(before)
+        found_by = [each for each in spelled if f"~{namespace}:{each.casefold()}" in names]
+        entry.aliases |= frozenset(found_by[:MAX_SPELLINGS])
         if entry.weight > self._max_bytes:
             return False
         self._entries[namespace][key] = entry
