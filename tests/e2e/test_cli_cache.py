@@ -66,7 +66,7 @@ async def test_a_value_goes_in_and_out_and_away(at: tuple[str, str], tmp_path: P
     stored = await souk("cache", "put", "product", "shoes", "schöne Schuhe", "--tag", "seller:7", "--version", "3", *at)
     assert (stored.status, "stored" in stored.out) == (0, True), stored.err
     found = await souk("cache", "get", "product", "shoes", *at)
-    assert (found.status, found.out) == (0, "schöne Schuhe\n")
+    assert (found.status, found.out) == (0, "schöne Schuhe")
     assert "fresh" in found.err
     assert "version 3" in found.err
     older = await souk("cache", "put", "product", "shoes", "old", "--version", "2", *at)
@@ -77,12 +77,19 @@ async def test_a_value_goes_in_and_out_and_away(at: tuple[str, str], tmp_path: P
     assert (missing.status, missing.out, "Not cached" in missing.err) == (1, "", True)
 
 
+@pytest.mark.parametrize("value", ["a :heart: [b]c[/]\td\r\ne", "ends\n", "", "x" * 1000])
+async def test_a_value_goes_into_a_pipe_byte_for_byte(at: tuple[str, str], value: str):
+    assert (await souk("cache", "put", "product", "exact", value, *at)).status == 0
+    found = await souk("cache", "get", "product", "exact", *at)
+    assert (found.status, found.out) == (0, value)
+
+
 async def test_values_that_are_no_text_go_to_files(at: tuple[str, str], tmp_path: Path):
     picture = tmp_path / "a.bin"
     picture.write_bytes(bytes(range(256)))
     assert (await souk("cache", "put", "product", "picture", f"@{picture}", *at)).status == 0
-    shown = await souk("cache", "get", "product", "picture", *at)
-    assert (shown.status, shown.out, "--output" in shown.err) == (0, "", True)
+    piped = await souk("cache", "get", "product", "picture", *at)
+    assert (piped.status, piped.out) == (0, picture.read_bytes().decode(errors="replace"))
     assert (await souk("cache", "get", "product", "picture", "-o", tmp_path / "b.bin", *at)).status == 0
     assert (tmp_path / "b.bin").read_bytes() == picture.read_bytes()
     missing = await souk("cache", "put", "product", "picture", f"@{tmp_path}/none", *at, COLUMNS="400")
@@ -175,6 +182,12 @@ async def test_ctrl_c_cancels_a_warming(at: tuple[str, str], tmp_path: Path):
         (("put", "product", "", "x"), 1, "key"),
         (("put", "product", "1"), 2, "give a value"),
         (("put", "product", "1", "x", "--negative"), 2, "one of them"),
+        (("put", "product", "1", "x", "--ttl", "inf"), 2, "less than or equal to"),
+        (("put", "product", "1", "x", "--ttl", "1e300"), 2, "less than or equal to"),
+        (("put", "product", "1", "x", "--ttl", "nan"), 2, "less than or equal to"),
+        (("put", "product", "1", "x", "--version", "99999999999999999999"), 2, "less than or equal to"),
+        (("warm", "product", "1", "--time-limit", "inf"), 2, "less than or equal to"),
+        (("warm", "product", "--hottest", "3000000000"), 2, "less than or equal to"),
         (("put", "analytics", "views", "7"), 1, "with time buckets"),
         (("namespaces", "nothing"), 2, "there are analytics, image_set"),
     ],

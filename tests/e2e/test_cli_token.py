@@ -52,6 +52,14 @@ async def test_a_name_that_is_taken_and_a_file_that_is_something_else_are_left_a
     assert (refused.status, "not an auth file" in refused.err, other.read_text()) == (1, True, "services: {}\n")
 
 
+async def test_the_hint_names_the_services_of_the_scopes(tmp_path):
+    file = tmp_path / "tokens.yaml"
+    cache = await souk("token", "create", "a", "--scope", "cache.read", "--scope", "cache.write", "--file", file)
+    both = await souk("token", "create", "b", "--scope", "cache.read", "--scope", "imaging.read", "--file", file)
+    assert f"Start services with SOUK_CACHE_AUTH_FILE={file}\n" in cache.err
+    assert f"SOUK_CACHE_AUTH_FILE={file} SOUK_IMAGING_AUTH_FILE={file}\n" in both.err
+
+
 async def test_a_scope_that_is_none_is_a_usage_error(tmp_path):
     result = await souk("token", "create", "shop", "--scope", "everything", "--file", tmp_path / "t", COLUMNS="200")
     assert (result.status, "service.right" in result.err) == (2, True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -38,13 +37,6 @@ POLICY_WIDTH, COUNTS_WIDTH = 132, 112
 """Columns that a terminal must have for tables that show everything."""
 REFRESH = 1.0
 """Seconds between two looks of `stats --watch`."""
-
-
-def not_nan(given: float | None) -> float | None:
-    """A usage error for nan, which is within every range."""
-    if given is not None and math.isnan(given):
-        raise typer.BadParameter("nan is no number")
-    return given
 
 
 class Level(StrEnum):
@@ -101,7 +93,7 @@ def put(
     alias: Annotated[list[str] | None, typer.Option(help="An alias of it, as ens:anna.eth; may be given several times.")] = None,
     ttl: Annotated[
         float | None,
-        typer.Option(min=0.001, max=MAX_SECONDS, callback=not_nan, help="Seconds that it is fresh. Default: the namespace's."),
+        typer.Option(min=0.001, max=MAX_SECONDS, help="Seconds that it is fresh. Default: the namespace's."),
     ] = None,
     version: Annotated[int | None, typer.Option(min=0, max=MAX_VERSION, help="Never replaces a larger one.")] = None,
     level: Annotated[Level, typer.Option(help="Who has dropped the old value when this returns.")] = Level.nodes,

@@ -16,7 +16,7 @@ from rich.table import Table
 from souk.client import CacheClient, SoukError, from_failure
 from souk.common.v1 import operations_pb2 as pb
 
-from souk_cli.cache import MAX_SECONDS, Space, not_nan
+from souk_cli.cache import MAX_SECONDS, Space
 from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, Token, config_of, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
 
@@ -60,7 +60,7 @@ def warm(
     priority: Annotated[int, typer.Option(min=-100, max=100, help="Higher goes first.")] = 0,
     time_limit: Annotated[
         float | None,
-        typer.Option(min=0.001, max=MAX_SECONDS, callback=not_nan, help="Seconds it may take. Default: the service's."),
+        typer.Option(min=0.001, max=MAX_SECONDS, help="Seconds it may take. Default: the service's."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the operation's id, and leave it running.")] = False,
     address: CacheAddress = CACHE_ADDRESS,

@@ -1,6 +1,7 @@
-"""The tables of `souk cache`, in narrow and in wide terminals."""
+"""The tables of `souk cache`, in narrow and in wide terminals, and values on a terminal."""
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
@@ -8,9 +9,9 @@ from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
 from souk_cache.adapters.namespace_file import load
 from souk_cache.rpc import mapping
-from souk_cli.cache import _COLUMNS, _POLICY, _policies, _stats
+from souk_cli.cache import _COLUMNS, _POLICY, _policies, _show, _stats
 
-SPACES = [mapping.namespace(space) for space in load(None).all()]
+SPACES = [mapping.namespace(space) for space in load(None, max_message_bytes=4 * 1024 * 1024).all()]
 COUNTS = [
     pb.NamespaceStats(namespace=space.name, hits_memory=1_234_567, misses=12_345, fills=1, fills_refused=2) for space in SPACES
 ]
@@ -44,3 +45,16 @@ def test_rates_are_of_what_happened_between_two_looks():
     before = pb.GetStatsResponse(namespaces=[pb.NamespaceStats(namespace="product", hits_memory=100, misses=100)])
     now = pb.GetStatsResponse(namespaces=[pb.NamespaceStats(namespace="product", hits_memory=109, misses=101)])
     assert drawn(_stats(now, before, 140), 140)[1].split()[:3] == ["product", "10", "90.0%"]
+
+
+def test_on_a_terminal_a_value_is_shown_as_it_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _show(pb.Hit(value=b"a :heart: [b]c[/] 12"), None)
+    assert capsys.readouterr().out == "a :heart: [b]c[/] 12\n"
+
+
+def test_on_a_terminal_what_is_no_text_is_not_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    _show(pb.Hit(value=b"\xff\xfe"), None)
+    shown = capsys.readouterr()
+    assert (shown.out, "--output" in shown.err) == ("", True)
