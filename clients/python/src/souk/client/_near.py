@@ -123,8 +123,10 @@ class NearCache:
         return None
 
     def remember(self, namespace: str, key: str, result: pb.Result, *, sent: float, alias: str = "") -> bool:
-        """Keep what was read with `describe`, if it may be kept. sent: when the read was sent, by this clock. alias: by which it was
-        found, as the caller spelled it: the service says in which namespaces case makes no difference."""
+        """Keep what was read with `describe`, if it may be kept. sent: when the read was sent, by this clock.
+
+        alias: by which it was found, as the caller spelled it: the service says in which namespaces case makes no difference.
+        """
         kind = result.WhichOneof("result")
         if kind not in ("hit", "negative") or namespace not in self.namespaces:
             return False
