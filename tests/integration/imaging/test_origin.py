@@ -105,6 +105,14 @@ async def test_a_range_is_served_and_joins_to_the_whole(http: httpx.AsyncClient,
     assert (behind.status_code, behind.headers["content-range"]) == (416, f"bytes */{size}")
 
 
+async def test_a_range_is_of_get_alone(http: httpx.AsyncClient, image: pb.Image) -> None:
+    variant = ready(image, pb.FORMAT_JPEG, 400)
+    for header in ("bytes=0-9", f"bytes={variant.size_bytes}-"):
+        answer = await http.head(variant.url, headers={"range": header})
+        assert (answer.status_code, int(answer.headers["content-length"])) == (200, variant.size_bytes)
+        assert "content-range" not in answer.headers
+
+
 async def test_conditions_are_answered(http: httpx.AsyncClient, image: pb.Image) -> None:
     url = ready(image, pb.FORMAT_JPEG, 400).url
     etag = (await http.head(url)).headers["etag"]
@@ -152,6 +160,9 @@ async def test_width_density_and_save_data_choose_the_size(http: httpx.AsyncClie
     assert await width("?w=300&dpr=2", save_data="on") == 400
     assert await width(sec_ch_width="500") == 800
     assert await width("?w=9000") == 1000
+    assert await width("?w=300&dpr=0.01") == await width("?w=300&dpr=0.5") == 200
+    assert await width("?w=120&dpr=20") == await width("?w=120&dpr=5") == 800
+    assert await width(sec_ch_width="400", sec_ch_dpr="0.1") == 400
 
 
 async def test_what_cannot_be_served_is_a_problem_that_says_why(http: httpx.AsyncClient, image: pb.Image) -> None:
@@ -159,7 +170,7 @@ async def test_what_cannot_be_served_is_a_problem_that_says_why(http: httpx.Asyn
     assert not_acceptable.status_code == 406
     assert not_acceptable.headers["content-type"] == "application/problem+json"
     assert not_acceptable.json()["status"] == 406
-    for query in ("?w=x", "?w=-1", "?dpr=0", "?w=1e99", "?dpr=nan"):
+    for query in ("?w=x", "?w=-1", "?dpr=0", "?w=1e99", "?dpr=nan", "?dpr=inf", "?dpr=-1"):
         bad = await http.get(image.url + query)
         assert bad.status_code == 400, query
     assert (await http.post(image.url)).status_code == 405

@@ -160,6 +160,12 @@ async def test_a_selection_suits_the_client(client: ImagingClient) -> None:
     assert (retina.format, retina.width) == (pb.FORMAT_WEBP, 800)
     saving = await client.select(image.image_id, accept="image/webp,*/*", width=300, device_pixel_ratio=2.0, save_data=True)
     assert saving.width == 400
+    for said, taken in ((0.01, 0.5), (20.0, 5.0)):
+        zoomed, kept = [await client.select(image.image_id, width=120, device_pixel_ratio=ratio) for ratio in (said, taken)]
+        assert zoomed == kept
+    for ratio in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(InvalidArgumentError):
+            await client.select(image.image_id, device_pixel_ratio=ratio)
     old = await client.select(image.image_id, width=5000)
     assert (old.format, old.width) == (pb.FORMAT_JPEG, 1000)
     refused = await client.select(image.image_id, accept="image/avif;q=0,image/webp", width=100)

@@ -1,10 +1,12 @@
 """Which variant a client gets."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from souk_imaging.images import Format, Variant, VariantState
-from souk_imaging.selection import Capabilities, choose
+from souk_imaging.selection import Capabilities, choose, density
 
 BROWSERS = {
     "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8": Format.AVIF,  # Chrome
@@ -68,6 +70,17 @@ def test_the_narrowest_that_fills_the_place_is_chosen(width: int, dpr: float, sa
     chosen = choose(OPAQUE, Capabilities(), width, dpr, save_data=save_data)
     assert chosen is not None
     assert chosen.width == expected
+
+
+@pytest.mark.parametrize(("dpr", "taken"), [(0.01, 0.5), (0.5, 0.5), (2.5, 2.5), (5, 5.0), (30, 5.0)])
+def test_a_density_is_taken_as_the_nearest_that_counts(dpr: float, taken: float) -> None:
+    assert density(dpr) == taken
+
+
+@pytest.mark.parametrize("dpr", [0, -1, math.inf, math.nan])
+def test_what_is_no_density_is_refused(dpr: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        density(dpr)
 
 
 def test_transparency_falls_back_to_png() -> None:

@@ -1,5 +1,6 @@
 """Which variant a client gets: by its Accept header, the width of the place on the page, and its pixel density."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,8 @@ from souk_imaging.images import Format, Variant
 
 PREFERRED = (Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG)
 """Newest first: a newer format is only published where it is smaller than the older ones of its size."""
-MAX_DPR = 5.0
+MIN_DPR, MAX_DPR = 0.5, 5.0
+"""A density outside is taken as the nearer of them: a browser's zoom makes it 0.3, or 10, and still wants its picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,25 @@ class Capabilities:
         return {Format.AVIF: self.avif, Format.WEBP: self.webp, Format.JPEG: self.jpeg, Format.PNG: self.png}[form]
 
 
+def density(dpr: float) -> float:
+    """What a device pixel ratio is taken as; ValueError where it is not a number above 0."""
+    if not 0 < dpr < math.inf:
+        raise ValueError("must be a number above 0")
+    return min(max(dpr, MIN_DPR), MAX_DPR)
+
+
 def choose(
     variants: Sequence[Variant], capabilities: Capabilities, width: int, dpr: float, *, save_data: bool = False
 ) -> Variant | None:
-    """The variant for a place `width` CSS pixels wide (0: as wide as there is) at `dpr` device pixels each; None where none is
-    shown.
+    """The variant for a place `width` CSS pixels wide (0: as wide as there is) at `density(dpr)` device pixels each; None where
+    none is shown.
 
     The narrowest that fills the place, else the widest; of that width the newest format. `save_data` takes `dpr` as 1.
     """
     shown = [variant for variant in variants if capabilities.shows(variant.format)]
     if not shown:
         return None
-    density = 1.0 if save_data else min(max(dpr, 0.5), MAX_DPR)
-    needed = width * density if width else float("inf")
+    needed = width * (1.0 if save_data else density(dpr)) if width else float("inf")
     enough = [variant.width for variant in shown if variant.width >= needed]
     chosen_width = min(enough) if enough else max(variant.width for variant in shown)
     return min((v for v in shown if v.width == chosen_width), key=lambda variant: PREFERRED.index(variant.format))

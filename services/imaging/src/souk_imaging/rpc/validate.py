@@ -8,6 +8,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 from souk_common.errors import FieldViolation, ServiceError, invalid_fields
 
 from souk_imaging.images import is_image_id
+from souk_imaging.selection import density
 from souk_imaging.uploads import MAX_CHUNK_BYTES
 
 MAX_TAGS = 10
@@ -116,8 +117,11 @@ def select_variant(request: pb.SelectVariantRequest) -> None:
         violations.append(FieldViolation("accept", f"must be at most {MAX_ACCEPT_LENGTH} characters"))
     if not 0 <= request.width <= 65_535:
         violations.append(FieldViolation("width", "must be 0 to 65535"))
-    if request.device_pixel_ratio and not 0.5 <= request.device_pixel_ratio <= 5:
-        violations.append(FieldViolation("device_pixel_ratio", "must be 0.5 to 5, or 0 for 1"))
+    if request.device_pixel_ratio:
+        try:
+            density(request.device_pixel_ratio)
+        except ValueError as error:
+            violations.append(FieldViolation("device_pixel_ratio", f"{error}, or 0 for 1"))
     _refuse(violations)
 
 

@@ -25,6 +25,7 @@ from souk_imaging.exceptions import (
 from souk_imaging.gallery import Client, Gallery
 from souk_imaging.images import Format, is_image_id, parse_variant_name
 from souk_imaging.library import variant_key
+from souk_imaging.selection import density
 from souk_imaging.store import ObjectStore
 from souk_imaging.web.ranges import UnsatisfiableRangeError, parse_range
 
@@ -151,7 +152,9 @@ class _Origin:
             raise _not_found()
         if _matches(request.headers.get("if-none-match"), etag):
             return Response(status_code=304, headers=common)
-        wanted = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+        # a range is of GET alone (RFC 9110, 14.2)
+        ranged = request.method == "GET" and request.headers.get("if-range", etag) == etag
+        wanted = request.headers.get("range") if ranged else None
         try:
             part = parse_range(wanted, info.size)
         except UnsatisfiableRangeError:
@@ -205,25 +208,32 @@ async def _with(first: bytes, pieces: AsyncGenerator[bytes, None]) -> AsyncGener
 def _client(request: Request) -> Client:
     """What the query and the client hints say; the query is stronger."""
     query, headers = request.query_params, request.headers
-    dpr = _number("dpr", query.get("dpr") or headers.get("sec-ch-dpr") or headers.get("dpr"), 0.1, 10.0, 1.0)
-    width = _number("w", query.get("w"), 0, MAX_WIDTH, 0)
+    dpr = _number("dpr", query.get("dpr") or headers.get("sec-ch-dpr") or headers.get("dpr"), density, 1.0)
+    width = _number("w", query.get("w"), _width, 0)
     if not width:
         # the hint is in device pixels already
-        width = _number("Width", headers.get("sec-ch-width") or headers.get("width"), 0, MAX_WIDTH, 0) / dpr
+        width = _number("Width", headers.get("sec-ch-width") or headers.get("width"), _width, 0) / dpr
     save_data = headers.get("save-data", "").strip().lower() == "on"
     return Client(headers.get("accept", ""), math.ceil(width), dpr, save_data)
 
 
-def _number(name: str, text: str | None, low: float, high: float, default: float) -> float:
+def _number(name: str, text: str | None, taken_as: Callable[[float], float], default: float) -> float:
     if not text:
         return default
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not low <= value <= high:
-        raise ProblemError(400, "Bad Request", f"{name} must be a number from {low:g} to {high:g}")
-    return value
+    try:
+        return taken_as(value)
+    except ValueError as error:
+        raise ProblemError(400, "Bad Request", f"{name} {error}") from None
+
+
+def _width(pixels: float) -> float:
+    if not 0 <= pixels <= MAX_WIDTH:
+        raise ValueError(f"must be a number from 0 to {MAX_WIDTH}")
+    return pixels
 
 
 def _matches(header: str | None, etag: str) -> bool:

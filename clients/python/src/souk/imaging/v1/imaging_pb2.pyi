@@ -576,7 +576,7 @@ class SelectVariantRequest(_message.Message):
     width: _builtins.int
     """The width of the place on the page, in CSS pixels. 0: the largest variant."""
     device_pixel_ratio: _builtins.float
-    """Device pixels per CSS pixel, 0.5 to 5. 0 means 1."""
+    """Device pixels per CSS pixel. Below 0.5 it is taken as 0.5, and above 5 as 5. 0 means 1."""
     save_data: _builtins.bool
     """The client asked for less data (Save-Data: on): device_pixel_ratio is taken as 1."""
     def __init__(
