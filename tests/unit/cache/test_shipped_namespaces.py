@@ -15,7 +15,8 @@ from souk_cache.namespaces import Namespace
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cache.md").read_text()
 SHIPPED = (Path(souk_cache.__file__).parent / "namespaces.yaml").read_text()
-SPACES = {space.name: space for space in load(None).all()}
+MESSAGE_BYTES = 4 * 1024 * 1024
+SPACES = {space.name: space for space in load(None, max_message_bytes=MESSAGE_BYTES).all()}
 USER = SPACES["user"]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -57,7 +58,7 @@ def test_the_example_of_the_page_is_a_file_that_is_taken_and_names_every_field(t
     (example,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     file = tmp_path / "own.yaml"
     file.write_text(example)
-    known = load(file)
+    known = load(file, max_message_bytes=MESSAGE_BYTES)
     assert known.get("product").loader is not None
     assert known.get("downloads").time_buckets
     named = {field for space in yaml.safe_load(example)["namespaces"].values() for field in space}
