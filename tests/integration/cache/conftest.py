@@ -18,6 +18,7 @@ NAMESPACES = """
 namespaces:
   brief: {ttl: 20ms, jitter: 0, stale_for: 1h}
   fleeting: {ttl: 20ms, jitter: 0, stale_for: 1h, consistency: available}
+  patient: {ttl: 1m, load_lease: 1m}
   small: {ttl: 1m, max_value_bytes: 100}
 """
 

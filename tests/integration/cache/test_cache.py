@@ -10,6 +10,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
+from souk_cache.rpc.reads import MAX_WAITS
+
+from services import Serve
 
 LEASE = pb.ReadOptions(lease=True)
 
@@ -184,9 +187,19 @@ async def test_counts_and_policies_are_told(cache: CacheServiceStub):
     assert (counts.hits_memory, counts.leases, counts.fills, counts.invalidations) == (1, 1, 1, 1)
     assert (told.memory_entries, told.coherent) == (0, True)
     listed = {each.name: each for each in (await cache.ListNamespaces(pb.ListNamespacesRequest(), timeout=10)).namespaces}
-    assert {"product", "seller_stats", "image_set", "user", "order", "search", "analytics", "brief", "fleeting", "small"} == set(
-        listed
-    )
+    assert {
+        "product",
+        "seller_stats",
+        "image_set",
+        "user",
+        "order",
+        "search",
+        "analytics",
+        "brief",
+        "fleeting",
+        "patient",
+        "small",
+    } == set(listed)
     assert listed["product"].ttl.ToSeconds() == 6 * 3600
     assert listed["order"].consistency == pb.CONSISTENCY_STRICT
     buckets, order = listed["analytics"], listed["order"]
@@ -260,3 +273,32 @@ async def test_small_answers_of_a_stream_share_messages(cache: CacheServiceStub)
     answers = await streamed(cache, *[pb.GetRequest(namespace="product", key="1")] * 500)
     assert sum(len(answer.items) for answer in answers) == 500
     assert len(answers) == 1
+
+
+@pytest.mark.parametrize("wait", [Duration(seconds=30), Duration()], ids=["all wait", "all join one that waits"])
+async def test_reads_that_wait_stop_no_others_of_their_stream(serve: Serve, wait: Duration):
+    """Those that are one too many do not wait."""
+    async with serve() as server:
+        cache = CacheServiceStub(server.channel())
+        await load(cache, "hot", b"shoe")
+        await get(cache, "hot")
+        lease = (await get(cache, "cold", "patient", lease=True)).lease.token
+        options = [pb.ReadOptions(lease=True, wait=Duration(seconds=30)), *[pb.ReadOptions(lease=True, wait=wait)] * 2500]
+        reads = [pb.GetRequest(namespace="patient", key="cold", options=each) for each in options]
+        reads += [pb.GetRequest(namespace="product", key="hot")]
+        items = [pb.GetStreamRequest.Item(id=number, get=read) for number, read in enumerate(reads)]
+        stream = cache.GetStream(timeout=25)
+        for start in range(0, len(items), 1000):
+            await stream.write(pb.GetStreamRequest(items=items[start : start + 1000]))
+        await stream.done_writing()
+        answers: dict[int, pb.Result] = {}
+        while len(answers) < len(items) - MAX_WAITS:
+            answers |= {item.id: item.result for item in (await stream.read()).items}
+        assert answers.pop(len(items) - 1).hit.value == b"shoe"
+        assert {result.WhichOneof("result") for result in answers.values()} == {"wait"}
+        assert await fill(cache, "cold", lease, "patient", value=b"boot") == "STORED"
+        loaded: list[bytes] = []
+        while isinstance(answer := await stream.read(), pb.GetStreamResponse):
+            loaded += [item.result.hit.value for item in answer.items]
+        assert len(loaded) == MAX_WAITS
+        assert b"boot" in loaded

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from itertools import accumulate
+from typing import Any
 
 import grpc
 from souk.cache.v1 import cache_pb2 as pb
@@ -15,9 +16,11 @@ from souk_cache.rpc import encoding, mapping, validate
 from souk_cache.rpc.failures import failure
 
 MAX_LOOKUPS = 1000
-"""Reads of one stream that are looked for elsewhere at once, and answers that it has not taken yet; then it is read no further."""
-MAX_WAITS = 4000
-"""Reads of one stream that wait for what another loads, beside those: they may take long, and stop nobody."""
+"""Reads of one stream that are looked up at once, and answers that it has not taken yet; then it is read no further."""
+MAX_WAITS = 1000
+"""Reads of one stream that may wait for a load, beside those: they may take long, and stop nobody."""
+MAX_SLOW = 10_000
+"""All of them, with those by the namespace's loader whose turn has not come."""
 MAX_READY_BYTES = 4 * 1024 * 1024
 """Bytes of answers that a stream has not taken yet; then it is read no further, and what is found is not encoded."""
 ANSWER_BYTES = 1024 * 1024
@@ -30,11 +33,12 @@ class Reads:
     def __init__(
         self,
         at_once: Callable[[pb.GetRequest], bytes | None],
-        find: Callable[[pb.GetRequest], Awaitable[Result]],
+        find: Callable[..., Awaitable[Result]],
         *,
         max_message_bytes: int,
     ) -> None:
-        """at_once: what memory has, as the field of an item; find: what there is elsewhere."""
+        """at_once: what memory has, as the field of an item; find: what there is elsewhere, `alone` if it must not wait with
+        others."""
         self._at_once = at_once
         self._find = find
         self._answer_bytes = min(ANSWER_BYTES, max_message_bytes)
@@ -85,27 +89,42 @@ class Reads:
 
     async def _start(self, item: pb.GetStreamRequest.Item) -> None:
         options = item.get.options
-        place = self._waits if options.load or validate.seconds(options.wait) > 0 else self._lookups
-        if place is self._waits and place.locked():
-            if options.load:
-                raise ServiceError(
-                    grpc.StatusCode.UNAVAILABLE,
-                    "OVERLOADED",
-                    f"{MAX_WAITS:,} reads of this stream wait for what is being loaded, and it takes no more",
-                    retry_delay=RETRY_SECONDS,
-                )
+        if not (options.load or options.lease):
+            await self._start_lookup(item)
+        elif not self._waits.locked():
+            await self._waits.acquire()
+            self._run(self._look_up(item, self._waits))
+        elif not options.load:
             options.ClearField("wait")
-            place = self._lookups
-        if place.locked():
+            await self._start_lookup(item, alone=True)
+        elif len(self._slow) < MAX_SLOW:
+            self._run(self._in_turn(item))
+        else:
+            raise ServiceError(
+                grpc.StatusCode.UNAVAILABLE,
+                "OVERLOADED",
+                f"{len(self._slow):,} reads of this stream are under way, and it takes no more that load",
+                retry_delay=RETRY_SECONDS,
+            )
+
+    async def _start_lookup(self, item: pb.GetStreamRequest.Item, *, alone: bool = False) -> None:
+        if self._lookups.locked():
             self._due.set()  # for what is ready
-        await place.acquire()
-        task = asyncio.create_task(self._look_up(item, place))
+        await self._lookups.acquire()
+        self._run(self._look_up(item, self._lookups, alone=alone))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._slow.add(task)
         task.add_done_callback(self._slow.discard)
 
-    async def _look_up(self, item: pb.GetStreamRequest.Item, place: asyncio.Semaphore) -> None:
+    async def _in_turn(self, item: pb.GetStreamRequest.Item) -> None:
+        await self._waits.acquire()
+        await self._look_up(item, self._waits)
+
+    async def _look_up(self, item: pb.GetStreamRequest.Item, place: asyncio.Semaphore, *, alone: bool = False) -> None:
         try:
-            found = await self._find(item.get)
+            found = await self._find(item.get, alone=alone)
             if self._is_full:
                 await self._room()
             result = mapping.result(found, describe=item.get.options.describe)

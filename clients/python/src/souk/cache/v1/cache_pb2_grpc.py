@@ -139,8 +139,9 @@ class CacheServiceServicer:
         in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
         leases.
 
-        An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
-        it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
+        An answer has at most 1 MiB, or one result. Reads that wait for a load stop no others. 1,000 of one stream may: one more with lease
+        is read as if it did not wait, and one more with load comes when it is its turn; 10,000 may be under way, and one more with load has
+        the error UNAVAILABLE with OVERLOADED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,8 +60,9 @@ class CacheServiceStub:
     in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
     leases.
 
-    An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
-    it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
+    An answer has at most 1 MiB, or one result. Reads that wait for a load stop no others. 1,000 of one stream may: one more with lease
+    is read as if it did not wait, and one more with load comes when it is its turn; 10,000 may be under way, and one more with load has
+    the error UNAVAILABLE with OVERLOADED.
     """
     Fill: _grpc.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
@@ -135,8 +136,9 @@ class CacheServiceAsyncStub(CacheServiceStub):
     in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
     leases.
 
-    An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
-    it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
+    An answer has at most 1 MiB, or one result. Reads that wait for a load stop no others. 1,000 of one stream may: one more with lease
+    is read as if it did not wait, and one more with load comes when it is its turn; 10,000 may be under way, and one more with load has
+    the error UNAVAILABLE with OVERLOADED.
     """
     Fill: _aio.UnaryUnaryMultiCallable[_cache_pb2.FillRequest, _cache_pb2.FillResponse]  # type: ignore[assignment]
     """Stores what was loaded with a lease, or gives the lease back. Scope: cache.write."""
@@ -225,8 +227,9 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         in any order, by id. A read that fails has its error in its place, and the stream goes on. Scope: cache.read, and cache.write for
         leases.
 
-        An answer has at most 1 MiB, or one result. Reads that wait stop no others. 4,000 of one stream may wait: one more is read as if
-        it did not wait, and with load its error is UNAVAILABLE with OVERLOADED.
+        An answer has at most 1 MiB, or one result. Reads that wait for a load stop no others. 1,000 of one stream may: one more with lease
+        is read as if it did not wait, and one more with load comes when it is its turn; 10,000 may be under way, and one more with load has
+        the error UNAVAILABLE with OVERLOADED.
         """
 
     @_abc_1.abstractmethod
