@@ -89,3 +89,8 @@ async def test_only_coherence_turns_while_redis_may_evict_counters(server: Runni
         await client.config_set("maxmemory-policy", "volatile-lru")
         await watcher.all_are(cache=SERVING, cache_l2=SERVING, cache_coherent=SERVING)
     assert watcher.seen["cache.l2"] == [SERVING]
+
+
+async def test_a_node_that_is_alone_has_every_name_and_lacks_nothing(serve: Serve):
+    async with serve() as alone:
+        assert await checked(alone) == [SERVING] * 3

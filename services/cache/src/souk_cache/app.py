@@ -103,6 +103,10 @@ async def open_app(
 
         needed = all(space.consistency is Consistency.STRICT for space in namespaces.all())  # else some go on without Redis
 
+        async def check_l2() -> None:
+            if redis is not None:
+                await redis.check()
+
         async def check_coherent() -> None:
             for partition in opened:
                 await partition.node.check()
@@ -128,12 +132,7 @@ async def open_app(
             ],
             errors=ERRORS,
             scopes=SCOPES,
-            dependencies=[
-                Dependency("l2", redis.check, required=needed),
-                Dependency("coherent", check_coherent, required=needed),
-            ]
-            if redis is not None
-            else [],
+            dependencies=[Dependency("l2", check_l2, required=needed), Dependency("coherent", check_coherent, required=needed)],
             long_lived=LONG_LIVED,
             on_drain=on_drain,
         )
