@@ -148,6 +148,18 @@ async def test_warming_says_what_could_not_be(at: tuple[str, str]):
     assert (result.status, last["state"], last["progress"]["counts"]["failed"]) == (1, "OPERATION_STATE_SUCCEEDED", "1")
 
 
+async def test_a_file_of_many_keys_is_warmed_in_parts(at: tuple[str, str], tmp_path: Path):
+    """A hundred thousand keys of 64 bytes are more than one message takes."""
+    keys = tmp_path / "keys"
+    keys.write_text("\n".join(f"{number:064}" for number in range(100_000)))
+    result = await souk("cache", "warm", "product", "--file", keys, "--json", "--detach", *at)
+    assert result.status == 0, result.err
+    started = [json.loads(line)["operation_id"] for line in result.out.strip().splitlines()]
+    assert len(started) == 3
+    for operation in started:
+        assert (await souk("cache", "operations", "cancel", operation, *at)).status == 0
+
+
 async def test_a_warming_is_left_running_and_cancelled_by_its_id(at: tuple[str, str]):
     started = await souk("cache", "warm", "slow", "1", "2", "--detach", *at)
     assert (started.status, started.out.startswith("one/")) == (0, True), started.err

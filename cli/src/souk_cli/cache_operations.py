@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,8 @@ from souk_cli.display import err, out, plain, print_json, seconds
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
 MAX_COUNT = 2**31 - 1
+MAX_KEYS, MAX_KEY_BYTES = 100_000, 3 * 1024 * 1024
+"""Of one warming: the service takes so many, in one message of 4 MiB."""
 CANCEL_SECONDS = 5.0
 """How long Ctrl-C waits for an operation to let go of what it holds."""
 _COLOURS = {
@@ -68,20 +71,31 @@ def warm(
     tls_ca: TlsCa = None,
     json: Json = False,
 ) -> None:
-    """Bring values into the cache before they are asked for. Ctrl-C cancels it. Exits with 1 where some could not be."""
+    """Bring values into the cache before they are asked for. Ctrl-C cancels it. Exits with 1 where some could not be.
+
+    Keys that are too many for one call are warmed in parts, one after the other; with --detach all are started, each with its id.
+    """
     listed = _keys(keys or [], file)
     sources: dict[str, Any] = {"keys": listed or None, "hottest": hottest, "query": query}
     if sum(each is not None for each in sources.values()) != 1:
         raise typer.BadParameter("give keys (or --file), --hottest, or --query: one of them")
 
     async def work(client: CacheClient) -> None:
-        started = await client.warm(namespace, **sources, limit=limit, priority=priority, time_limit=time_limit)
-        if not detach:
-            await _follow(client, started.operation_id, f"warming {namespace}", json=json, cancels=True)
-        elif json:
-            print_json(plain(started.operation))
-        else:
-            out.print(started.operation_id, markup=False)
+        parts: list[list[str] | None] = [*_parts(listed)] or [None]
+        failed = False
+        for number, part in enumerate(parts, 1):
+            started = await client.warm(
+                namespace, **{**sources, "keys": part}, limit=limit, priority=priority, time_limit=time_limit
+            )
+            of = f", part {number} of {len(parts)}" if len(parts) > 1 else ""
+            if not detach:
+                failed |= await _follow(client, started.operation_id, f"warming {namespace}{of}", json=json, cancels=True)
+            elif json:
+                print_json(plain(started.operation))
+            else:
+                out.print(started.operation_id, markup=False)
+        if failed:
+            raise typer.Exit(1)
 
     with_cache(config_of(address, token, tls_ca), work, json=json, about=namespace)
 
@@ -124,7 +138,8 @@ def show(
         operation = await client.operations.get(operation_id)
         if follow:
             about = f"{operation.method.rpartition('/')[2]} {operation.target}"
-            await _follow(client, operation_id, about, json=json, cancels=False)
+            if await _follow(client, operation_id, about, json=json, cancels=False):
+                raise typer.Exit(1)
         elif json:
             print_json(plain(operation))
         else:
@@ -150,8 +165,9 @@ def cancel(
     with_cache(config_of(address, token, tls_ca), work, json=json, about=operation_id)
 
 
-async def _follow(client: CacheClient, operation_id: str, about: str, *, json: bool, cancels: bool) -> None:
-    """Show how far an operation is until it is over, and what it came to. cancels: whoever stops this stops it."""
+async def _follow(client: CacheClient, operation_id: str, about: str, *, json: bool, cancels: bool) -> bool:
+    """Show how far an operation is until it is over, and what it came to; True where some of it failed. cancels: whoever stops
+    this stops it."""
     operation = pb.Operation()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
@@ -173,8 +189,7 @@ async def _follow(client: CacheClient, operation_id: str, about: str, *, json: b
         out.print(f"{'[green]✓[/]' if whole else '[yellow]![/]'} {_progress(operation)}")
     if operation.HasField("error"):
         raise from_failure(operation.error)
-    if operation.progress.counts.get("failed"):
-        raise typer.Exit(1)
+    return bool(operation.progress.counts.get("failed"))
 
 
 # What is shown
@@ -230,6 +245,21 @@ def _span(number: float) -> str:
         if number >= length:
             return f"{number / length:.0f} {unit}"
     return f"{max(0.0, number):.0f} s"
+
+
+def _parts(keys: list[str]) -> Iterator[list[str]]:
+    """The keys, cut into what one warming takes."""
+    part: list[str] = []
+    size = 0
+    for key in keys:
+        took = len(key.encode()) + 3  # as protobuf has it
+        if part and (len(part) == MAX_KEYS or size + took > MAX_KEY_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(key)
+        size += took
+    if part:
+        yield part
 
 
 def _keys(keys: list[str], file: Path | None) -> list[str]:

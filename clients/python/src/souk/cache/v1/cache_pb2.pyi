@@ -1171,7 +1171,9 @@ class WarmKeys(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 100,000."""
+        """1 to 100,000, and no more than one message takes (SOUK_CACHE_MAX_MESSAGE_BYTES, 4 MiB): 60,000 of 64 bytes. More go into several
+        warmings.
+        """
 
     def __init__(
         self,
