@@ -1,9 +1,14 @@
-"""For all tests: where CI=true, a skipped test has failed."""
+"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell ignores it for what runs in the background, and so would our children
 
 
 @pytest.hookimpl(wrapper=True)
