@@ -3,6 +3,7 @@
 import stat
 
 import pictures
+from certificates import new_authority
 from souk_command import souk
 
 
@@ -63,3 +64,17 @@ async def test_the_hint_names_the_services_of_the_scopes(tmp_path):
 async def test_a_scope_that_is_none_is_a_usage_error(tmp_path):
     result = await souk("token", "create", "shop", "--scope", "everything", "--file", tmp_path / "t", COLUMNS="200")
     assert (result.status, "service.right" in result.err) == (2, True)
+
+
+async def test_with_mtls_the_command_shows_its_certificate(start, tmp_path):
+    certificates = new_authority(tmp_path / "ca")
+    cert, key = certificates.issue("localhost", "127.0.0.1")
+    own_cert, own_key = certificates.issue("shop.example")
+    service = await start(tls_cert_file=cert, tls_key_file=key, tls_client_ca_file=certificates.ca)
+    listing = ("image", "list", "--address", service.grpc, "--tls-ca", certificates.ca)
+    assert (await souk(*listing, "--tls-cert", own_cert, "--tls-key", own_key)).status == 0
+    assert (await souk(*listing)).status == 1
+    half = await souk(*listing, "--tls-cert", own_cert)
+    assert (half.status, "--tls-cert and --tls-key are given together" in half.err) == (2, True)
+    gone = await souk(*listing, "--tls-cert", tmp_path / "gone", "--tls-key", own_key)
+    assert (gone.status, f"{tmp_path / 'gone'}: No such file" in gone.err.replace("\n", "")) == (1, True)

@@ -17,7 +17,7 @@ from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client import CLIENTS, NODES, CacheClient
 
-from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, Token, config_of, with_cache
+from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds, size
 
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
@@ -61,6 +61,8 @@ def get(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Read one value. Exits with 1 where there is none."""
@@ -79,7 +81,7 @@ def get(
         if not result.HasField("hit"):
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=f"{namespace} {key}")
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=f"{namespace} {key}")
 
 
 def put(
@@ -100,6 +102,8 @@ def put(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Store a value. When it returns, no node serves an older one."""
@@ -122,7 +126,7 @@ def put(
         if made.outcome != pb.FILL_OUTCOME_STORED:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=f"{namespace} {key}")
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=f"{namespace} {key}")
 
 
 def invalidate(
@@ -137,6 +141,8 @@ def invalidate(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Invalidate keys, aliases, tags, or a namespace. When it returns, no node serves what was there."""
@@ -161,7 +167,7 @@ def invalidate(
             who = "every node and near cache" if level is Level.clients else "every node"
             out.print(f"[green]✓[/] {who} has dropped it  [dim]{seconds(took)}[/]")
 
-    with_cache(config_of(address, token, tls_ca), work, json=json)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def namespaces(
@@ -169,6 +175,8 @@ def namespaces(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List the namespaces with their policies."""
@@ -191,7 +199,7 @@ def namespaces(
         if not names:
             out.print(_policies(known, out.width))
 
-    with_cache(config_of(address, token, tls_ca), work, json=json)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def stats(
@@ -199,6 +207,8 @@ def stats(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show what happened on a node since it started, by namespace."""
@@ -221,7 +231,7 @@ def stats(
                 else:
                     live.update(_stats(now, before, out.width), refresh=True)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, endless=follow)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=follow)
 
 
 def watch(
@@ -229,6 +239,8 @@ def watch(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show invalidations as they happen, until Ctrl-C."""
@@ -250,7 +262,7 @@ def watch(
         async for told in client.watch(spaces):
             tell(told)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, endless=True)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=True)
 
 
 # What is shown

@@ -18,7 +18,7 @@ from souk.client import CacheClient, SoukError, from_failure
 from souk.common.v1 import operations_pb2 as pb
 
 from souk_cli.cache import MAX_SECONDS, Space
-from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, Token, config_of, with_cache
+from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
@@ -69,6 +69,8 @@ def warm(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Bring values into the cache before they are asked for. Ctrl-C cancels it. Exits with 1 where some could not be.
@@ -97,7 +99,7 @@ def warm(
         if failed:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=namespace)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=namespace)
 
 
 def list_operations(
@@ -105,6 +107,8 @@ def list_operations(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List the operations of a node, newest first, also those that were over not long ago."""
@@ -121,7 +125,7 @@ def list_operations(
             table.add_row(each.operation_id, escape(what), _state(each), _progress(each), ago, _took(each))
         out.print(table)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def show(
@@ -130,6 +134,8 @@ def show(
     address: CacheAddress = CACHE_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show an operation. Exits with 1 where it failed or was cancelled."""
@@ -147,11 +153,17 @@ def show(
         if operation.HasField("error") and not follow:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=operation_id, endless=follow)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=operation_id, endless=follow)
 
 
 def cancel(
-    operation_id: Id, address: CacheAddress = CACHE_ADDRESS, token: Token = None, tls_ca: TlsCa = None, json: Json = False
+    operation_id: Id,
+    address: CacheAddress = CACHE_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
 ) -> None:
     """Stop an operation. One that is over stays as it is."""
 
@@ -162,7 +174,7 @@ def cancel(
         else:
             out.print(f"{_state(operation)}  {_progress(operation)}")
 
-    with_cache(config_of(address, token, tls_ca), work, json=json, about=operation_id)
+    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=operation_id)
 
 
 async def _follow(client: CacheClient, operation_id: str, about: str, *, json: bool, cancels: bool) -> bool:

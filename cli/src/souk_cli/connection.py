@@ -25,15 +25,31 @@ TlsCa: TypeAlias = Annotated[
     Path | None,
     typer.Option("--tls-ca", envvar="SOUK_TLS_CA", help="PEM file of the authorities of the server's certificate: speak TLS."),
 ]
+TlsCert: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", envvar="SOUK_TLS_CERT", help="PEM file of a certificate to show to the server (mTLS): speak TLS."),
+]
+TlsKey: TypeAlias = Annotated[
+    Path | None, typer.Option("--tls-key", envvar="SOUK_TLS_KEY", help="PEM file of that certificate's private key.")
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PROGRESS_BYTES = 256 * 1024
 """A progress bar moves this often."""
 
 
-def config_of(address: str, token: str | None, tls_ca: Path | None) -> ClientConfig:
+def config_of(address: str, token: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None) -> ClientConfig:
     """The client's configuration; a usage error where the options contradict each other."""
+    if bool(tls_cert) != bool(tls_key):
+        raise typer.BadParameter("--tls-cert and --tls-key are given together, or not at all")
     try:
-        return ClientConfig(target=address, token=token or None, tls_ca_file=tls_ca, chunk_bytes=PROGRESS_BYTES)
+        return ClientConfig(
+            target=address,
+            token=token or None,
+            tls_ca_file=tls_ca,
+            tls_cert_file=tls_cert,
+            tls_key_file=tls_key,
+            chunk_bytes=PROGRESS_BYTES,
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

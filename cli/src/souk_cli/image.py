@@ -11,7 +11,7 @@ from rich.table import Table
 from souk.client import ImagingClient, from_failure
 from souk.imaging.v1 import imaging_pb2 as pb
 
-from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, Token, config_of, with_client
+from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_client
 from souk_cli.display import out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, ready, savings
 
@@ -29,7 +29,13 @@ _VARIANT_STATES = {
 
 
 def show(
-    image_id: ImageId, address: Address = DEFAULT_ADDRESS, token: Token = None, tls_ca: TlsCa = None, json: Json = False
+    image_id: ImageId,
+    address: Address = DEFAULT_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
 ) -> None:
     """Show one image with all its variants."""
 
@@ -40,7 +46,7 @@ def show(
         else:
             _show(image)
 
-    with_client(config_of(address, token, tls_ca), work, json=json)
+    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def list_images(
@@ -50,6 +56,8 @@ def list_images(
     address: Address = DEFAULT_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List images, newest first."""
@@ -67,7 +75,7 @@ def list_images(
         else:
             out.print("[dim]No images.[/]")
 
-    with_client(config_of(address, token, tls_ca), work, json=json)
+    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def download(
@@ -81,6 +89,8 @@ def download(
     address: Address = DEFAULT_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Fetch one variant. The file is there whole, or not at all."""
@@ -97,11 +107,17 @@ def download(
         else:
             out.print(f"{escape(str(path))}  [dim]{size(path.stat().st_size)}[/]")
 
-    with_client(config_of(address, token, tls_ca), work, json=json)
+    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def watch(
-    image_id: ImageId, address: Address = DEFAULT_ADDRESS, token: Token = None, tls_ca: TlsCa = None, json: Json = False
+    image_id: ImageId,
+    address: Address = DEFAULT_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
 ) -> None:
     """Follow an image until its variants are ready. Exits with 1 where they cannot be made, or it is deleted."""
     last: list[pb.Image | None] = []
@@ -117,7 +133,7 @@ def watch(
             else:
                 out.print(f"{escape(image_id)}  [red]deleted[/]")
 
-    with_client(config_of(address, token, tls_ca), work, json=json)
+    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
     image = last[0] if last else None
     if image and image.state == pb.IMAGE_STATE_FAILED and not json:
         show_error(from_failure(image.error), about=image_id, address=address)
@@ -131,6 +147,8 @@ def delete(
     address: Address = DEFAULT_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Delete images with their originals and all their variants."""
@@ -143,7 +161,7 @@ def delete(
             else:
                 out.print(f"{image_id}  deleted")
 
-    with_client(config_of(address, token, tls_ca), work, json=json)
+    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
 
 
 def _show(image: pb.Image) -> None:

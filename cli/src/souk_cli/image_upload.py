@@ -16,7 +16,7 @@ from rich.table import Table
 from souk.client import ImagingClient, SoukError
 from souk.imaging.v1 import imaging_pb2 as pb
 
-from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, Token, config_of, with_client
+from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_client
 from souk_cli.display import as_json, err, out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, NEWEST_FIRST, ready, savings
 
@@ -58,6 +58,8 @@ def upload(
     address: Address = DEFAULT_ADDRESS,
     token: Token = None,
     tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Upload photos and show what was made of each. Exits with 1 if any of them failed."""
@@ -74,7 +76,7 @@ def upload(
         with Bars(shown=not json and err.is_terminal) as bars:
             outcomes.extend(await upload_all(client, files, wishes, concurrency=concurrency, bars=bars))
 
-    config = config_of(address, token, tls_ca)
+    config = config_of(address, token, tls_ca, tls_cert, tls_key)
     with_client(config, work, json=json)
     if json:
         print_json([_as_json(outcome, address) for outcome in outcomes])
