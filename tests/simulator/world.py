@@ -304,6 +304,18 @@ class World:
         read = process.coherence.get(key, namespace="n", mode="load", lease=LOAD_LEASE, until=until, joins=joins)
         self.drive(process, read, done)
 
+    def refresh(self, process: Process, key: str) -> None:
+        """Load anew what there is, as before its end."""
+        started = self.now
+
+        def done(outcome: Any, error: Exception | None) -> None:
+            leased = outcome.leased if isinstance(outcome, Found) else outcome
+            if isinstance(leased, Leased):
+                self.load(process, key, leased, started)
+
+        read = process.coherence.get(key, namespace="n", mode="refresh", lease=LOAD_LEASE, until=0.0, joins=False)
+        self.drive(process, read, done)
+
     def tags(self, key: str) -> tuple[str, ...]:
         """The names of a key's tags."""
         return TAGS[key]
@@ -461,8 +473,10 @@ def simulate(seed: int, **mutation: Any) -> World:
         key = rng.choice(KEYS)
         if kind < 0.3 and world.clients:
             world.at(when, partial(rng.choice(world.clients).read, key))
-        elif kind < 0.68:
+        elif kind < 0.63:
             world.at(when, partial(world.at_node, index, World.get, key))
+        elif kind < 0.68:
+            world.at(when, partial(world.at_node, index, World.refresh, key))
         elif kind < 0.93:
             names = rng.choice(((f"#{key}",), (f"#{key}",), ("+red",), ("+all",), ("=n",), (f"#{key}", "+red")))
             world.at(when, partial(world.at_node, index, World.invalidate, names))

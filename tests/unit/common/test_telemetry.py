@@ -3,6 +3,8 @@
 import io
 import math
 import secrets
+import subprocess
+import sys
 import threading
 
 import orjson
@@ -77,3 +79,20 @@ def test_lines_that_nobody_reads_are_dropped_and_counted() -> None:
     assert 90 <= writer.dropped <= 100
     release.set()
     writer.close()
+
+
+def test_a_caller_who_has_gone_is_no_error_of_the_service() -> None:
+    program = """
+import logging
+from grpc._cython.cygrpc import ExecuteBatchError
+from souk_common.telemetry import logs
+writer = logs.setup("echo", "info")
+for kind in (ExecuteBatchError, ValueError):
+    try:
+        raise kind("of an answer")
+    except Exception:
+        logging.getLogger("grpc").exception("by %s", kind.__name__)
+writer.close()
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60).stdout
+    assert [orjson.loads(line)["event"] for line in told.splitlines()] == ["by ValueError"]

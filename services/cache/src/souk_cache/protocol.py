@@ -356,7 +356,7 @@ class Coherence:
         replaces: the names of the key and of its aliases: what has one of them goes.
 
         Where one of its names is invalidated before it arrives, it is not known to be the newest any more, and only the old value
-        goes. Where there is a newer version, that one's put may still wait: this one waits for it too.
+        goes. Where there is a newer version, that stays in Redis: who loaded it early has not dropped what was before it anywhere.
         """
         keys = (*self.keys.shared, self.keys.value(key), self.keys.lease(key), *map(self.keys.value, aliases.keys))
         known = (self.epoch if self.fresh else "", str(self.applied))

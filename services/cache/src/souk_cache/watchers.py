@@ -42,8 +42,8 @@ class Watcher:
         self._spaces = frozenset(namespaces)
         self._wake = wake
         self.messages: deque[Message] = deque()
-        self.unacknowledged: deque[int] = deque()
-        """Places of what was told and is not acknowledged, in order."""
+        self.unacknowledged: deque[tuple[int, int]] = deque()
+        """What was told and is not acknowledged, in order: from which place on it is not applied, and the place that says it is."""
         self.lease_until = float("-inf")
         """It may serve until then, at the latest, by this node's clock."""
 
@@ -56,20 +56,23 @@ class Watcher:
             self.drop(epoch, seq)
             return
         self.messages.append(Told(epoch, seq, known))
-        self.unacknowledged.append(seq)
+        self.unacknowledged.append((seq, seq))
         self._wake()
 
     def drop(self, epoch: str, seq: int) -> None:
         """Have it drop everything, instead of whatever waits to be told."""
         self.messages.clear()
         self.messages.append(Dropped(epoch, seq))
-        self.unacknowledged.append(seq)
+        self.unacknowledged.append((seq, seq))
         self._wake()
 
     def begin(self, epoch: str, seq: int) -> None:
-        """Have it drop everything, because another epoch has begun or some of this one are missing."""
+        """Have it drop everything, because another epoch has begun or some of this one are missing.
+
+        Until it says that it has, it has applied nothing: what it acknowledges late may be of this epoch, from before the gap.
+        """
         self.unacknowledged.clear()
-        self.unacknowledged.append(1)
+        self.unacknowledged.append((1, max(1, seq)))
         self.drop(epoch, max(1, seq))
 
     def acknowledge(self, epoch: str, seq: int) -> None:
@@ -77,7 +80,7 @@ class Watcher:
         if epoch != self._owner.coherence.epoch:
             return
         before = len(self.unacknowledged)
-        while self.unacknowledged and self.unacknowledged[0] <= seq:
+        while self.unacknowledged and self.unacknowledged[0][1] <= seq:
             self.unacknowledged.popleft()
         if len(self.unacknowledged) != before:
             self._owner.on_acknowledged()
@@ -140,7 +143,7 @@ class Watchers:
         now, applied = self._clock(), self.coherence.applied
         for watcher in self._watchers:
             if watcher.unacknowledged and now < watcher.lease_until:
-                applied = min(applied, watcher.unacknowledged[0] - 1)
+                applied = min(applied, watcher.unacknowledged[0][0] - 1)
         for until, kept in self._left:
             if now < until:
                 applied = min(applied, kept)
@@ -182,7 +185,7 @@ class Watchers:
         while self._left and self._left[0][0] <= now:
             self._left.popleft()
         if not served_nothing and now < watcher.lease_until:
-            kept = watcher.unacknowledged[0] - 1 if watcher.unacknowledged else self.coherence.applied
+            kept = watcher.unacknowledged[0][0] - 1 if watcher.unacknowledged else self.coherence.applied
             self._left.append((watcher.lease_until, kept))
         self.on_acknowledged()
 

@@ -74,6 +74,8 @@ class _ToStructlog(logging.Handler):
         self._last: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and type(record.exc_info[1]).__name__ == "ExecuteBatchError":
+            return  # gRPC's, of an answer whose caller has gone meanwhile
         key = (record.name, str(record.msg))
         now = time.monotonic()
         if now - self._last.get(key, -_REPEAT_SECONDS) < _REPEAT_SECONDS:

@@ -5,7 +5,11 @@
 --    every member knows
 if ARGV[5] ~= '' then
   local value = believed(KEYS[5])
-  if value and value[5] > ARGV[5] then return {EPOCH, SEQ, 'older', remaining(SEQ, 1)} end
+  if value and value[5] > ARGV[5] then -- it was loaded after this write, and stays; copies from before both may be anywhere
+    invalidate(split(ARGV[6]))
+    redis.call('HSET', KEYS[5], 's', string.format('%d', SEQ))
+    return {EPOCH, SEQ, 'older', remaining(SEQ, 1)}
+  end
 end
 local current = ARGV[7] == EPOCH and invalidated(split(ARGV[3])) <= tonumber(ARGV[8])
 redis.call('DEL', KEYS[5], KEYS[6])
