@@ -262,6 +262,25 @@ async def test_a_node_that_was_silent_does_not_undo_what_another_has_finished(
         assert await other.gallery.image(image_id) == finished
 
 
+async def test_a_record_that_cannot_be_read_keeps_nobody_from_the_others(
+    store: ObjectStore, workers: PhotoProcessor, tmp_path: Path
+) -> None:
+    clock = Clock()
+    gate = Gate(store)
+    gate.hold(lambda key, _: key.endswith(".avif"))
+    async with node("silent", gate, clock, workers, tmp_path) as silent, node("other", store, clock, workers, tmp_path) as other:
+        image_id = (await accept(silent, tmp_path, photos.one_of_each()["jpeg"])).image_id
+        await gate.reached.wait()
+        await store.put("_pending/0", b"{")
+        await store.put("_pending/z", b"")
+        clock.now += LEASE + 1
+        assert await other.processor.recover() == 1
+        assert (await other.processor.finished(image_id)).state is ImageState.READY
+        gate.opened.set()
+        gate.released.set()
+        await processes.until(lambda: silent.processor.backlog == 0)
+
+
 class Vanishing(Gate):
     """A store in which a variant is deleted as soon as somebody has seen that it is there."""
 

@@ -228,11 +228,15 @@ class Processor:
         for image_id in await self._library.pending_ids():
             if image_id in self._work:
                 continue
-            pending = await self._library.pending(image_id)
-            if pending is None or not (pending.expires <= self._clock() or pending.node in ended):
-                continue
-            taken += 1
-            await self._take_over(pending)
+            try:
+                pending = await self._library.pending(image_id)
+                if pending is not None and (pending.expires <= self._clock() or pending.node in ended):
+                    taken += 1
+                    await self._take_over(pending)
+            except StoreUnavailableError:
+                raise
+            except Exception:  # a record that is being written, or is none, keeps nobody from the others
+                log.exception("an unfinished image could not be taken over", image_id=image_id)
         await self._life.forget(ended)
         return taken
 
@@ -317,6 +321,8 @@ class Processor:
                     await self._renew(work)
             except StoreUnavailableError as error:
                 log.warning("leases could not be renewed", detail=error.message)
+            except Exception:
+                log.exception("leases could not be renewed")  # and are the next time, or no photo would be finished any more
             await asyncio.sleep(self._lease / 3)
 
     async def _renew(self, work: Work) -> None:
