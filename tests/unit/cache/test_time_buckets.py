@@ -65,9 +65,11 @@ def test_a_key_without_a_bucket_is_refused_with_the_reason(key: str, problem: st
 def test_any_other_text_is_refused_and_nothing_breaks(text: str):
     for key in (text, f"views@{text}", f"views@2026-11-25T10:00Z/{text}"):
         try:
-            bucket_of(key)
+            bucket = bucket_of(key)
         except TimeBucketUnreadableError:
             continue
+        assert "/P" in key.rpartition("@")[2], "only a start and a length make a bucket"
+        assert bucket.end == int(bucket.end)
 
 
 def fresh_until(loaded: float, stored: float, ttl: float = 86400.0) -> float:

@@ -28,10 +28,9 @@ from souk_cache.results import (
     Result,
     Wait,
 )
+from souk_cache.scripts import POSITION_DIGITS
 from souk_cache.values import Value
 
-VERSION_DIGITS = 20
-"""Versions and source tokens are compared as texts of so many digits: every number of 64 bits fits."""
 LONGEST_POLL = 0.05
 SHORTEST_KEEP = 0.001
 """Seconds that Redis keeps a value whose time was over when it came."""
@@ -539,7 +538,7 @@ def _description(target: Target, epoch: str, seq: int, remaining: float, names: 
 
 
 def _padded(number: int | None) -> str:
-    return "" if number is None else f"{number:0{VERSION_DIGITS}}"
+    return "" if number is None else f"{number:0{POSITION_DIGITS}}"
 
 
 def number(padded: str) -> int | None:

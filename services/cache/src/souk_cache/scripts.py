@@ -62,12 +62,14 @@ def text(value: bytes | str) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-_POSITION = re.compile(r"[0-9]{20}")
-_LAST_POSITION = f"{2**63 - 1:020}"
+POSITION_DIGITS = 20
+"""Versions and source tokens are compared as texts of so many digits, in Lua too: every number of 64 bits fits."""
+_POSITION = re.compile(rf"[0-9]{{{POSITION_DIGITS}}}")
+_LAST_POSITION = f"{2**63 - 1:0{POSITION_DIGITS}}"
 
 
 def position(text: str) -> str:
-    """A version or a source token as it is kept, 20 digits that fit 64 bits with a sign; '' where it is none."""
+    """A version or a source token as it is kept, which fits 64 bits with a sign; '' where it is none."""
     return text if _POSITION.fullmatch(text) and text <= _LAST_POSITION else ""
 
 

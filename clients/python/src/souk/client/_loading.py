@@ -42,6 +42,8 @@ class Load:
 
 
 _current: ContextVar[Load] = ContextVar("souk_load")
+_NEVER_CACHED = (InvalidArgumentError, NotFoundError, PermissionDeniedError)
+"""What is raised: a load each time would hide that it can never be cached."""
 
 
 def current_load() -> Load:
@@ -113,7 +115,7 @@ class Loading(Generic[T]):
             result = await client.get(
                 self._name, load.key, alias=load.alias, lease=True, wait=wait, allow_stale=allow_stale, timeout=timeout
             )
-        except (InvalidArgumentError, NotFoundError, PermissionDeniedError):
+        except _NEVER_CACHED:
             raise
         except SoukError:
             client.counts.loads_uncached += 1
@@ -148,7 +150,7 @@ class Loading(Generic[T]):
             return {}
         try:
             results = await client.batch_get(self._name, distinct, lease=True, allow_stale=allow_stale, timeout=timeout)
-        except (InvalidArgumentError, NotFoundError, PermissionDeniedError):
+        except _NEVER_CACHED:
             raise
         except SoukError:
             return _there(distinct, await self._load_uncached(distinct, loader))
@@ -159,7 +161,7 @@ class Loading(Generic[T]):
         for key, result in zip(distinct, results, strict=True):
             if result.HasField("error"):
                 error = from_failure(result.error)
-                if isinstance(error, InvalidArgumentError | NotFoundError):
+                if isinstance(error, _NEVER_CACHED):
                     raise error
                 unreadable.append(key)
             elif result.HasField("lease"):
