@@ -88,9 +88,12 @@ async def test_without_a_token_no_credentials_are_sent(server, client):
 
 
 @pytest.mark.parametrize("failures", [1, 3])
-async def test_a_unary_call_is_repeated_by_grpc_while_the_server_is_unavailable(server, client, failures):
+@pytest.mark.parametrize("reason", ["OVERLOADED", ""], ids=["says so", "stops under it"])
+async def test_a_unary_call_is_repeated_by_grpc_while_the_server_is_unavailable(server, client, failures, reason):
     async def away(request, context):
-        await abort(context, Code.UNAVAILABLE, "OVERLOADED")
+        if not reason:  # as gRPC's server ends what reaches it while it stops
+            await context.abort(Code.CANCELLED, "")
+        await abort(context, Code.UNAVAILABLE, reason)
 
     server.script = [*[away] * failures, found]
     assert (await client.get("x")).image_id == "x"

@@ -18,9 +18,8 @@ async def test_loads_come_in_turn_up_to_a_bound_and_stop_no_hits():
     def at_once(read: pb.GetRequest) -> bytes | None:
         return encoding.field(encoding.ITEM_RESULT, pb.Result(hit=pb.Hit(value=b"shoe"))) if read.key == "hot" else None
 
-    async def find(read: pb.GetRequest, *, alone: bool) -> Result:
+    async def find(read: pb.GetRequest) -> Result:
         nonlocal loading, most
-        assert not alone
         loading += 1
         most = max(most, loading)
         await released.wait()

@@ -61,7 +61,7 @@ def test_grpc_retries_the_unary_methods_that_the_contract_calls_repeatable():
 def test_grpc_retries_only_what_is_unavailable_and_gives_up_on_a_broken_server():
     told = service_config(SERVICES, ClientConfig(attempts=3))
     (entry,) = told["methodConfig"]
-    assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+    assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
     assert entry["retryPolicy"]["maxAttempts"] == 3
     assert told["retryThrottling"]["tokenRatio"] <= 0.1
 

@@ -7,6 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from souk.client import (
+    CancelledError,
     DataLossError,
     FieldViolation,
     InternalError,
@@ -66,6 +67,14 @@ def test_an_internal_error_shows_the_id_that_the_log_has():
     assert error.error_id == "c0ffee"
 
 
+def test_a_cancelled_without_a_reason_is_a_server_that_stops():
+    error = from_rpc_error(failed(Code.CANCELLED, "CANCELLED"))
+    assert type(error) is UnavailableError
+    assert "stopping" in error.message
+    info = error_details_pb2.ErrorInfo(reason="OPERATION_CANCELLED", domain="souk.common.v1")
+    assert type(from_rpc_error(failed(Code.CANCELLED, "by shop", status(Code.CANCELLED, info)))) is CancelledError
+
+
 def test_the_pushback_trailer_is_the_retry_delay_where_there_is_no_retry_info():
     assert from_rpc_error(failed(Code.UNAVAILABLE, "", ("grpc-retry-pushback-ms", "1500"))).retry_delay == 1.5
     assert from_rpc_error(failed(Code.UNAVAILABLE, "", ("grpc-retry-pushback-ms", "soon"))).retry_delay is None
@@ -92,7 +101,7 @@ def test_malformed_details_never_raise_anything_else(details: bytes, code: Code)
     error = from_rpc_error(failed(code, "text", ("grpc-status-details-bin", details)))
     assert isinstance(error, SoukError)
     assert error.code is code
-    assert error.message == "text"
+    assert error.message == "text" or code is Code.CANCELLED
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])

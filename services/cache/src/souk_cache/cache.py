@@ -341,7 +341,7 @@ class Cache:
         until = self.clock() + (read.wait or 0.0)
         poll = Coherence.first_poll
         mode = "load" if read.lease else "read"
-        joins = not (read.after or read.alone)
+        joins = not read.after
         while True:
             outcome = await target.partition.node.carry_out(
                 coherence.get(target.full, namespace=space.name, mode=mode, lease=space.lease_seconds, until=until, joins=joins)

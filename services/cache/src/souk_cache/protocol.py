@@ -122,6 +122,8 @@ class Flight:
     """A read of one key that is under way, and that others may join."""
 
     key: str
+    until: float
+    """It waits for another's load until then."""
     detached: bool = False
     """An invalidation was applied meanwhile: nobody joins it, and it leaves nothing in memory."""
     done: bool = False
@@ -239,7 +241,8 @@ class Coherence:
     # Reads
 
     def get(self, key: str, *, namespace: str, mode: str, lease: float, until: float, joins: bool = True) -> Operation[Outcome]:
-        """Read a key that memory does not hold. Waits for another's load until `until`, then says Busy.
+        """Read a key that memory does not hold. Waits for another's load until `until`, then says Busy: so it joins only reads
+        that wait no longer.
 
         mode: as in acquire.lua. lease: seconds that a lease which is given lasts. joins=False reads Redis itself, for a caller who
         brings a token.
@@ -247,7 +250,7 @@ class Coherence:
         poll = self.first_poll
         while True:
             flight = self._joinable.get(key) if joins and mode == "load" and self.fresh else None
-            if flight is not None:
+            if flight is not None and flight.until <= until:
                 yield Join(flight)
                 if flight.error is not None:
                     raise flight.error
@@ -256,7 +259,7 @@ class Coherence:
                 if self._clock() >= until:
                     return Busy(0.0)
                 continue
-            flight = self._take_off(key, joinable=joins and mode == "load")
+            flight = self._take_off(key, joinable=joins and mode == "load", until=until)
             outcome: Outcome | None = None
             shared: Outcome | None = None
             error: Exception | None = None
@@ -512,8 +515,8 @@ class Coherence:
 
     # Flights
 
-    def _take_off(self, key: str, *, joinable: bool) -> Flight:
-        flight = Flight(key)
+    def _take_off(self, key: str, *, joinable: bool, until: float = 0.0) -> Flight:
+        flight = Flight(key, until)
         self._open.setdefault(key, set()).add(flight)
         if joinable and self.fresh:
             self._joinable[key] = flight

@@ -114,8 +114,6 @@ class Read:
     """See at least these mutations."""
     load: bool = False
     """Have the namespace's loader load it."""
-    alone: bool = False
-    """Join no other read of the key, which may wait longer than this one."""
 
 
 @dataclass(frozen=True, slots=True)

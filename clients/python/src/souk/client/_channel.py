@@ -44,6 +44,8 @@ def open_channel(config: ClientConfig, services: Iterable[ServiceDescriptor]) ->
 def service_config(services: Iterable[ServiceDescriptor], config: ClientConfig) -> dict[str, Any]:
     """gRPC's service config (A6): only UNAVAILABLE is retried, and only where the contract says that a repeat does no harm.
 
+    And CANCELLED, which is what gRPC's server says to calls that arrive while it stops; what a caller cancels itself is not.
+
     Streams are left out: gRPC could repeat only what fits its buffer, or what was not answered yet. The clients, which know where a
     stream stood, repeat those themselves, so that no attempt is made twice over.
     """
@@ -63,7 +65,7 @@ def service_config(services: Iterable[ServiceDescriptor], config: ClientConfig) 
             "initialBackoff": f"{config.initial_backoff:.3f}s",
             "maxBackoff": f"{config.max_backoff:.3f}s",
             "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
+            "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
         }
         told["methodConfig"] = [{"name": methods, "retryPolicy": policy}]
     if config.health_service is not None:

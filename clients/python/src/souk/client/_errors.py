@@ -8,10 +8,11 @@ SoukError
 ├── FailedPreconditionError   not now; `retry_delay` where it may be soon
 ├── AbortedError              another call is at it
 ├── ResourceExhaustedError    over the caller's quota
-├── UnavailableError          the server is stopping, overloaded or not there; repeated by itself where that is safe
+├── UnavailableError          the server is stopping, overloaded or not there; repeated by itself where that is safe. A server
+│                             that stops answers calls which reach it too late with a bare CANCELLED: that is this error too
 ├── DeadlineExceededError
 ├── AlreadyExistsError
-├── CancelledError            by the server or on the way; one's own cancelling is asyncio.CancelledError
+├── CancelledError            what the call was about was cancelled; one's own cancelling is asyncio.CancelledError
 ├── UnimplementedError        the server is older than this client, or another one
 ├── DataLossError             what arrived is not what was sent
 ├── CodecError                what is cached is not a value of the type: another release of the program wrote it
@@ -117,7 +118,7 @@ class AlreadyExistsError(SoukError):
 
 
 class CancelledError(SoukError):
-    """The server, or something on the way, cancelled the call."""
+    """What the call was about, as an operation, was cancelled; `reason` says by whom."""
 
 
 class UnimplementedError(SoukError):
@@ -187,8 +188,11 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> SoukError:
         except DecodeError:
             continue
     delay = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9 if has_retry else _pushback(trailers)
-    return _BY_CODE.get(code, UnknownError)(
-        error.details() or status.message or code.value[1],
+    kind, text = _BY_CODE.get(code, UnknownError), error.details() or status.message or code.value[1]
+    if code is grpc.StatusCode.CANCELLED and not info.reason:  # gRPC's own, for what reaches a server that stops
+        kind, text = UnavailableError, "the server ended the call without an answer; it may be stopping"
+    return kind(
+        text,
         code=code,
         reason=info.reason,
         domain=info.domain,

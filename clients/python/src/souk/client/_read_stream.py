@@ -98,8 +98,9 @@ class ReadStream:
                     else:
                         self._settle(item.id, result=item.result)
         except grpc.aio.AioRpcError as failed:
-            if failed.code() is not grpc.StatusCode.UNAVAILABLE:
-                error = from_rpc_error(failed)
+            told = from_rpc_error(failed)
+            if not isinstance(told, UnavailableError):
+                error = told
         finally:
             if self._stream is stream:
                 self._stream = None

@@ -209,9 +209,9 @@ class CacheServicer(pb_grpc.CacheServiceServicer):
         described = mapping.result(self._cache.found_in_memory(space, key, entry), describe=True)
         return room.put(encoding.field(encoding.RESULT, described))
 
-    async def _find(self, request: pb.GetRequest, *, alone: bool = False) -> Result:
-        """What there is, not only in memory. alone: see Read."""
-        read = replace(mapping.read_from(request.options), alone=alone)
+    async def _find(self, request: pb.GetRequest) -> Result:
+        """What there is, not only in memory."""
+        read = mapping.read_from(request.options)
         if request.HasField("alias"):
             return await self._cache.get_by_alias(request.namespace, request.alias, read)
         return await self._cache.get(request.namespace, request.key, read)

@@ -33,12 +33,11 @@ class Reads:
     def __init__(
         self,
         at_once: Callable[[pb.GetRequest], bytes | None],
-        find: Callable[..., Awaitable[Result]],
+        find: Callable[[pb.GetRequest], Awaitable[Result]],
         *,
         max_message_bytes: int,
     ) -> None:
-        """at_once: what memory has, as the field of an item; find: what there is elsewhere, `alone` if it must not wait with
-        others."""
+        """at_once: what memory has, as the field of an item; find: what there is elsewhere."""
         self._at_once = at_once
         self._find = find
         self._answer_bytes = min(ANSWER_BYTES, max_message_bytes)
@@ -96,7 +95,7 @@ class Reads:
             self._run(self._look_up(item, self._waits))
         elif not options.load:
             options.ClearField("wait")
-            await self._start_lookup(item, alone=True)
+            await self._start_lookup(item)
         elif len(self._slow) < MAX_SLOW:
             self._run(self._in_turn(item))
         else:
@@ -107,11 +106,11 @@ class Reads:
                 retry_delay=RETRY_SECONDS,
             )
 
-    async def _start_lookup(self, item: pb.GetStreamRequest.Item, *, alone: bool = False) -> None:
+    async def _start_lookup(self, item: pb.GetStreamRequest.Item) -> None:
         if self._lookups.locked():
             self._due.set()  # for what is ready
         await self._lookups.acquire()
-        self._run(self._look_up(item, self._lookups, alone=alone))
+        self._run(self._look_up(item, self._lookups))
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -122,9 +121,9 @@ class Reads:
         await self._waits.acquire()
         await self._look_up(item, self._waits)
 
-    async def _look_up(self, item: pb.GetStreamRequest.Item, place: asyncio.Semaphore, *, alone: bool = False) -> None:
+    async def _look_up(self, item: pb.GetStreamRequest.Item, place: asyncio.Semaphore) -> None:
         try:
-            found = await self._find(item.get, alone=alone)
+            found = await self._find(item.get)
             if self._is_full:
                 await self._room()
             result = mapping.result(found, describe=item.get.options.describe)
