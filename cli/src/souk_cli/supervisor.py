@@ -14,7 +14,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2
 
-from souk_cli.engines import EngineError, RedisEngine
+from souk_cli.engines import Engine, EngineError
+from souk_cli.postgres_engine import PostgresEngine
+from souk_cli.redis_engine import RedisEngine
 from souk_cli.services import Service
 
 READY_TIMEOUT = 60.0
@@ -141,27 +143,32 @@ class Supervisor:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
         self._environment = dict(environment)
-        self._redis: RedisEngine | None = None
+        self.engines: list[Engine] = []
         self.children: list[Child] = []
 
     async def start(self, services: Sequence[Service]) -> None:
         """Start services together and wait until all are ready. ChildError where one is not; EngineError where what it stands on
         is not."""
         for service in services:
-            await self._start_engine(service)
+            await self._start_engines(service)
         for service in services:
             self.children.append(await Child.start(service, self._folder, self._environment))
         await asyncio.gather(*(child.until_ready() for child in self.children))
 
-    async def _start_engine(self, service: Service) -> None:
-        if service.redis_setting is None:
-            return
-        setting = f"{service.prefix}{service.redis_setting}"
-        if self._environment.get(setting) or os.environ.get(setting):
-            return
-        if self._redis is None:
-            self._redis = await RedisEngine.start(self._folder / "redis.log")
-        self._environment[setting] = self._redis.url
+    async def _start_engines(self, service: Service) -> None:
+        """Start what a service stands on, where the user has none."""
+        if self._lacks(service, service.redis_setting):
+            redis = await RedisEngine.start(self._folder / "redis.log")
+            self.engines.append(redis)
+            self._environment[f"{service.prefix}{service.redis_setting}"] = redis.url
+        if self._lacks(service, service.database_setting):
+            postgres = await PostgresEngine.start(self._folder / "postgres", self._folder / "postgres.log")
+            self.engines.append(postgres)
+            self._environment |= postgres.environment
+
+    def _lacks(self, service: Service, setting: str | None) -> bool:
+        name = f"{service.prefix}{setting}"
+        return setting is not None and not (self._environment.get(name) or os.environ.get(name))
 
     async def watch(self, tell: Callable[[Child, str], None]) -> None:
         """Tell of problems as they are logged. ChildError when a child ends, EngineError when what they stand on does."""
@@ -171,9 +178,8 @@ class Supervisor:
                 tell(child, line)
 
         listening = [asyncio.create_task(listen(child)) for child in self.children]
-        ends: dict[asyncio.Task[int], Child | None] = {asyncio.create_task(child.process.wait()): child for child in self.children}
-        if self._redis is not None:
-            ends[asyncio.create_task(self._redis.process.wait())] = None
+        watched: list[Child | Engine] = [*self.children, *self.engines]
+        ends = {asyncio.create_task(each.process.wait()): each for each in watched}
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -181,18 +187,16 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*listening, *ends, return_exceptions=True)
         ended = done.pop()
-        child = ends[ended]
-        if child is None:
-            raise EngineError(
-                f"redis-server ended by itself ({exit_text(ended.result())}); its log is {self._folder / 'redis.log'}"
-            )
-        raise ChildError(child, f"{child.service.name} ended by itself ({exit_text(ended.result())})")
+        each, how = ends[ended], exit_text(ended.result())
+        if isinstance(each, Child):
+            raise ChildError(each, f"{each.service.name} ended by itself ({how})")
+        raise EngineError(f"{each.name} ended by itself ({how}); its log is {each.log}")
 
     async def stop(self) -> list[ChildError]:
         """Stop all together; return what went wrong with it."""
         results = await asyncio.gather(*(child.stop() for child in self.children), return_exceptions=True)
-        if self._redis is not None:
-            await self._redis.stop()
+        for engine in self.engines:
+            await engine.stop()
         return [result for result in results if isinstance(result, ChildError)]
 
     def hurry(self) -> None:

@@ -60,3 +60,6 @@ CREATE TRIGGER count_reviews_changed AFTER UPDATE ON shop.reviews
     REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION shop.count_reviews();
 CREATE TRIGGER count_reviews_removed AFTER DELETE ON shop.reviews
     REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION shop.count_reviews();
+
+-- only triggers call them
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA shop FROM PUBLIC;
