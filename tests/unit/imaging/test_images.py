@@ -13,11 +13,11 @@ from souk_imaging.images import (
     Variant,
     VariantState,
     is_image_id,
+    is_list_position,
     new_image_id,
     newest_first,
     parse_variant_name,
 )
-from souk_imaging.paging import page_position, page_token
 
 ORIGINAL = Original("image/jpeg", 10, 4, 3, 1, False, "00" * 32)
 
@@ -98,21 +98,7 @@ def test_the_name_of_a_ready_variant_tells_format_and_digest() -> None:
         assert parse_variant_name(name) is None
 
 
-def test_a_page_token_is_good_for_its_filter_only() -> None:
-    position = f"{newest_first(new_image_id())}~0123abcd~0123abcd.4567cdef"
-    token = page_token(position, "o", ["b", "a"])
-    assert page_position(token, "o", ["a", "b"]) == position
-    for owner, tags in (("p", ["a", "b"]), ("o", ["a"]), ("", [])):
-        with pytest.raises(ValueError):
-            page_position(token, owner, tags)
-    assert page_token("", "o", []) == ""
-    assert page_position("", "o", []) == ""
-
-
-@given(st.text(max_size=200))
-def test_no_token_breaks_the_reading(token: str) -> None:
-    try:
-        position = page_position(token, "o", ["t"])
-    except ValueError:
-        return
-    assert position == "" or "/" not in position
+def test_only_the_end_of_an_index_entry_is_a_place_in_a_list() -> None:
+    assert is_list_position(f"{newest_first(new_image_id())}~0123abcd~0123abcd.4567cdef")
+    for text in ("", "a~b", "a~b~c~d", "../a~b~c", "a~b~c/d", "a~b~é", "a~b~c\n"):
+        assert not is_list_position(text)

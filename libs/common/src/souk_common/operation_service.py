@@ -1,11 +1,8 @@
 """The servicer of souk.common.v1.OperationService, over the operations of a node."""
 
-import base64
-import binascii
 import contextlib
-import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -15,8 +12,9 @@ from souk.common.v1 import operations_pb2_grpc as pb_grpc
 
 from souk_common.auth import ANONYMOUS
 from souk_common.call import CURRENT
-from souk_common.errors import FieldViolation, ServiceError, invalid_fields
+from souk_common.errors import FieldViolation, invalid_fields
 from souk_common.operations import Operation, Operations, State
+from souk_common.paging import page_position, page_token, page_token_refused
 from souk_common.server import Registration
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -74,9 +72,12 @@ class OperationServicer(pb_grpc.OperationServiceServicer):
         """See the proto."""
         states = _states(request)
         size = request.page_size or DEFAULT_PAGE_SIZE
-        marker = self._marker(request.states)
-        found = self._operations.list(states, before=_position(request.page_token, marker), size=size + 1)
-        token = _token(found[size - 1].number, marker) if len(found) > size else ""
+        good_for = (self._operations.life, sorted(set(request.states)))  # one filter, on one node, in one of its lives
+        position = page_position(request.page_token, *good_for)
+        if not position.isdecimal() and position:
+            raise page_token_refused()
+        found = self._operations.list(states, before=int(position) if position else None, size=size + 1)
+        token = page_token(str(found[size - 1].number), *good_for) if len(found) > size else ""
         return pb.ListOperationsResponse(operations=map(message, found[:size]), next_page_token=token)
 
     async def CancelOperation(self, request: pb.CancelOperationRequest, context: Context) -> pb.CancelOperationResponse:
@@ -92,10 +93,6 @@ class OperationServicer(pb_grpc.OperationServiceServicer):
         async with contextlib.aclosing(self._operations.watch(request.operation_id)) as changes:
             async for operation in changes:
                 yield pb.WatchOperationResponse(operation=message(operation))
-
-    def _marker(self, states: Sequence[int]) -> bytes:
-        """What a page token is good for: one filter, on one node, in one of its lives."""
-        return hashlib.sha256(repr((self._operations.life, sorted(set(states)))).encode()).digest()[:12]
 
 
 def message(operation: Operation) -> pb.Operation:
@@ -138,23 +135,3 @@ def _states(request: pb.ListOperationsRequest) -> set[State]:
     if violations:
         raise invalid_fields(violations)
     return {_BY_NUMBER[number] for number in request.states}
-
-
-def _token(number: int, marker: bytes) -> str:
-    return base64.urlsafe_b64encode(marker + number.to_bytes(6, "big")).decode()
-
-
-def _position(token: str, marker: bytes) -> int | None:
-    if not token:
-        return None
-    try:
-        plain = base64.b64decode(token, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        plain = b""
-    if len(plain) != len(marker) + 6 or not plain.startswith(marker):
-        raise ServiceError(
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "INVALID_PAGE_TOKEN",
-            "the page token is not one that this node gave for these states",
-        )
-    return int.from_bytes(plain[len(marker) :], "big")

@@ -194,6 +194,11 @@ def newest_first(image_id: str) -> str:
     return "".join(ID_ALPHABET[31 - ID_ALPHABET.index(letter)] for letter in image_id)
 
 
+def is_list_position(text: str) -> bool:
+    """Whether it can be a place in a list: the end of an index entry, which has no other folder in it."""
+    return text.count("~") == 2 and text.replace("~", "").replace(".", "").isalnum() and text.isascii()
+
+
 def _base32(number: int) -> str:
     letters = []
     for _ in range(ID_LENGTH):

@@ -9,10 +9,11 @@ import grpc
 from souk.imaging.v1 import imaging_pb2 as pb
 from souk.imaging.v1 import imaging_pb2_grpc as pb_grpc
 from souk_common.call import annotate
+from souk_common.paging import page_position, page_token, page_token_refused
 
 from souk_imaging.exceptions import UploadEmptyError, UploadOutOfOrderError
 from souk_imaging.gallery import Client, Gallery
-from souk_imaging.paging import page_position, page_token
+from souk_imaging.images import is_list_position
 from souk_imaging.rpc import validate
 from souk_imaging.rpc.mapping import ImageMapper, pieces_from, spec_from
 from souk_imaging.uploads import Uploads, timely
@@ -62,19 +63,16 @@ class ImagingServicer(pb_grpc.ImagingServiceServicer):
     async def ListImages(self, request: pb.ListImagesRequest, context: Context) -> pb.ListImagesResponse:
         """See the proto."""
         validate.list_images(request)
-        try:
-            position = page_position(request.page_token, request.owner, request.tags)
-        except ValueError as error:
-            raise validate.page_token_refused() from error
+        tags = sorted(set(request.tags))
+        position = page_position(request.page_token, request.owner, tags)
+        if position and not is_list_position(position):
+            raise page_token_refused()
         page = await self._gallery.page(
-            owner=request.owner,
-            tags=sorted(set(request.tags)),
-            size=request.page_size or DEFAULT_PAGE_SIZE,
-            position=position,
+            owner=request.owner, tags=tags, size=request.page_size or DEFAULT_PAGE_SIZE, position=position
         )
         return pb.ListImagesResponse(
             images=[self._map.image(image) for image in page.images],
-            next_page_token=page_token(page.next_position, request.owner, request.tags),
+            next_page_token=page_token(page.next_position, request.owner, tags),
         )
 
     async def DownloadVariant(

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 
-import grpc
 from souk.imaging.v1 import imaging_pb2 as pb
-from souk_common.errors import FieldViolation, ServiceError, invalid_fields
+from souk_common.errors import FieldViolation, invalid_fields
 
 from souk_imaging.images import is_image_id
 from souk_imaging.selection import density
@@ -123,12 +122,3 @@ def select_variant(request: pb.SelectVariantRequest) -> None:
         except ValueError as error:
             violations.append(FieldViolation("device_pixel_ratio", f"{error}, or 0 for 1"))
     _refuse(violations)
-
-
-def page_token_refused() -> ServiceError:
-    """The error for a page token that is malformed, or was given for another filter."""
-    return ServiceError(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "INVALID_PAGE_TOKEN",
-        "the page token is not one that was given for this filter",
-    )
