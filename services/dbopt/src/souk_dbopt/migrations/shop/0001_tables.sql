@@ -99,6 +99,22 @@ CREATE TABLE shop.order_items (
 );
 COMMENT ON COLUMN shop.order_items.price_cents IS 'Of one piece, when it was ordered.';
 
+-- As order.get returns it. Volatile, so that it looks with a snapshot of its own: it finds what the calling statement has written, and
+-- what was committed since that began.
+CREATE FUNCTION shop.order_of_request(buyer bigint, request text) RETURNS json LANGUAGE sql VOLATILE AS $$
+    SELECT json_build_object(
+        'order_id', o.order_id, 'buyer_id', o.buyer_id, 'status', o.status, 'total_cents', o.total_cents, 'currency', o.currency,
+        'placed_at', o.placed_at, 'version', o.version,
+        'items', (SELECT json_agg(json_build_object(
+                             'line', i.line, 'product_id', i.product_id, 'title', p.title, 'seller_id', i.seller_id,
+                             'quantity', i.quantity, 'price_cents', i.price_cents) ORDER BY i.line)
+                  FROM shop.order_items i JOIN shop.products p ON p.product_id = i.product_id
+                  WHERE i.order_id = o.order_id))
+    FROM shop.orders o WHERE o.buyer_id = buyer AND o.request_id = request
+$$;
+REVOKE EXECUTE ON FUNCTION shop.order_of_request FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION shop.order_of_request TO :"service";
+
 CREATE TABLE shop.reviews (
     review_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     product_id bigint NOT NULL REFERENCES shop.products ON DELETE CASCADE,

@@ -6,7 +6,7 @@ COMMENT ON INDEX shop.products_newest IS 'serves product.list_newest';
 CREATE INDEX products_by_price ON shop.products (price_cents, product_id) WHERE status = 'active';
 COMMENT ON INDEX shop.products_by_price IS 'serves product.list_cheapest, product.list_dearest';
 CREATE INDEX products_popular ON shop.products (popularity DESC, product_id DESC) WHERE status = 'active';
-COMMENT ON INDEX shop.products_popular IS 'serves product.list_popular';
+COMMENT ON INDEX shop.products_popular IS 'serves product.list_popular, product.search for frequent words';
 CREATE INDEX products_category_newest ON shop.products (category_id, created_at DESC, product_id DESC) WHERE status = 'active';
 COMMENT ON INDEX shop.products_category_newest IS 'serves product.list_newest of one category';
 CREATE INDEX products_category_by_price ON shop.products (category_id, price_cents, product_id) WHERE status = 'active';
@@ -18,7 +18,7 @@ COMMENT ON INDEX shop.products_seller_newest IS 'serves product.list_newest of o
 CREATE INDEX products_search ON shop.products USING gin (search) WHERE status = 'active';
 COMMENT ON INDEX shop.products_search IS 'serves product.search';
 CREATE INDEX products_attributes ON shop.products USING gin (attributes jsonb_path_ops) WHERE status = 'active';
-COMMENT ON INDEX shop.products_attributes IS 'serves product.list_by_attributes';
+COMMENT ON INDEX shop.products_attributes IS 'serves product.list_newest, product.list_cheapest, product.list_dearest, product.list_popular with rare attributes';
 
 -- Users and sellers by what people know them by.
 CREATE UNIQUE INDEX users_wallet ON shop.users (wallet);
@@ -31,23 +31,23 @@ CREATE UNIQUE INDEX sellers_slug ON shop.sellers (slug);
 COMMENT ON INDEX shop.sellers_slug IS 'serves seller.by_slug; guards that a slug is of one seller';
 CREATE UNIQUE INDEX categories_slug ON shop.categories (slug);
 COMMENT ON INDEX shop.categories_slug IS 'guards that a slug is of one category';
-CREATE INDEX categories_parent ON shop.categories (parent_id, category_id);
-COMMENT ON INDEX shop.categories_parent IS 'serves category.list; guards the tree when a category goes';
+CREATE INDEX categories_parent ON shop.categories (parent_id);
+COMMENT ON INDEX shop.categories_parent IS 'guards the tree when a category goes';
 
 -- Orders and what was sold.
 CREATE UNIQUE INDEX orders_request ON shop.orders (buyer_id, request_id);
 COMMENT ON INDEX shop.orders_request IS 'serves order.place; guards that a request orders once';
 CREATE INDEX orders_buyer_newest ON shop.orders (buyer_id, placed_at DESC, order_id DESC);
 COMMENT ON INDEX shop.orders_buyer_newest IS 'serves order.list';
-CREATE INDEX orders_placed ON shop.orders (placed_at) INCLUDE (total_cents, status);
+CREATE INDEX orders_placed ON shop.orders (placed_at) INCLUDE (total_cents, currency, status);
 COMMENT ON INDEX shop.orders_placed IS 'serves analytics.sales';
 CREATE INDEX order_items_seller ON shop.order_items (seller_id, placed_at DESC) INCLUDE (product_id, quantity, price_cents);
 COMMENT ON INDEX shop.order_items_seller IS 'serves seller.dashboard';
-CREATE INDEX order_items_product ON shop.order_items (product_id, placed_at DESC) INCLUDE (quantity);
+CREATE INDEX order_items_product ON shop.order_items (product_id, placed_at DESC) INCLUDE (quantity, price_cents);
 COMMENT ON INDEX shop.order_items_product IS 'serves product.sales; guards orders when a product goes';
 
 -- Reviews and views.
-CREATE INDEX reviews_product_newest ON shop.reviews (product_id, created_at DESC, review_id DESC);
+CREATE INDEX reviews_product_newest ON shop.reviews (product_id, created_at DESC, review_id DESC) INCLUDE (rating);
 COMMENT ON INDEX shop.reviews_product_newest IS 'serves product.get, review.list';
 CREATE UNIQUE INDEX reviews_user_product ON shop.reviews (user_id, product_id);
 COMMENT ON INDEX shop.reviews_user_product IS 'guards that a user reviews a product once';

@@ -1,0 +1,12 @@
+-- name: category.list
+-- version: 1
+-- description: The whole tree of categories, parents before their children.
+-- class: lookup
+-- cache: {namespace: search, ttl: 1h, key: "category.list"}
+-- tags: ["categories", "category:{category_id}"]
+-- columns:
+--   category_id: int
+--   parent_id: int
+--   slug: text
+--   name: text
+SELECT category_id, parent_id, slug, name FROM shop.categories ORDER BY parent_id NULLS FIRST, category_id
