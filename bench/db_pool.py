@@ -1,9 +1,8 @@
 """What the pool costs: primary-key look-ups by 16 callers on 8 connections of an embedded PostgreSQL 18.
 
-`Pool.fetchval` of souk_common.postgres, beside asyncpg's default pool as its documentation has it (`pool.fetchval`), a bare queue
-of connections with statements prepared by hand, and connections pinned to 8 of the callers each, with a statement prepared by hand and nothing to
-wait for (the floor). Short blocks alternate, in another order each round, and a ratio is of neighbours: what else the machine does
-falls on all.
+`Pool.fetchval` of souk_common.postgres, beside asyncpg's pool as it comes (`pool.fetchval`), a bare asyncio.Queue of statements
+prepared by hand, and 8 connections that each serve one caller with a statement prepared by hand, where nobody waits (the floor).
+Short blocks alternate, in another order each round, and a ratio is of neighbours: what else the machine does falls on all.
 
     python bench/db_pool.py [--runs 21] [--lookups 8000]
 """
@@ -24,7 +23,7 @@ import machine
 import uvloop
 from souk_common.postgres import Pool, PoolOptions
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the starter of servers is
 from postgres_servers import postgres_server
 
 CONNECTIONS, CALLERS, ROWS = 8, 16, 100_000
@@ -51,7 +50,7 @@ async def measure(dsn: str, runs: int, lookups: int) -> bool:
     async with contextlib.AsyncExitStack() as stack:
         default = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=CONNECTIONS, max_size=CONNECTIONS))
         await default.execute("CREATE TABLE item (id int PRIMARY KEY, payload text NOT NULL)")
-        await default.execute(f"INSERT INTO item SELECT n, repeat('x', 100) FROM generate_series(1, {ROWS}) n")
+        await default.execute("INSERT INTO item SELECT n, repeat('x', 100) FROM generate_series(1, $1) n", ROWS)
         await default.execute("VACUUM ANALYZE item")
         ours = await stack.enter_async_context(Pool(dsn, PoolOptions(size=CONNECTIONS, min_open=CONNECTIONS)))
         statements = []

@@ -74,7 +74,7 @@ class PostgresServer:
         command = [str(programs(self.version) / "postgres"), "-D", str(self.folder / "data")]
         command += [part for option in options for part in ("-c", option)]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **_other_user())
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **other_user())
         async with asyncio.timeout(30):
             while True:
                 assert self.process.poll() is None, self.log()
@@ -90,7 +90,7 @@ class PostgresServer:
     def run(self, program: str, *arguments: str) -> str:
         """Run one of PostgreSQL's programs in its folder; its output."""
         command = [str(programs(self.version) / program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, **_other_user())
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder, **other_user())
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -124,7 +124,8 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _other_user() -> dict[str, Any]:
+def other_user() -> dict[str, Any]:
+    """What subprocess is told, so that a program that refuses to run as root does not."""
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 
 

@@ -95,8 +95,8 @@ class Session:
         self.suspect = self._spoiled = True
 
     async def fetch(self, key: str, sql: str, args: Sequence[Any] = (), timeout: float | None = None) -> list[Record]:
-        """All rows of a statement that stays prepared under `key`. timeout: seconds, unless the session's statement_timeout is
-        shorter.
+        """All rows of a statement that stays prepared under `key`. timeout: seconds, for each answer of the
+        server, beside the session's statement_timeout.
 
         One whose plan has become invalid is prepared again, once; inside a transaction that has failed with it.
         """
@@ -104,7 +104,7 @@ class Session:
             return await self._fetch_unnamed(sql, args, timeout)
         kept = self._statements.get(key)
         if kept is None or kept[0] != sql:
-            statement = await self.statement(key, sql)
+            statement = await self.statement(key, sql, timeout)
         else:
             statement = kept[1]
             self._statements.move_to_end(key)
@@ -122,7 +122,7 @@ class Session:
             raise
         return await self._fetch_again(key, sql, args, timeout)
 
-    async def statement(self, key: str, sql: str) -> Statement:
+    async def statement(self, key: str, sql: str, timeout: float | None = None) -> Statement:
         """The prepared statement of a key, prepared where it is not yet; for a cursor, say, inside a transaction."""
         kept = self._statements.get(key)
         if kept is not None and kept[0] == sql:
@@ -131,7 +131,8 @@ class Session:
         if kept is not None:
             del self._statements[key]
         try:
-            statement = await self.connection.prepare(sql, name=False if self.pooled else f"souk_{next(NUMBERS)}")
+            name = None if self.pooled else f"souk_{next(NUMBERS)}"
+            statement = await self.connection.prepare(sql, name=name, timeout=timeout)
         except DRIVER_ERRORS as error:
             raise self.failed(error, sent=False) from error
         except BaseException:
@@ -208,7 +209,7 @@ class Session:
         return bool(connection._listeners) or connection._top_xact is not None
 
     async def _fetch_again(self, key: str, sql: str, args: Sequence[Any], timeout: float | None) -> list[Record]:
-        statement = await self.statement(key, sql)
+        statement = await self.statement(key, sql, timeout)
         try:
             return await statement.fetch(*args, timeout=timeout)
         except DRIVER_ERRORS as error:

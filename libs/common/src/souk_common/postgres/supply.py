@@ -161,7 +161,7 @@ class Supply:
         if not self.closing:
             self.lost += 1
             self._missed += 1
-            if session.used == session.opened:  # nobody has had any good of it: as if it had not been opened
+            if session.taken == session.opened:  # nobody has had it: as if it had not been opened
                 self._back_off()
         self._drop(session)
 
