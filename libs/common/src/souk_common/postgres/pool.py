@@ -1,6 +1,7 @@
 """The pool: what callers have of it."""
 
 import asyncio
+import copy
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -114,7 +115,7 @@ class Pool:
             connecting=supply.connecting,
             waiting=slots.waiting,
             acquired=slots.acquired,
-            waits=slots.waits,
+            waits=copy.deepcopy(slots.waits),
             service_seconds=slots.service_seconds,
             refused=slots.refused,
             timeouts=slots.timeouts,
