@@ -152,7 +152,7 @@ async def test_a_login_that_is_refused_is_said(shared: PostgresServer, pools: Ma
 async def test_a_connection_that_dies_unused_is_not_replaced_in_a_tight_loop(dsn: str, pools: MakePool, other: Any) -> None:
     pool = await pools(dsn, size=1, reconnect_delay=3600.0, max_reconnect_delay=3600.0)
     ours = "datname = current_database() AND pid <> pg_backend_pid()"
-    await other.fetch(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")  # noqa: S608
+    await other.fetch(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
     await until(lambda: pool.status().lost == 1)
     assert pool.status().connecting == 0
     with pytest.raises(UnavailableError):
