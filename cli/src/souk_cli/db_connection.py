@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import asyncpg
 import typer
 from souk_common.migrations import MigrationError
+from souk_dbopt.seeding.exceptions import SeedingError
 
 from souk_cli.display import as_json, err, print_json, show_error
 
@@ -28,8 +29,17 @@ class DatabaseError(Exception):
     """The database cannot be used as it is asked to; the text says why, and what to do."""
 
 
-def with_owner(dsn: str, work: Callable[[Connection], Coroutine[Any, Any, None]], *, json: bool = False) -> None:
-    """Run `work` with a connection of the owner. An error is shown, and ends the command with 1; Ctrl-C with 130."""
+def with_owner(
+    dsn: str,
+    work: Callable[[Connection], Coroutine[Any, Any, None]],
+    *,
+    json: bool = False,
+    interrupted: str = "What is committed stays.",
+) -> None:
+    """Run `work` with a connection of the owner. An error is shown, and ends the command with 1; Ctrl-C with 130.
+
+    interrupted: what is said then.
+    """
 
     async def run() -> None:
         connection = await connect(dsn)
@@ -40,14 +50,14 @@ def with_owner(dsn: str, work: Callable[[Connection], Coroutine[Any, Any, None]]
 
     try:
         asyncio.run(run())
-    except (DatabaseError, MigrationError, asyncpg.PostgresError, OSError) as error:
+    except (DatabaseError, MigrationError, SeedingError, asyncpg.PostgresError, OSError) as error:
         if json:
             print_json({"error": as_json(error)})
         else:
             show_error(error)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        err.print("[yellow]Interrupted.[/] What is committed stays.")
+        err.print(f"[yellow]Interrupted.[/] {interrupted}")
         raise typer.Exit(130) from None
 
 

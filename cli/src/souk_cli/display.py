@@ -60,7 +60,7 @@ _HINTS = {
 
 
 def hint_for(error: Exception, address: str = "") -> str:
-    """What to do next about an error; empty where nothing is known."""
+    """What to do next about an error: what it says itself, in `hint`, or what is known of it here; empty where nothing is."""
     if isinstance(error, SoukError):
         if error.reason in _HINTS:
             return _HINTS[error.reason].format_map(_Known(error.metadata))
@@ -71,7 +71,7 @@ def hint_for(error: Exception, address: str = "") -> str:
         return f"The server's log has more under error_id {error.error_id}." if error.error_id else ""
     if isinstance(error, FileNotFoundError):
         return "Look at the name again."
-    return ""
+    return str(getattr(error, "hint", None) or "")
 
 
 class _Known(dict[str, str]):
