@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import processes
 from object_stores import free_port
 
 SUPERUSER = "postgres"
@@ -94,19 +95,22 @@ class PostgresServer:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def signal(self, number: signal.Signals) -> None:
-        """To all of its processes, as SIGSTOP and SIGCONT for a server that stands still."""
+    def signal(self, number: signal.Signals) -> list[int]:
+        """To all of its processes, as SIGSTOP and SIGCONT for a server that stands still; which they are."""
         assert self.process is not None
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for pid in (self.process.pid, *map(int, children)):
+        family = [self.process.pid, *map(int, children)]
+        for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        return family
 
     async def kill(self) -> None:
         """It is gone from one moment to the next; `start` brings it back as after a crash."""
         if self.process is not None and self.process.poll() is None:
-            self.signal(signal.SIGKILL)
+            family = self.signal(signal.SIGKILL)
             await asyncio.to_thread(self.process.wait)
+            await processes.until(lambda: not any(map(_is_alive, family)))
 
     async def stop(self) -> None:
         """End it in order, without waiting for those who are connected."""
@@ -122,6 +126,13 @@ class PostgresServer:
         """End it, and everything that it kept."""
         await self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
 
 
 def other_user() -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import kubernetes_validate
 import yaml
 from souk_cache.settings import CacheSettings
+from souk_dbopt.settings import DboptSettings
 from souk_imaging.settings import ImagingSettings
 
 KUBERNETES = "1.34"
-SERVICES = {"imaging": ImagingSettings, "cache": CacheSettings}
+SERVICES = {"imaging": ImagingSettings, "cache": CacheSettings, "dbopt": DboptSettings}
 SETTINGS = {f"SOUK_{service}_{name}".upper() for service, settings in SERVICES.items() for name in settings.model_fields}
 ROOT = Path("deploy/kubernetes")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 from souk_cache.settings import CacheSettings
 from souk_common.settings import ServiceSettings
+from souk_dbopt.settings import DboptSettings
 from souk_imaging.settings import ImagingSettings
 
-SERVICES: dict[str, type[ServiceSettings]] = {"imaging": ImagingSettings, "cache": CacheSettings}
+SERVICES: dict[str, type[ServiceSettings]] = {"imaging": ImagingSettings, "cache": CacheSettings, "dbopt": DboptSettings}
 
 
 def page(service: str) -> str:

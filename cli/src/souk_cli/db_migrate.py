@@ -22,12 +22,16 @@ def migrate(
     explain_role: Annotated[
         str, typer.Option(help="The role that explains queries, and may only read. Made where there is none.")
     ] = "souk_explain",
+    service_password: Annotated[
+        str | None, typer.Option(envvar="SOUK_DB_SERVICE_PASSWORD", help="What that role is made with. Default: no password.")
+    ] = None,
+    explain_password: Annotated[str | None, typer.Option(envvar="SOUK_DB_EXPLAIN_PASSWORD", help="The same of the other.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
     json: Json = False,
 ) -> None:
     """Bring the schema of a database up to date. Can be run again at any time, also by several at once."""
     try:
-        roles = schema.Roles(service_role, explain_role)
+        roles = schema.Roles(service_role, explain_role, service_password, explain_password)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     components = [schema.SOUK] if without_shop else schema.COMPONENTS

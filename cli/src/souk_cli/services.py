@@ -78,7 +78,19 @@ CACHE = Service(
     commands=("souk cache put product 1 shoe --address {address}", "souk cache stats --watch --address {address}"),
     redis_setting="REDIS_URL",
 )
-_ALL = (IMAGING, CACHE)
+DBOPT = Service(
+    name="dbopt",
+    grpc_port=50053,
+    http_port=None,
+    proto="souk.dbopt.v1.QueryService",
+    examples=(
+        Example("souk.dbopt.v1.QueryService/ListQueries", json.dumps({"prefix": "product."})),
+        Example("souk.dbopt.v1.QueryService/ExecuteQuery", json.dumps({"name": "category.list"})),
+        Example("souk.dbopt.v1.QueryService/GetPoolStatus"),
+    ),
+    database_setting="DSN",
+)
+_ALL = (IMAGING, CACHE, DBOPT)
 
 
 def installed() -> dict[str, Service]:

@@ -55,7 +55,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def slots(clock: FakeClock) -> Slots[Connection]:
-    return Slots(size=2, max_waiting=5, timeout=10.0, clock=clock)
+    return Slots(name="test", size=2, max_waiting=5, timeout=10.0, clock=clock)
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ async def test_all_who_wait_can_be_sent_away(callers: Callers) -> None:
 
 
 async def test_a_hundred_callers_on_ten_connections_are_served_in_turn(clock: FakeClock) -> None:
-    slots: Slots[Connection] = Slots(size=10, max_waiting=100, timeout=10.0, clock=clock)
+    slots: Slots[Connection] = Slots(name="test", size=10, max_waiting=100, timeout=10.0, clock=clock)
     callers = Callers(slots)
     for number in range(10):
         slots.give(Connection(str(number)), clock())

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from souk_dbopt.adapters.query_file import load, read
+from souk_dbopt.consistency import POSITION
 from souk_dbopt.exceptions import CatalogueError
 from souk_dbopt.query_classes import CLASSES
 
@@ -12,7 +13,7 @@ HEADER = """-- name: cart.get
 -- description: A cart.
 -- class: lookup
 """
-ARRAY = "SELECT coalesce(json_agg(q), '[]')::text AS rows, count(*)::integer AS row_count"
+ARRAY = f"SELECT coalesce(json_agg(q), '[]')::text AS rows, count(*)::integer AS row_count, {POSITION}"
 PARAMETER = "-- parameters: {cart_id: {type: bigint, description: The cart.}}\n"
 
 

@@ -70,6 +70,12 @@ def annotate(**facts: Any) -> None:
         call.facts.update(facts)
 
 
+def caller() -> str:
+    """The name of the principal whose call is being served; empty where nobody is asked who they are."""
+    call = CURRENT.get()
+    return call.principal.name if call is not None and call.principal is not ANONYMOUS else ""
+
+
 def require_scope(scope: str) -> None:
     """Raise PERMISSION_DENIED where the caller of the current call lacks a scope that not every call of its method needs."""
     call = CURRENT.get()

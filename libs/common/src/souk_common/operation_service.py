@@ -10,8 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from souk.common.v1 import operations_pb2 as pb
 from souk.common.v1 import operations_pb2_grpc as pb_grpc
 
-from souk_common.auth import ANONYMOUS
-from souk_common.call import CURRENT
+from souk_common.call import caller
 from souk_common.errors import FieldViolation, invalid_fields
 from souk_common.operations import Operation, Operations, State
 from souk_common.paging import page_position, page_token, page_token_refused
@@ -42,12 +41,6 @@ def scopes(service: str) -> dict[str, str]:
 def registration(operations: Operations) -> Registration:
     """What a service that has operations serves beside its own."""
     return Registration(pb_grpc.add_OperationServiceServicer_to_server, OperationServicer(operations), SERVICE)
-
-
-def caller() -> str:
-    """The name of the principal whose call is being served; empty where nobody is asked who they are."""
-    call = CURRENT.get()
-    return call.principal.name if call is not None and call.principal is not ANONYMOUS else ""
 
 
 def request_id(value: str) -> list[FieldViolation]:

@@ -65,7 +65,7 @@ class Query:
     text: str
     """With $1, $2 … for the parameters in their order."""
     json_text: str
-    """The same; its one row is a JSON array of all rows, as text, and how many they are."""
+    """The same; its one row is a JSON array of all rows, as text, how many they are, and the columns of `consistency.POSITION`."""
     json_rows_text: str
     """The same; each row is one text, a JSON object."""
     parameters: tuple[Parameter, ...]
@@ -86,6 +86,18 @@ class Query:
     page: Page | None = None
     source: str = ""
     """The file that it was read from."""
+    is_custom: bool = False
+    """It is of the user's own folder."""
+
+    @property
+    def key(self) -> str:
+        """Its name and version, as `product.get@1`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def own_timeout(self) -> float | None:
+        """Its time-out where that is shorter than its class's, which the connection has."""
+        return self.timeout if self.timeout < self.query_class.timeout else None
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """What asyncpg takes after the text. values: as they come in JSON, by name. ArgumentsError that names all that is bad."""

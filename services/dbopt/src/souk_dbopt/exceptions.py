@@ -3,7 +3,16 @@
 DbError
 ├── CatalogueError
 ├── QueryUnknownError
-└── ArgumentsError
+├── QueryKindError
+├── ArgumentsError
+├── QueryTimedOutError
+├── ResultTooLargeError
+├── RequestIdReusedError
+├── RequestInProgressError
+├── OutcomeUnknownError
+├── ServerUnavailableError
+├── TooFarBehindError
+└── ConsistencyTokenInvalidError
 """
 
 from collections.abc import Iterable
@@ -46,3 +55,59 @@ class ArgumentsError(DbError):
     def __init__(self, problems: Iterable[ArgumentProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{problem.field} {problem.description}" for problem in self.problems))
+
+
+class QueryKindError(DbError):
+    """The query writes and was to be read, or the other way round."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        super().__init__(f"{name} {problem}")
+
+
+class QueryTimedOutError(DbError):
+    """The query took longer than it may."""
+
+    def __init__(self, name: str, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(f"{name} took longer than {timeout:g} seconds, which is the most it may take")
+
+
+class ResultTooLargeError(DbError):
+    """The rows have too many bytes for one answer."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"the rows have {size:,} bytes, and an answer has {limit:,} at the most: ask for fewer, or use StreamQuery"
+        )
+
+
+class RequestIdReusedError(DbError):
+    """The request id was used for another write."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request_id {request_id!r} was used before, for another query or other parameters")
+
+
+class RequestInProgressError(DbError):
+    """A write with the same request id is under way."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"a call with request_id {request_id!r} is under way")
+
+
+class OutcomeUnknownError(DbError):
+    """The connection broke while a write was being committed."""
+
+
+class ServerUnavailableError(DbError):
+    """No server answers that the query could run on."""
+
+
+class TooFarBehindError(DbError):
+    """No server that answers has seen what the consistency token asks for."""
+
+
+class ConsistencyTokenInvalidError(DbError):
+    """The consistency token is malformed, or of another database."""

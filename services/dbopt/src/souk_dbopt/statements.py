@@ -113,9 +113,9 @@ class Statement:
                 return True
         return False
 
-    def json_array(self) -> "Statement":
-        """A statement of one row: a text that is a JSON array of all rows, in their order, and how many they are."""
-        return self._wrapped("SELECT coalesce(json_agg(q), '[]')::text AS rows, count(*)::integer AS row_count")
+    def json_array(self, more: str) -> "Statement":
+        """A statement of one row: a text that is a JSON array of all rows, in their order, how many they are, and more columns."""
+        return self._wrapped(f"SELECT coalesce(json_agg(q), '[]')::text AS rows, count(*)::integer AS row_count, {more}")
 
     def json_rows(self) -> "Statement":
         """A statement of as many rows, each of one text that is a JSON object."""

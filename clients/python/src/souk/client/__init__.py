@@ -7,12 +7,18 @@
 >>> async with CacheClient("127.0.0.1:50052", near=NearConfig(["product"])) as cache:
 ...     products = cache.namespace("product", message(Product))
 ...     product = await products.get_or_load("42", load_product)
+
+>>> async with DbClient("127.0.0.1:50053") as db:
+...     page = await db.list_products(category_id=3, in_stock=True)
+...     placed = await db.place_order(buyer_id=17, lines={page.products[0].product_id: 1})
+...     orders = await db.list_orders(17)  # has it, whichever server answers
 """
 
 from souk.client._cache import CLIENTS, NODES, CacheClient, CacheCounts, NearConfig, WarmProgress, put_request, warm_progress
 from souk.client._channel import open_channel, service_config
 from souk.client._codecs import BYTES, JSON, Codec, message
 from souk.client._config import ClientConfig
+from souk.client._db import DbClient, DbSession, OrderPage, ProductPage, QueryResult
 from souk.client._errors import (
     AbortedError,
     AlreadyExistsError,
@@ -59,6 +65,8 @@ __all__ = [
     "Codec",
     "CodecError",
     "DataLossError",
+    "DbClient",
+    "DbSession",
     "DeadlineExceededError",
     "FailedPreconditionError",
     "FieldViolation",
@@ -75,10 +83,13 @@ __all__ = [
     "NearConfig",
     "NotFoundError",
     "OperationsClient",
+    "OrderPage",
     "ParameterError",
     "PermissionDeniedError",
     "PhotoSource",
+    "ProductPage",
     "Progress",
+    "QueryResult",
     "ResourceExhaustedError",
     "RunningOperation",
     "SoukError",

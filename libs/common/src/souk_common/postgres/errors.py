@@ -3,8 +3,9 @@
 PostgresError
 ├── UnavailableError                nothing answers, or the connection was lost
 │   ├── TooManyConnectionsError
-│   ├── PoolFullError               too many wait already
-│   ├── AcquireTimeoutError         no connection came free in time
+│   ├── PoolBusyError               the server is well, and all connections are in use
+│   │   ├── PoolFullError           too many wait already
+│   │   └── AcquireTimeoutError     no connection came free in time
 │   └── PoolClosedError
 ├── QueryCanceledError              somebody canceled the statement
 │   └── StatementTimeoutError
@@ -63,11 +64,19 @@ class TooManyConnectionsError(UnavailableError):
     """The server takes no more connections."""
 
 
-class PoolFullError(UnavailableError):
+class PoolBusyError(UnavailableError):
+    """All connections are in use; nothing was sent. `pool` is the name of the pool."""
+
+    def __init__(self, message: str, *, pool: str, retry_delay: float) -> None:
+        super().__init__(message, sent=False, retry_delay=retry_delay)
+        self.pool = pool
+
+
+class PoolFullError(PoolBusyError):
     """As many as may wait for a connection do already; nothing was sent."""
 
 
-class AcquireTimeoutError(UnavailableError):
+class AcquireTimeoutError(PoolBusyError):
     """No connection came free in time; nothing was sent."""
 
 
@@ -249,6 +258,8 @@ def translate(error: Exception, *, sent: bool = True, closed: bool = False) -> P
         return StatementTimeoutError("the statement took longer than its caller waits", sent=sent)
     if isinstance(error, OSError):
         return UnavailableError(str(error), sent=sent)
+    if isinstance(error, asyncpg.InternalClientError) and "cannot switch to state" in str(error):
+        return UnavailableError("the server is ending the connection", sent=False)  # it has said so, and not hung up yet
     return InternalError(str(error), sent=sent)
 
 

@@ -78,6 +78,8 @@ class PoolStatus:
     connecting: int
     waiting: int
     """Callers that wait for a connection."""
+    max_waiting: int
+    """Callers that may."""
     acquired: int
     """Connections handed out."""
     waits: Buckets

@@ -35,7 +35,7 @@ class Pool:
     ) -> None:
         self._options = options = options or PoolOptions()
         self._slots: Slots[Session] = Slots(
-            size=options.size, max_waiting=options.max_waiting, timeout=options.acquire_timeout, clock=clock
+            name=options.name, size=options.size, max_waiting=options.max_waiting, timeout=options.acquire_timeout, clock=clock
         )
         self._supply = Supply(dsn, options, self._slots, clock=clock, random=random)
         self._timer: asyncio.TimerHandle | None = None
@@ -63,6 +63,11 @@ class Pool:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def revive(self) -> bool:
+        """Connect at once, where the pool would still wait after a failure: for who knows that the server is back. Whether it
+        could."""
+        return await self._supply.revive()
 
     async def fetch(self, key: str, sql: str, args: Sequence[Any] = (), *, timeout: float | None = None) -> list[Record]:
         """All rows of one statement, which stays prepared under `key` on the connections that have run it.
@@ -107,6 +112,11 @@ class Pool:
         local = local_settings(settings or {})
         return Transaction(self, f"BEGIN ISOLATION LEVEL {isolation} {access}" + (f"; {local}" if local else ""))
 
+    @property
+    def load(self) -> int:
+        """Callers that have a connection or wait for one."""
+        return self._supply.open - len(self._slots.free) + self._slots.waiting
+
     def status(self) -> PoolStatus:
         """How it is now, for GetPoolStatus and metrics."""
         slots, supply, free = self._slots, self._supply, len(self._slots.free)
@@ -119,6 +129,7 @@ class Pool:
             in_care=supply.in_care,
             connecting=supply.connecting,
             waiting=slots.waiting,
+            max_waiting=self._options.max_waiting,
             acquired=slots.acquired,
             waits=copy.deepcopy(slots.waits),
             service_seconds=slots.service_seconds,

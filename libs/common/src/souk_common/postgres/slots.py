@@ -33,7 +33,8 @@ class Slots(Generic[T]):
     max_waiting: callers that wait at once; the next is refused. timeout: seconds that one waits.
     """
 
-    def __init__(self, *, size: int, max_waiting: int, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(self, *, name: str, size: int, max_waiting: int, timeout: float, clock: Callable[[], float]) -> None:
+        self._name = name
         self._size = size
         self._max_waiting = max_waiting
         self._timeout = timeout
@@ -67,11 +68,8 @@ class Slots(Generic[T]):
         """Wait in the queue: await what is returned, and `leave` if that ends with an exception."""
         if len(self._waiters) >= self._max_waiting:
             self.refused += 1
-            raise PoolFullError(
-                f"{len(self._waiters)} callers wait for one of {self._size} connections, and no more may",
-                sent=False,
-                retry_delay=self.retry_delay(),
-            )
+            text = f"{len(self._waiters)} callers wait for one of {self._size} connections, and no more may"
+            raise PoolFullError(text, pool=self._name, retry_delay=self.retry_delay())
         waiter: Waiter[T] = asyncio.get_running_loop().create_future()
         self._waiters.append((waiter, self._clock()))
         return waiter
@@ -123,7 +121,7 @@ class Slots(Generic[T]):
             if not waiter.done():
                 self.timeouts += 1
                 text = f"none of {self._size} connections came free within {self._timeout:g} s"
-                waiter.set_exception(AcquireTimeoutError(text, sent=False, retry_delay=self.retry_delay()))
+                waiter.set_exception(AcquireTimeoutError(text, pool=self._name, retry_delay=self.retry_delay()))
         return None
 
     def fail_all(self, error: Callable[[], PostgresError]) -> None:

@@ -105,6 +105,16 @@ class Supply:
         ):
             self._connect()
 
+    async def revive(self) -> bool:
+        """Connect now, where it waits until it may: somebody knows that the server is back. Whether there is a session then."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._try_again()
+        while not self._sessions and self.connecting and not self.closing:
+            self._changed.clear()
+            await self._changed.wait()
+        return bool(self._sessions)
+
     def tend(self, session: Session) -> None:
         """Take a session that no caller may have as it is: mend it, or replace it."""
         if session not in self._sessions:
@@ -178,6 +188,7 @@ class Supply:
             self.failed_connects += 1
             self._back_off()
             self._go_down(translate_connecting(error))
+            self._changed.set()
         except BaseException:
             self.connecting -= 1
             raise
@@ -195,7 +206,7 @@ class Supply:
             connection.terminate()
             raise
         version = connection.get_server_version()
-        self.server_version = f"{version.major}.{version.minor}"
+        self.server_version = f"{version.major}.{version.micro}"  # asyncpg counts as before version 10
         self.behind_pooler = pooled
         now = self._clock()
         session = Session(

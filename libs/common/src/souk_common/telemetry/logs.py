@@ -107,7 +107,7 @@ def setup(service: str, level: str, stream: BinaryIO | None = None) -> LineWrite
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key=names.LOG_TIME),
             add_context,
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             lambda _, __, event: orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from souk.cache.v1 import cache_pb2 as pb
 from souk_common import operation_service, operations
-from souk_common.call import annotate
+from souk_common.call import annotate, caller
 from souk_common.operations import Operations, Work
 
 from souk_cache.loading import Loader, check_lists
@@ -67,7 +67,7 @@ class Warm:
         limit = validate.seconds(request.time_limit) if request.HasField("time_limit") else self._limits.default
         operation = self._running.start(
             Work(METHOD, space.name, run, lambda: _told(progress), limit),
-            principal=operation_service.caller(),
+            principal=caller(),
             request_id=request.request_id,
             fingerprint=hashlib.sha256(request.SerializeToString(deterministic=True)).digest() if request.request_id else b"",
         )

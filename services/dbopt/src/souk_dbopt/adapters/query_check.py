@@ -1,16 +1,23 @@
 """The catalogue against a database: every query is prepared there, so that a wrong one is found when the service starts."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self, TypeAlias
 
 import asyncpg
+import structlog
 from asyncpg.pool import PoolConnectionProxy
+from souk_common.postgres import PostgresError
 
 from souk_dbopt.catalogue import Catalogue, Column, Query
-from souk_dbopt.exceptions import CatalogueError
+from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
+from souk_dbopt.routing import Router
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+log = structlog.get_logger(__name__)
+RETRY_SECONDS = 0.5
 _TYPES = {
     "int2": "int",
     "int4": "int",
@@ -21,6 +28,54 @@ _TYPES = {
     "jsonb": "json",
 }
 """The server's names -> those of parameters and columns, where they differ."""
+
+
+class Checked:
+    """The catalogue as the database takes it. Open it as a context manager: it is checked at once where there is a primary, else as
+    soon as there is one."""
+
+    def __init__(self, catalogue: Catalogue, router: Router) -> None:
+        self._catalogue = catalogue
+        self._router = router
+        self._done = False
+        self._task: asyncio.Task[None] | None = None
+        self.problems: tuple[str, ...] = ()
+        """What is wrong; a line each."""
+
+    async def __aenter__(self) -> Self:
+        if not await self._try():
+            self._task = asyncio.create_task(self._until_done(), name="check-catalogue")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def check(self) -> None:
+        """Return where every query fits; raise where one does not, or none was looked at yet."""
+        if self.problems:
+            raise CatalogueError(self.problems)
+        if not self._done:
+            raise ServerUnavailableError("the queries were not checked yet")
+
+    async def _until_done(self) -> None:
+        while not await self._try():
+            await asyncio.sleep(RETRY_SECONDS)
+        for problem in self.problems:
+            log.error("a query does not fit the database", problem=problem)
+
+    async def _try(self) -> bool:
+        """Whether there was a database to ask."""
+        try:
+            async with self._router.primary().pools["write"].acquire() as session:
+                await check(session.connection, self._catalogue)
+        except (ServerUnavailableError, PostgresError):
+            return False
+        except CatalogueError as error:
+            self.problems = error.problems
+        self._done = True
+        return True
 
 
 async def check(connection: Connection, catalogue: Catalogue) -> Mapping[str, frozenset[str]]:

@@ -1,6 +1,7 @@
 """Queries from .sql files: a header of YAML in the comments at the top, and one statement with `:name` for its parameters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -9,27 +10,29 @@ from typing import Any
 from souk_dbopt.adapters.query_header import CacheFields, Header, Lines, ParameterFields, Problem, RefusedFile, line_of, read_header
 from souk_dbopt.arguments import Parameter
 from souk_dbopt.catalogue import PLACEHOLDER, CachePolicy, Catalogue, Column, Page, Query
+from souk_dbopt.consistency import POSITION
 from souk_dbopt.exceptions import ArgumentsError, CatalogueError
 from souk_dbopt.query_classes import CLASSES
 from souk_dbopt.sql_lexer import SqlSyntaxError
 from souk_dbopt.statements import Statement
 
 
-def load(own: Path | None = None) -> Catalogue:
+def load(own: Path | None = None, *, serve_shipped: bool = True) -> Catalogue:
     """The shipped queries, and those of the folder `own` in place of the shipped ones of the same names, or beside them.
+    serve_shipped=False: only those of `own`.
 
     CatalogueError that names each file, line and field that is wrong: headers, statements, two of a name and version in one folder,
     and a query in place of a shipped one that takes or gives something else.
     """
     problems: list[str] = []
     shipped = _folder(resources.files("souk_dbopt") / "queries", problems)
-    found = _folder(own, problems) if own is not None else []
+    found = [replace(query, is_custom=True) for query in _folder(own, problems)] if own is not None else []
     names = {query.name for query in found}
     for query in found:
         problems += [f"{query.source}: {problem}" for problem in _broken_promises(query, shipped)]
     if problems:
         raise CatalogueError(problems)
-    return Catalogue([*(query for query in shipped if query.name not in names), *found])
+    return Catalogue([*(query for query in shipped if serve_shipped and query.name not in names), *found])
 
 
 def _folder(folder: Path | Traversable, problems: list[str]) -> list[Query]:
@@ -92,7 +95,7 @@ def _query(text: str, where: str) -> Query:
         version=header.version,
         description=header.description,
         text=statement.numbered(names),
-        json_text=statement.json_array().numbered(names),
+        json_text=statement.json_array(POSITION).numbered(names),
         json_rows_text=statement.json_rows().numbered(names),
         parameters=tuple(_parameter(name, fields) for name, fields in header.parameters.items()),
         columns=tuple(Column(name, type_name) for name, type_name in header.columns.items()),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 import asyncpg
@@ -23,6 +23,9 @@ class Roles:
     """Runs the queries of the catalogue, and writes what they write."""
     explain: str = "souk_explain"
     """Reads, and runs nothing else: it explains queries that callers bring."""
+    service_password: str | None = field(default=None, repr=False)
+    """What the role is made with. None: with none, so that it comes in only as pg_hba.conf lets it."""
+    explain_password: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for role in (self.service, self.explain):
@@ -48,19 +51,20 @@ async def migrate(
 ) -> list[Migration]:
     """Make the roles that are missing, and bring the schema up to date. Returns what was applied. MigrationError."""
     steps = all_migrations(components)
-    await _make_role(connection, roles.service)
-    await _make_role(connection, roles.explain)
+    await _make_role(connection, roles.service, roles.service_password)
+    await _make_role(connection, roles.explain, roles.explain_password)
     variables = {"service": roles.service, "explain": roles.explain}
     return await migrations.migrate(connection, steps, variables=variables, on_step=on_step, lock_timeout=lock_timeout)
 
 
-async def _make_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
-    """Without a password, so that it can come in only as pg_hba.conf lets it. One that is there is left as it is."""
+async def _make_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, password: str | None) -> None:
+    """One that is there is left as it is, with the password that it has."""
     if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
         return
     statement = f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS'
+    quoted = "" if password is None else await connection.fetchval("SELECT format(' PASSWORD %L', $1::text)", password)
     try:
-        await connection.execute(statement)
+        await connection.execute(statement + quoted)
     except asyncpg.InsufficientPrivilegeError:
         raise MigrationError(
             f"there is no role {role}, and the role that migrates may make none. Have it made once by one that may: {statement};"

@@ -435,7 +435,7 @@ class PlaceOrderRequest(_message.Message):
     """1 to 128 visible ASCII characters, chosen by the caller."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderLine]:
-        """1 to 50 of them, each product once."""
+        """1 to 100 of them. A product that is named twice is ordered twice."""
 
     def __init__(
         self,
@@ -500,8 +500,11 @@ class OrderRefused(_message.Message):
 
     PRODUCTS_FIELD_NUMBER: _builtins.int
     BUYER_UNKNOWN_FIELD_NUMBER: _builtins.int
+    CURRENCIES_MIXED_FIELD_NUMBER: _builtins.int
     buyer_unknown: _builtins.bool
     """The buyer is not known."""
+    currencies_mixed: _builtins.bool
+    """The products are sold in several currencies."""
     @_builtins.property
     def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnavailableProduct]:
         """Every product that is in the way."""
@@ -511,10 +514,11 @@ class OrderRefused(_message.Message):
         *,
         products: _abc.Iterable[Global___UnavailableProduct] | None = ...,
         buyer_unknown: _builtins.bool = ...,
+        currencies_mixed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_unknown", b"buyer_unknown", "products", b"products"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_unknown", b"buyer_unknown", "currencies_mixed", b"currencies_mixed", "products", b"products"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -561,7 +565,7 @@ class OrderLine(_message.Message):
     product_id: _builtins.int
     """The product."""
     quantity: _builtins.int
-    """1 to 1,000."""
+    """1 to 10,000."""
     def __init__(
         self,
         *,
@@ -693,7 +697,7 @@ class ProductSummary(_message.Message):
 
     @_builtins.property
     def seller(self) -> Global___SellerSummary:
-        """Who sells it."""
+        """Who sells it. Not said in a seller's own dashboard."""
 
     def __init__(
         self,

@@ -1,0 +1,140 @@
+"""The composition of dbopt: adapters are opened, the core is built on them, the servicers are handed back."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from urllib.parse import parse_qsl, urlsplit
+
+import structlog
+from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
+from souk_common.health import Dependency
+from souk_common.postgres import PoolOptions, PostgresError
+from souk_common.server import Application, Registration, StartError
+from souk_common.telemetry import Telemetry
+
+from souk_dbopt import telemetry
+from souk_dbopt.adapters import query_file
+from souk_dbopt.adapters.query_check import Checked
+from souk_dbopt.adapters.requests import RequestTable
+from souk_dbopt.adapters.topology import Topology
+from souk_dbopt.catalogue import Catalogue
+from souk_dbopt.errors import ERRORS
+from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
+from souk_dbopt.executing import WRITE, Executor
+from souk_dbopt.query_classes import CLASSES
+from souk_dbopt.routing import Router, Server
+from souk_dbopt.rpc.marketplace import MarketplaceServicer
+from souk_dbopt.rpc.query import QueryServicer
+from souk_dbopt.settings import DboptSettings
+
+log = structlog.get_logger(__name__)
+SERVICE, MARKETPLACE = "souk.dbopt.v1.QueryService", "souk.dbopt.v1.MarketplaceService"
+SCOPES = {
+    f"/{SERVICE}/ExecuteQuery": "dbopt.read",
+    f"/{SERVICE}/StreamQuery": "dbopt.read",
+    f"/{SERVICE}/ListQueries": "dbopt.read",
+    f"/{SERVICE}/GetPoolStatus": "dbopt.read",
+    f"/{MARKETPLACE}/ListProducts": "dbopt.read",
+    f"/{MARKETPLACE}/SearchProducts": "dbopt.read",
+    f"/{MARKETPLACE}/GetProduct": "dbopt.read",
+    f"/{MARKETPLACE}/ListOrders": "dbopt.read",
+    f"/{MARKETPLACE}/GetSellerDashboard": "dbopt.read",
+    f"/{MARKETPLACE}/PlaceOrder": "dbopt.write",
+}
+FORGET_EVERY = 60.0
+"""Seconds between two looks for request ids that need not be kept any more."""
+
+
+@contextlib.asynccontextmanager
+async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterator[Application]:
+    """dbopt, ready to be served."""
+    async with contextlib.AsyncExitStack() as stack:
+        catalogue = _catalogue(settings)
+
+        def router(servers: Sequence[Server]) -> Router:
+            return Router(servers, max_lag=settings.max_lag, catch_up=settings.catch_up)
+
+        topology = Topology(
+            _dsns(settings),
+            {name: _options(name, settings) for name in CLASSES},
+            router,
+            interval=settings.check_interval,
+            timeout=settings.check_timeout,
+            clock=time.monotonic,
+        )
+        await stack.enter_async_context(topology)
+        checked = await stack.enter_async_context(Checked(catalogue, topology.router))
+        if checked.problems:
+            raise StartError("the queries do not fit the database:\n" + "\n".join(checked.problems))
+        requests = RequestTable()
+        forgetting = asyncio.create_task(_forget(requests, topology.router, settings.request_retention), name="forget-requests")
+        stack.push_async_callback(_ended, forgetting)
+        executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes)
+        telemetry.register(reporting.metrics, topology.router)
+        queries = QueryServicer(catalogue, executor, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
+        shop = MarketplaceServicer(catalogue, executor)
+        yield Application(
+            name="dbopt",
+            registrations=[
+                Registration(query_pb2_grpc.add_QueryServiceServicer_to_server, queries, SERVICE),
+                Registration(marketplace_pb2_grpc.add_MarketplaceServiceServicer_to_server, shop, MARKETPLACE),
+            ],
+            errors=ERRORS,
+            scopes=SCOPES,
+            dependencies=[
+                Dependency("database", topology.check, interval=settings.check_interval),
+                Dependency("catalogue", checked.check, interval=settings.check_interval),
+            ],
+            long_lived=frozenset({f"/{SERVICE}/StreamQuery"}),
+        )
+
+
+def _catalogue(settings: DboptSettings) -> Catalogue:
+    try:
+        return query_file.load(settings.queries_dir, serve_shipped=settings.shipped_queries)
+    except CatalogueError as error:
+        raise StartError(f"the queries cannot be used:\n{error}") from error
+
+
+def _dsns(settings: DboptSettings) -> dict[str, str]:
+    """By the address that is shown of each."""
+    return {address(secret.get_secret_value()): secret.get_secret_value() for secret in (settings.dsn, *settings.replica_dsns)}
+
+
+def address(dsn: str) -> str:
+    """host:port/database of a DSN, without a role and its password."""
+    parts = urlsplit(dsn)
+    query = dict(parse_qsl(parts.query))
+    host = parts.netloc.rpartition("@")[2] or query.get("host", "")
+    return f"{host}/{parts.path.lstrip('/') or query.get('dbname', '')}"
+
+
+def _options(name: str, settings: DboptSettings) -> PoolOptions:
+    query_class = CLASSES[name]
+    stream = {"idle_in_transaction_session_timeout": f"{round((settings.stream_idle_timeout + 5) * 1000)}ms"}
+    return PoolOptions(
+        name=name,
+        size=settings.connections[name],
+        max_waiting=settings.max_waiting,
+        acquire_timeout=settings.acquire_timeout,
+        connect_timeout=settings.connect_timeout,
+        server_settings={"application_name": f"souk-dbopt {name}", **query_class.settings(), **stream},
+        behind_pooler=settings.behind_pooler,
+    )
+
+
+async def _forget(requests: RequestTable, router: Router, retention: float) -> None:
+    """Remove request ids that need not be kept any more, from time to time."""
+    while True:
+        await asyncio.sleep(FORGET_EVERY)
+        try:
+            while await requests.forget(router.primary().pools[WRITE], older=retention):
+                pass
+        except (PostgresError, ServerUnavailableError) as error:
+            log.warning("request ids were not forgotten", problem=str(error))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

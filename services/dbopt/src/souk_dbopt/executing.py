@@ -1,0 +1,240 @@
+"""Runs queries of the catalogue: reads wherever they may run, and elsewhere where a server fails; writes on the primary, once."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from souk_common.postgres import (
+    ConflictError,
+    PoolBusyError,
+    PostgresError,
+    ReadOnlyError,
+    Session,
+    StatementTimeoutError,
+    UnavailableError,
+)
+
+from souk_dbopt.catalogue import Query
+from souk_dbopt.consistency import POSITION, Position
+from souk_dbopt.exceptions import OutcomeUnknownError, QueryTimedOutError, ResultTooLargeError, ServerUnavailableError
+from souk_dbopt.routing import Role, Router, Server
+
+ATTEMPTS = 4
+"""Of one query, where a repeat is safe."""
+BACKOFF = 0.01
+"""Seconds before the second attempt after a conflict; doubled each time, spread by half."""
+EVERYTHING = 2**64 - 1
+"""As a place: more than a replica ever has, so that only the primary will do."""
+WRITE = "write"
+"""The class that writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a query returned."""
+
+    text: str
+    """A JSON array of objects."""
+    count: int
+    position: Position
+    """A read that has seen this has seen what this one saw, or wrote."""
+    role: Role
+    """Of the server that answered."""
+    seconds: float
+    """That it took, with the wait for a connection."""
+    repeated: bool = False
+    """A write that an earlier call made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a stream, in their order."""
+
+    text: str
+    """A JSON array of objects."""
+    count: int
+    position: Position
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """What makes two writes the same one."""
+
+    principal: str
+    request_id: str
+    fingerprint: bytes
+    """Of the query and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a write returned, as it is kept for its repeats."""
+
+    text: str
+    count: int
+
+
+class Requests(Protocol):
+    """What was written under which request id, kept in the transaction that wrote it."""
+
+    async def begin(self, session: Session, request: WriteRequest) -> Written | None:
+        """Claim a request id; what was written under it, where it was. RequestIdReusedError, RequestInProgressError."""
+
+    async def finish(self, session: Session, request: WriteRequest, written: Written) -> None:
+        """Keep what was written."""
+
+
+class Executor:
+    """Runs queries on the servers of a cluster."""
+
+    def __init__(
+        self,
+        router: Router,
+        requests: Requests,
+        *,
+        max_result_bytes: int,
+        clock: Callable[[], float] = time.perf_counter,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """max_result_bytes: of the rows of one answer that is no stream."""
+        self._router = router
+        self._requests = requests
+        self._max_result_bytes = max_result_bytes
+        self._clock = clock
+        self._chance = chance
+
+    async def read(self, query: Query, arguments: Sequence[Any], position: Position | None = None) -> Rows:
+        """Run a query that reads, on a server that has seen `position`. One that fails on a server is run on another."""
+        failed: list[Server] = []
+        while True:
+            server = await self._router.reader(position, without=failed)
+            started, began = server.started, self._clock()
+            pool = server.pools[query.query_class.name]
+            try:
+                rows = await pool.fetch(query.key, query.json_text, arguments, timeout=query.own_timeout)
+            except PostgresError as error:
+                if not self._may_go_on(server, error, failed):
+                    raise self._told(query, error) from error
+                continue
+            text, count, lsn, now_started = rows[0]
+            server.saw(lsn, now_started)
+            if position is not None and server.role is Role.REPLICA and now_started != started:
+                continue  # it was started anew, and what it was known to have seen it may not have seen since
+            self._check_size(text)
+            return Rows(text, count, _at(server, lsn), server.role, self._clock() - began)
+
+    async def stream(
+        self, query: Query, arguments: Sequence[Any], position: Position | None = None, *, batch: int
+    ) -> AsyncIterator[Batch]:
+        """The rows of a query that reads, of one moment, `batch` at a time; the database is read no faster than they are taken."""
+        server = await self._router.reader(position)
+        started = server.started
+        try:
+            async with server.pools[query.query_class.name].transaction(isolation="REPEATABLE READ", read_only=True) as session:
+                lsn, now_started = (await session.fetch("position", f"SELECT {POSITION}"))[0]
+                server.saw(lsn, now_started)
+                if position is not None and server.role is Role.REPLICA and now_started != started:
+                    raise ServerUnavailableError("the replica was started anew; come again")  # before the first row
+                at = _at(server, lsn)
+                statement = await session.statement(f"{query.key}#rows", query.json_rows_text)
+                cursor = await statement.cursor(*arguments)
+                while rows := await cursor.fetch(batch):
+                    yield Batch(f"[{', '.join([row[0] for row in rows])}]", len(rows), at, server.role)
+        except PostgresError as error:
+            if isinstance(error, UnavailableError) and not isinstance(error, PoolBusyError):
+                self._router.failed(server, error)
+            raise self._told(query, error) from error
+
+    async def write(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
+        """Run a query that writes, once for each request id: a repeat returns what the first call returned.
+
+        It is run again where the server took it back for a conflict. OutcomeUnknownError where the connection broke while it was
+        being committed.
+        """
+        began = self._clock()
+        for attempt in range(1, ATTEMPTS + 1):
+            server = self._router.primary()
+            try:
+                written, repeated = await self._write(server, query, arguments, request)
+                break
+            except ConflictError as error:
+                if attempt == ATTEMPTS:
+                    raise self._told(query, error) from error
+                await asyncio.sleep(BACKOFF * 2**attempt * (0.5 + self._chance()))
+            except PostgresError as error:
+                raise self._write_failed(server, query, error) from error
+        position = await self._position_after(server)
+        return Rows(written.text, written.count, position, Role.PRIMARY, self._clock() - began, repeated)
+
+    async def write_idempotent(self, query: Query, arguments: Sequence[Any]) -> Rows:
+        """Run a query that writes and that does no harm when it is run twice, as one that has a request id of its own."""
+        began = self._clock()
+        for attempt in range(1, ATTEMPTS + 1):
+            server = self._router.primary()
+            try:
+                text, count, _, _ = (await server.pools[WRITE].fetch(query.key, query.json_text, arguments))[0]
+                break
+            except ConflictError as error:
+                if attempt == ATTEMPTS:
+                    raise self._told(query, error) from error
+                await asyncio.sleep(BACKOFF * 2**attempt * (0.5 + self._chance()))
+            except PostgresError as error:
+                raise self._write_failed(server, query, error) from error
+        return Rows(text, count, await self._position_after(server), Role.PRIMARY, self._clock() - began)
+
+    async def _write(self, server: Server, query: Query, arguments: Sequence[Any], request: WriteRequest) -> tuple[Written, bool]:
+        async with server.pools[WRITE].transaction() as session:
+            before = await self._requests.begin(session, request)
+            if before is not None:
+                return before, True
+            text, count, _, _ = (await session.fetch(query.key, query.json_text, arguments))[0]
+            self._check_size(text)
+            written = Written(text, count)
+            await self._requests.finish(session, request, written)
+        return written, False
+
+    async def _position_after(self, server: Server) -> Position:
+        """A place that a write which has just been committed is before."""
+        try:
+            row = await server.pools[WRITE].fetchrow("position", f"SELECT {POSITION}")
+        except PostgresError:
+            row = None
+        return _at(server, EVERYTHING if row is None else row[0])
+
+    def _may_go_on(self, server: Server, error: PostgresError, failed: list[Server]) -> bool:
+        """Whether a read that failed on a server is to be tried on another."""
+        elsewhere = isinstance(error, ConflictError)  # on a replica: the primary removed rows that it was reading
+        if isinstance(error, UnavailableError) and not isinstance(error, PoolBusyError):
+            self._router.failed(server, error)
+            elsewhere = True
+        failed.append(server)
+        return elsewhere and len(failed) < ATTEMPTS
+
+    def _write_failed(self, server: Server, query: Query, error: PostgresError) -> Exception:
+        if isinstance(error, PoolBusyError):
+            return error
+        if isinstance(error, ReadOnlyError):  # it was the primary, and is a replica now
+            self._router.failed(server, error)
+            return ServerUnavailableError("the primary has become a replica; another is being looked for")
+        if isinstance(error, UnavailableError):
+            self._router.failed(server, error)
+            return OutcomeUnknownError("the connection broke while the query was being written") if error.sent else error
+        return self._told(query, error)
+
+    def _told(self, query: Query, error: PostgresError) -> Exception:
+        if isinstance(error, StatementTimeoutError):
+            return QueryTimedOutError(query.name, query.timeout)
+        return error
+
+    def _check_size(self, text: str) -> None:
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > self._max_result_bytes:
+            raise ResultTooLargeError(size, self._max_result_bytes)
+
+
+def _at(server: Server, lsn: int) -> Position:
+    return Position(server.system, server.timeline, lsn)

@@ -1,0 +1,1 @@
+"""The servicers: validate, map, one call of the core, map back."""

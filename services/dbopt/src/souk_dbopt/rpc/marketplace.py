@@ -1,0 +1,128 @@
+"""The servicer of souk.dbopt.v1.MarketplaceService: typed requests, each run as one query of the catalogue."""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import grpc
+import orjson
+from souk.dbopt.v1 import marketplace_pb2 as pb
+from souk.dbopt.v1 import marketplace_pb2_grpc as pb_grpc
+from souk_common.call import annotate
+from souk_common.paging import page_position, page_token, page_token_refused
+
+from souk_dbopt.catalogue import Catalogue, Query
+from souk_dbopt.consistency import Position
+from souk_dbopt.exceptions import ArgumentsError
+from souk_dbopt.executing import Executor
+from souk_dbopt.rpc import shop, validate
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+LISTS = {
+    pb.PRODUCT_ORDER_UNSPECIFIED: "product.list_newest",
+    pb.PRODUCT_ORDER_NEWEST: "product.list_newest",
+    pb.PRODUCT_ORDER_CHEAPEST: "product.list_cheapest",
+    pb.PRODUCT_ORDER_DEAREST: "product.list_dearest",
+    pb.PRODUCT_ORDER_POPULAR: "product.list_popular",
+}
+Row: TypeAlias = dict[str, Any]
+
+
+class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
+    """Maps each rpc to one query."""
+
+    def __init__(self, catalogue: Catalogue, executor: Executor) -> None:
+        self._catalogue = catalogue
+        self._executor = executor
+
+    async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
+        """See the proto."""
+        validate.list_products(request)
+        query = self._query(LISTS[request.order])
+        bound_to = (query.key, shop.filter_of(request.filter))
+        rows, token, position = await self._page(query, shop.filter_of(request.filter), request, bound_to)
+        return pb.ListProductsResponse(
+            products=map(shop.product_summary, rows), next_page_token=token, consistency_token=str(position)
+        )
+
+    async def SearchProducts(self, request: pb.SearchProductsRequest, context: Context) -> pb.SearchProductsResponse:
+        """See the proto."""
+        validate.search_products(request)
+        query = self._query("product.search")
+        values = {"words": request.text, **shop.filter_of(request.filter)}
+        rows, token, position = await self._page(query, values, request, (query.key, values))
+        return pb.SearchProductsResponse(
+            products=map(shop.product_summary, rows), next_page_token=token, consistency_token=str(position)
+        )
+
+    async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
+        """See the proto."""
+        rows, position = await self._read(self._query("product.get"), {"product_id": request.product_id}, request)
+        response = pb.GetProductResponse(consistency_token=str(position))
+        if rows:
+            response.product.CopyFrom(shop.product(rows[0]))
+        else:
+            response.missing.SetInParent()
+        return response
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        """See the proto."""
+        validate.list_orders(request)
+        query = self._query("order.list")
+        values = {"buyer_id": request.buyer_id}
+        rows, token, position = await self._page(query, values, request, (query.key, values))
+        return pb.ListOrdersResponse(orders=map(shop.order, rows), next_page_token=token, consistency_token=str(position))
+
+    async def GetSellerDashboard(self, request: pb.GetSellerDashboardRequest, context: Context) -> pb.GetSellerDashboardResponse:
+        """See the proto."""
+        rows, position = await self._read(self._query("seller.dashboard"), {"seller_id": request.seller_id}, request)
+        response = pb.GetSellerDashboardResponse(consistency_token=str(position))
+        if rows:
+            response.dashboard.CopyFrom(shop.dashboard(rows[0]))
+        else:
+            response.missing.SetInParent()
+        return response
+
+    async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
+        """See the proto."""
+        validate.place_order(request)
+        query = self._query("order.place")
+        values = {
+            "buyer_id": request.buyer_id,
+            "request_id": request.request_id,
+            "product_ids": [line.product_id for line in request.lines],
+            "quantities": [line.quantity for line in request.lines],
+        }
+        rows = await self._executor.write_idempotent(query, query.arguments(values))
+        (row,) = orjson.loads(rows.text)
+        annotate(outcome=row["outcome"], order_id=row["order_id"])
+        return shop.placed(row, str(rows.position))
+
+    def _query(self, name: str) -> Query:
+        query = self._catalogue.get(name)
+        annotate(query=query.key)
+        return query
+
+    async def _read(self, query: Query, values: Mapping[str, Any], request: Any) -> tuple[list[Row], Position]:
+        position = Position.parse(request.consistency_token)
+        found = await self._executor.read(query, query.arguments(values), position)
+        return orjson.loads(found.text), found.position
+
+    async def _page(
+        self, query: Query, values: Mapping[str, Any], request: Any, bound_to: tuple[object, ...]
+    ) -> tuple[list[Row], str, Position]:
+        """Rows of a page, the token of the next, and what a read that follows must have seen. One row more is asked for, to know
+        whether there is a next page."""
+        size = request.page_size or validate.PAGE
+        after = page_position(request.page_token, *bound_to)
+        assert query.page is not None  # noqa: S101 — of all that are read by pages
+        try:
+            arguments = {**values, query.page.size: size + 1, **(orjson.loads(after) if after else {})}
+            query.arguments(arguments)
+        except (orjson.JSONDecodeError, ArgumentsError, TypeError) as error:
+            if after:  # made by somebody else
+                raise page_token_refused() from error
+            raise
+        rows, position = await self._read(query, arguments, request)
+        following = query.next_page(rows[:size], size) if len(rows) > size else None
+        token = page_token(orjson.dumps(following).decode(), *bound_to) if following else ""
+        return rows[:size], token, position

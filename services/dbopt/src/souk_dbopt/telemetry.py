@@ -1,0 +1,62 @@
+"""The metrics that only dbopt has."""
+
+from collections.abc import Iterator
+
+from souk_common.postgres import PoolStatus
+from souk_common.telemetry.metrics import Metrics
+
+from souk_dbopt.routing import Router
+
+CONNECTIONS = "souk.dbopt.connections"
+WAITING = "souk.dbopt.waiting"
+ACQUIRED = "souk.dbopt.acquired"
+REFUSED = "souk.dbopt.refused"
+TIMED_OUT = "souk.dbopt.acquire.timeouts"
+LAG = "souk.dbopt.replica.lag"
+SERVER_UP = "souk.dbopt.server.up"
+ROUTED = "souk.dbopt.reads.routed"
+SERVER, CLASS, STATE, ROUTE = "souk.dbopt.server", "souk.dbopt.class", "souk.dbopt.connection.state", "souk.dbopt.route"
+
+
+def register(metrics: Metrics, router: Router) -> None:
+    """Export what the connections do, and where reads with a token go."""
+
+    def pools() -> Iterator[tuple[PoolStatus, dict[str, str]]]:
+        for server in router.servers:
+            for name, pool in server.pools.items():
+                yield pool.status(), {SERVER: server.address, CLASS: name}
+
+    metrics.gauges(
+        CONNECTIONS,
+        "{connection}",
+        "Connections, by what they do.",
+        lambda: [
+            (float(count), {**labels, STATE: state})
+            for status, labels in pools()
+            for state, count in (("free", status.free), ("in_use", status.in_use), ("in_care", status.in_care))
+        ],
+    )
+    metrics.gauges(
+        WAITING, "{call}", "Callers who wait for a connection.", lambda: [(float(s.waiting), labels) for s, labels in pools()]
+    )
+    metrics.counters(ACQUIRED, "{call}", "Connections handed out.", lambda: [(s.acquired, labels) for s, labels in pools()])
+    metrics.counters(REFUSED, "{call}", "Callers turned away at once.", lambda: [(s.refused, labels) for s, labels in pools()])
+    metrics.counters(TIMED_OUT, "{call}", "Callers who waited in vain.", lambda: [(s.timeouts, labels) for s, labels in pools()])
+    metrics.gauges(
+        LAG,
+        "s",
+        "Seconds that a replica is behind the primary.",
+        lambda: [(server.lag, {SERVER: server.address}) for server in router.servers if server.lag is not None],
+    )
+    metrics.gauges(
+        SERVER_UP,
+        "1",
+        "1 where queries run on a server.",
+        lambda: [(float(server.available), {SERVER: server.address}) for server in router.servers],
+    )
+    metrics.counters(
+        ROUTED,
+        "{call}",
+        "Reads with a consistency token, by who answered.",
+        lambda: [(router.counts.by_replica, {ROUTE: "replica"}), (router.counts.by_primary, {ROUTE: "primary"})],
+    )
