@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asouk/dbopt/v1/errors.proto\x12\rsouk.dbopt.v1*\xa0\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_QUERY_UNKNOWN\x10\x01\x12\x1b\n\x17\x45RROR_REASON_QUERY_KIND\x10\x02\x12 \n\x1c\x45RROR_REASON_SCHEMA_MISMATCH\x10\x03\x12 \n\x1c\x45RROR_REASON_QUERY_TIMED_OUT\x10\x04\x12!\n\x1d\x45RROR_REASON_RESULT_TOO_LARGE\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_POOL_EXHAUSTED\x10\x06\x12$\n ERROR_REASON_CONSTRAINT_VIOLATED\x10\x07\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x08\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\t\x12\x1f\n\x1b\x45RROR_REASON_TOO_FAR_BEHIND\x10\n\x12*\n&ERROR_REASON_CONSISTENCY_TOKEN_INVALID\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1asouk/dbopt/v1/errors.proto\x12\rsouk.dbopt.v1*\x86\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_QUERY_UNKNOWN\x10\x01\x12\x1b\n\x17\x45RROR_REASON_QUERY_KIND\x10\x02\x12 \n\x1c\x45RROR_REASON_SCHEMA_MISMATCH\x10\x03\x12 \n\x1c\x45RROR_REASON_QUERY_TIMED_OUT\x10\x04\x12!\n\x1d\x45RROR_REASON_RESULT_TOO_LARGE\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_POOL_EXHAUSTED\x10\x06\x12$\n ERROR_REASON_CONSTRAINT_VIOLATED\x10\x07\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x08\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\t\x12\x1f\n\x1b\x45RROR_REASON_TOO_FAR_BEHIND\x10\n\x12*\n&ERROR_REASON_CONSISTENCY_TOKEN_INVALID\x10\x0b\x12 \n\x1c\x45RROR_REASON_NOT_EXPLAINABLE\x10\x0c\x12\x1c\n\x18\x45RROR_REASON_EXPLAIN_OFF\x10\r\x12$\n ERROR_REASON_FINGERPRINT_UNKNOWN\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'souk.dbopt.v1.errors_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=46
-  _globals['_ERRORREASON']._serialized_end=462
+  _globals['_ERRORREASON']._serialized_end=564
 # @@protoc_insertion_point(module_scope)

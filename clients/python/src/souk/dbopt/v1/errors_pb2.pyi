@@ -56,6 +56,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAVAILABLE. No server has replayed what the consistency token asks for, and the primary does not answer."""
     ERROR_REASON_CONSISTENCY_TOKEN_INVALID: _ErrorReason.ValueType  # 11
     """INVALID_ARGUMENT. The consistency token is malformed, or of another database."""
+    ERROR_REASON_NOT_EXPLAINABLE: _ErrorReason.ValueType  # 12
+    """INVALID_ARGUMENT. The text is no SELECT that may be explained; metadata["problem"] says what in it is refused."""
+    ERROR_REASON_EXPLAIN_OFF: _ErrorReason.ValueType  # 13
+    """FAILED_PRECONDITION. This node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set."""
+    ERROR_REASON_FINGERPRINT_UNKNOWN: _ErrorReason.ValueType  # 14
+    """NOT_FOUND. Nothing is known of a query of this fingerprint."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only dbopt has. google.rpc.ErrorInfo.domain is "souk.dbopt.v1"."""
@@ -94,4 +100,10 @@ ERROR_REASON_TOO_FAR_BEHIND: ErrorReason.ValueType  # 10
 """UNAVAILABLE. No server has replayed what the consistency token asks for, and the primary does not answer."""
 ERROR_REASON_CONSISTENCY_TOKEN_INVALID: ErrorReason.ValueType  # 11
 """INVALID_ARGUMENT. The consistency token is malformed, or of another database."""
+ERROR_REASON_NOT_EXPLAINABLE: ErrorReason.ValueType  # 12
+"""INVALID_ARGUMENT. The text is no SELECT that may be explained; metadata["problem"] says what in it is refused."""
+ERROR_REASON_EXPLAIN_OFF: ErrorReason.ValueType  # 13
+"""FAILED_PRECONDITION. This node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set."""
+ERROR_REASON_FINGERPRINT_UNKNOWN: ErrorReason.ValueType  # 14
+"""NOT_FOUND. Nothing is known of a query of this fingerprint."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
