@@ -459,6 +459,10 @@ class World:
         self.at(self.random.random() * READ_LEASE, back)
 
 
+FEWEST_EVENTS = 200
+"""Of one schedule."""
+
+
 def simulate(seed: int, **mutation: Any) -> World:
     """One schedule of the seed, over: at least 200 events, two faults, three nodes."""
     world = World(seed, **mutation)
@@ -496,5 +500,11 @@ def simulate(seed: int, **mutation: Any) -> World:
             world.at(rng.random() * length, rng.choice((world.lose_redis, world.fail_over, world.restart_redis)))
         else:
             world.at(rng.random() * length, partial(fault, rng.randrange(len(world.nodes))))
-    world.run(end + 2.5)
+    until = end + 2.5
+    world.run(until)
+    while world.events < FEWEST_EVENTS:  # one whose nodes were mostly down: it is read on
+        until += 1.0
+        for _ in range(20):
+            world.at(rng.random(), partial(world.at_node, rng.randrange(len(world.nodes)), World.get, rng.choice(KEYS)))
+        world.run(until)
     return world
