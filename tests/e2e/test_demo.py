@@ -41,6 +41,8 @@ async def test_photos_of_a_folder_are_shown_checked_and_put_on_a_sheet(photos, t
     assert re.search(r"of 12,000 reads, 0 showed an old product", result.out), result.out
     assert re.search(r"near cache +[\d,]+ +\d+\.\d%", result.out), result.out
     assert "a wallet that changes hands shows its new owner at once" in result.out
+    assert re.search(r"\d+ orders, and none was unseen by its buyer's next read", result.out), result.out
+    assert "6 scarce products were not sold more often than there are" in result.out
     for browser, form in (("Chrome 140", "avif"), ("Safari 15", "webp|jpeg"), ("an old one", "jpeg")):
         assert re.search(rf"{browser}\s+image/({form})", result.out), result.out
     assert running() == before, "nothing is left running"

@@ -3,47 +3,17 @@
 import asyncio
 import base64
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pictures
 import processes
-import pytest
+from grpcurl import call, run, tool
 from processes import ServiceProcess
 
 SERVICE = "souk.imaging.v1.ImagingService"
 CACHE = "souk.cache.v1.CacheService"
 RPCS = {"UploadImage", "GetImage", "WatchImage", "ListImages", "DownloadVariant", "SelectVariant", "DeleteImage"}
-
-
-def tool(name: str) -> str:
-    found = shutil.which(name, path=".tools/bin") or shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not there: `make tools` fetches it")
-    return found
-
-
-async def run(*command: str, stdin: str = "") -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await process.communicate(stdin.encode())
-    return process.returncode or 0, output.decode()
-
-
-async def call(service: ServiceProcess, rpc: str, *messages: dict[str, Any], of: str = SERVICE) -> list[dict[str, Any]]:
-    """What an rpc answers to messages, as JSON."""
-    body = "".join(json.dumps(message) for message in messages)
-    status, output = await run(tool("grpcurl"), "-plaintext", "-d", "@", service.grpc, f"{of}/{rpc}", stdin=body)
-    assert status == 0, output
-    decoder, answers, position = json.JSONDecoder(), [], 0
-    while position < len(output.rstrip()):
-        answer, position = decoder.raw_decode(output, position)
-        answers.append(answer)
-        while position < len(output) and output[position].isspace():
-            position += 1
-    return answers
 
 
 async def test_grpcurl_lists_and_describes_everything(start) -> None:
@@ -68,18 +38,18 @@ async def test_grpcurl_calls_every_rpc(start) -> None:
         {"chunk": {"writeOffset": "0", "data": base64.b64encode(photo).decode()}},
         {"finish": {"sizeBytes": str(len(photo))}},
     ]
-    (uploaded,) = await call(service, "UploadImage", *upload)
+    (uploaded,) = await call(service, f"{SERVICE}/UploadImage", *upload)
     image = uploaded["image"]
     assert image["state"] == "IMAGE_STATE_READY"
     named = {"imageId": image["imageId"]}
-    assert (await call(service, "GetImage", named))[0]["image"] == image
-    assert (await call(service, "WatchImage", named))[-1]["image"] == image
-    assert (await call(service, "ListImages", {"owner": "me", "tags": ["t"]}))[0]["images"] == [image]
-    (selected,) = await call(service, "SelectVariant", {**named, "accept": "image/webp", "width": 100})
-    parts = await call(service, "DownloadVariant", {**named, "variantName": selected["variant"]["name"]})
+    assert (await call(service, f"{SERVICE}/GetImage", named))[0]["image"] == image
+    assert (await call(service, f"{SERVICE}/WatchImage", named))[-1]["image"] == image
+    assert (await call(service, f"{SERVICE}/ListImages", {"owner": "me", "tags": ["t"]}))[0]["images"] == [image]
+    (selected,) = await call(service, f"{SERVICE}/SelectVariant", {**named, "accept": "image/webp", "width": 100})
+    parts = await call(service, f"{SERVICE}/DownloadVariant", {**named, "variantName": selected["variant"]["name"]})
     data = b"".join(base64.b64decode(part["chunk"]["data"]) for part in parts[1:])
     assert len(data) == int(selected["variant"]["sizeBytes"])
-    assert await call(service, "DeleteImage", named) == [{}]
+    assert await call(service, f"{SERVICE}/DeleteImage", named) == [{}]
     status, output = await run(tool("grpcurl"), "-plaintext", "-d", json.dumps(named), service.grpc, f"{SERVICE}/GetImage")
     assert status != 0
     assert "IMAGE_NOT_FOUND" in output
@@ -142,7 +112,7 @@ async def _call_every_rpc_of_the_cache(cache: ServiceProcess) -> dict[str, Any]:
     """What each answers first."""
     shoe = {"namespace": "product", "key": "1"}
     value = base64.b64encode(b"shoe").decode()
-    (lease,) = await call(cache, "Get", {**shoe, "options": {"lease": True}}, of=CACHE)
+    (lease,) = await call(cache, f"{CACHE}/Get", {**shoe, "options": {"lease": True}})
     calls: dict[str, dict[str, Any]] = {
         "Fill": {**shoe, "lease": lease["result"]["lease"]["token"], "value": value, "tags": ["red"]},
         "Get": shoe,
@@ -156,4 +126,4 @@ async def _call_every_rpc_of_the_cache(cache: ServiceProcess) -> dict[str, Any]:
         "GetStats": {},
         "ListNamespaces": {},
     }
-    return {rpc: (await call(cache, rpc, message, of=CACHE))[0] for rpc, message in calls.items()}
+    return {rpc: (await call(cache, f"{CACHE}/{rpc}", message))[0] for rpc, message in calls.items()}

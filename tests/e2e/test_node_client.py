@@ -1,4 +1,4 @@
-"""A Node backend: photos go in and out through @grpc/grpc-js, and rich errors arrive intact."""
+"""A Node backend: photos and orders go through @grpc/grpc-js, and rich errors arrive intact."""
 
 import asyncio
 import hashlib
@@ -8,9 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import google.rpc
 import pictures
+import processes
 import pytest
+from integration.dbopt.shop import fill
+from postgres_servers import postgres_server
+from souk_dbopt.adapters import schema
 
 HERE = Path(__file__).parent / "node"
 PROTOS = Path(__file__).parents[2] / "protos"
@@ -29,12 +34,12 @@ def node() -> str:
     return found
 
 
-async def run(address: str, scenario: str, **more: Any) -> Any:
-    """What a scenario of client.mjs prints."""
+async def run(address: str, scenario: str = "", *, program: str = "client.mjs", **more: Any) -> Any:
+    """What a scenario of a program prints."""
     settings = {"address": address, "protos": str(PROTOS), "googleapis": str(GOOGLEAPIS), "scenario": scenario, **more}
     process = await asyncio.create_subprocess_exec(
         node(),
-        str(HERE / "client.mjs"),
+        str(HERE / program),
         json.dumps(settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -113,3 +118,27 @@ async def test_retry_info_and_pushback_arrive_in_node(start) -> None:
     milliseconds = delay["seconds"] * 1000 + delay["nanos"] / 1e6
     assert 0 < milliseconds <= 1000
     assert int(error["pushback"]) == pytest.approx(milliseconds, abs=1)
+
+
+async def test_a_small_shop_is_served_to_node(tmp_path: Path) -> None:
+    async with postgres_server() as postgres:
+        owner = await asyncpg.connect(postgres.dsn())
+        await schema.migrate(owner)
+        await fill(owner)
+        await owner.close()
+        service = await processes.start_service("dbopt", tmp_path, "dbopt", dsn=postgres.dsn(user="souk_service"))
+        try:
+            told = await run(service.grpc, program="db.mjs")
+        finally:
+            await processes.stop(service)
+    first, second = told["pages"]
+    assert (len(first), len(second)) == (3, 3)
+    assert first + second == sorted(first + second)
+    placed = told["order"]["order"]
+    assert (placed["total_cents"], told["again"]["repeated"]) == (2 * first[0], True)
+    assert told["again"]["order"]["order_id"] == placed["order_id"] == told["orders"][0]["order_id"]
+    assert told["product"]["title"] == "Green shoe 7"
+    assert told["batches"] == [[8, 8], [8, 8], [4, 4]]
+    assert told["wrong"]["code"] == "INVALID_ARGUMENT"
+    violations = details(told["wrong"])["BadRequest"]["fieldViolations"]
+    assert {violation["field"] for violation in violations} == {"parameters.product_id", "parameters.colour"}

@@ -2,7 +2,7 @@
 
 import typer
 
-from souk_cli import cache, cache_operations, db_migrate, db_seed, demo, image, image_upload, tokens, up
+from souk_cli import cache, cache_operations, db_migrate, db_pool, db_seed, demo, image, image_upload, tokens, up
 
 app = typer.Typer(
     name="souk",
@@ -27,9 +27,10 @@ operations_app.command("show")(cache_operations.show)
 operations_app.command("cancel")(cache_operations.cancel)
 cache_app.add_typer(operations_app, name="operations")
 app.add_typer(cache_app, name="cache")
-db_app = typer.Typer(help="The database behind dbopt: its schema, and data to try on.", no_args_is_help=True)
+db_app = typer.Typer(help="The database behind dbopt: its schema, data to try on, and how it does.", no_args_is_help=True)
 db_app.command("migrate")(db_migrate.migrate)
 db_app.command("seed")(db_seed.seed)
+db_app.command("pool")(db_pool.pool)
 app.add_typer(db_app, name="db")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)

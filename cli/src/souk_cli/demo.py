@@ -19,7 +19,7 @@ def demo(
     to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path("build/demo"),
 ) -> None:
     """Upload photos to a service started for it, fetch them as browsers do, and write a contact sheet; then let shoppers browse
-    products through the cache while sellers change them. Everything is checked.
+    products through the cache while sellers change them, and buyers order what is scarce from PostgreSQL. Everything is checked.
 
     Leaves nothing running. Exits with 1 where a check fails.
     """

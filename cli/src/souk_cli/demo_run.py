@@ -1,4 +1,4 @@
-"""What `souk demo` does: photos go through imaging, shoppers through the cache, and all of it is checked."""
+"""What `souk demo` does: photos go through imaging, shoppers through the cache, orders to PostgreSQL, and all of it is checked."""
 
 import asyncio
 import contextlib
@@ -21,6 +21,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 
 from souk_cli import contact_sheet, demo_photos
 from souk_cli.demo_checks import Checks, check_accounts, check_browsers, check_originals, check_variants
+from souk_cli.demo_orders import orders
 from souk_cli.demo_shop import shop
 from souk_cli.display import err, out, seconds, size
 from souk_cli.image_upload import Bars, Outcome, Wishes, show_outcomes, upload_all
@@ -59,6 +60,9 @@ class Running:
     imaging: str
     http: str
     cache: str
+    dbopt: str
+    owner_dsn: str
+    """Of the database that was made for it."""
 
 
 class DemoError(Exception):
@@ -72,9 +76,11 @@ async def run(folder: Path | None, to: Path) -> bool:
     """
     checks = Checks()
     with tempfile.TemporaryDirectory(prefix="souk-demo-") as temporary:
+        await asyncio.to_thread(Path(temporary).chmod, 0o711)  # where root starts it, PostgreSQL runs as somebody else
         described = await asyncio.to_thread(_photos, folder, Path(temporary) / "photos")
         async with _services(Path(temporary) / "state", checks) as running:
-            out.print(f"The services run: imaging {running.imaging} and {running.http}, cache {running.cache}\n", soft_wrap=True)
+            where = f"imaging {running.imaging} and {running.http}, cache {running.cache}, dbopt {running.dbopt}"
+            out.print(f"The services run: {where}\n", soft_wrap=True)
             async with (
                 ImagingClient(running.imaging) as client,
                 httpx.AsyncClient(base_url=running.http, timeout=30.0) as http,
@@ -93,6 +99,7 @@ async def run(folder: Path | None, to: Path) -> bool:
                     page = await asyncio.to_thread(sheet.write, images, {o.path: o.seconds for o in outcomes}, fetched, took)
                     out.print(f"\nContact sheet: [bold]{escape(str(page.absolute()))}[/]", soft_wrap=True)
             await shop(running.cache, checks)
+            await orders(running.dbopt, running.owner_dsn, checks)
     _show_checks(checks)
     return checks.passed
 
@@ -145,7 +152,7 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
     ready, log = state / "addresses.json", state / "up.log"
     with _new(log) as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "souk_cli", "up", "imaging", "cache", "--free-ports"),
+            *(sys.executable, "-m", "souk_cli", "up", "imaging", "cache", "dbopt", "--free-ports"),
             *("--state", str(state), "--ready-file", str(ready)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -155,7 +162,14 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
     try:
         await _until_ready(process, ready, log)
         told = json.loads(_text(ready))
-        yield Running(process, told["imaging"]["grpc"], f"http://{told['imaging']['http']}", told["cache"]["grpc"])
+        yield Running(
+            process,
+            told["imaging"]["grpc"],
+            f"http://{told['imaging']['http']}",
+            told["cache"]["grpc"],
+            told["dbopt"]["grpc"],
+            told["postgres"]["dsn"],
+        )
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)

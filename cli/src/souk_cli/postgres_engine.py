@@ -25,6 +25,8 @@ POLL = 0.02
 DATABASE = "souk"
 OWNER = "postgres"
 OPTIONS = ("listen_addresses=", "max_connections=100", "shared_buffers=128MB", "track_io_timing=on", "timezone=UTC")
+MAX_SOCKET_PATH = 107
+"""Bytes of the path of a socket, in Linux."""
 STAND_IN = "nobody"
 """Whom root lets it run as: PostgreSQL refuses to run as root."""
 
@@ -53,7 +55,7 @@ class PostgresEngine:
     async def start(cls, folder: Path, log: Path) -> "PostgresEngine":
         """Start it on the data in `folder`, which is made where it is missing, and return when its schema is up to date."""
         programs = _programs()
-        socket = Path(tempfile.mkdtemp(prefix="souk-postgres-"))  # mode 0700
+        socket = _socket_folder()
         try:
             for each in (folder, socket):
                 _give(each)
@@ -101,6 +103,12 @@ class PostgresEngine:
                 if self.process.returncode is not None:
                     raise EngineError(f"postgres ended with {self.process.returncode}; its log is {self.log}")
                 await asyncio.sleep(POLL)
+
+
+def _socket_folder() -> Path:
+    """A folder that only its owner can enter (mode 0700), with a path that leaves room for a socket's name."""
+    room = MAX_SOCKET_PATH - len("/souk-postgres-12345678/.s.PGSQL.5432")
+    return Path(tempfile.mkdtemp(prefix="souk-postgres-", dir=None if len(tempfile.gettempdir()) <= room else "/tmp"))  # noqa: S108
 
 
 def _programs() -> Path:

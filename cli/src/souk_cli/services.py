@@ -88,6 +88,7 @@ DBOPT = Service(
         Example("souk.dbopt.v1.QueryService/ExecuteQuery", json.dumps({"name": "category.list"})),
         Example("souk.dbopt.v1.QueryService/GetPoolStatus"),
     ),
+    commands=("souk db pool --address {address}",),
     database_setting="DSN",
 )
 _ALL = (IMAGING, CACHE, DBOPT)

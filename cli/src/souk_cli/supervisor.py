@@ -144,6 +144,8 @@ class Supervisor:
         self._folder = folder
         self._environment = dict(environment)
         self.engines: list[Engine] = []
+        self.owner_dsn: str | None = None
+        """How this machine's owner reaches the database of this folder; None where it is the user's own."""
         self.children: list[Child] = []
 
     async def start(self, services: Sequence[Service]) -> None:
@@ -164,6 +166,7 @@ class Supervisor:
         if self._lacks(service, service.database_setting):
             postgres = await PostgresEngine.start(self._folder / "postgres", self._folder / "postgres.log")
             self.engines.append(postgres)
+            self.owner_dsn = postgres.dsn()
             self._environment |= postgres.environment
 
     def _lacks(self, service: Service, setting: str | None) -> bool:

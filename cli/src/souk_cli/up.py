@@ -17,7 +17,7 @@ from rich.table import Table
 from souk_cli.display import err, out
 from souk_cli.engines import EngineError
 from souk_cli.services import Service, installed, ports_of
-from souk_cli.supervisor import Child, ChildError, Supervisor
+from souk_cli.supervisor import ChildError, Supervisor
 
 
 def up(
@@ -81,20 +81,23 @@ async def _run(services: list[Service], folder: Path, environment: dict[str, str
 async def _serve(supervisor: Supervisor, services: list[Service], folder: Path, ready_file: Path | None) -> None:
     with err.status(f"Starting {', '.join(service.name for service in services)} …"):
         await supervisor.start(services)
-    _show(supervisor.children, folder)
-    _tell_others(ready_file, supervisor.children)
+    _show(supervisor, folder)
+    _tell_others(ready_file, supervisor)
     await supervisor.watch(lambda child, line: err.print(f"[yellow]{child.service.name}[/] {escape(line)}"))
 
 
-def _tell_others(ready_file: Path | None, children: list[Child] | None) -> None:
+def _tell_others(ready_file: Path | None, supervisor: Supervisor | None) -> None:
     """Write where everything is, all at once; or take it away."""
     if ready_file is None:
         return
-    if children is None:
+    if supervisor is None:
         ready_file.unlink(missing_ok=True)
         return
+    told = {child.service.name: child.addresses for child in supervisor.children}
+    if supervisor.owner_dsn:
+        told["postgres"] = {"dsn": supervisor.owner_dsn}
     written = ready_file.with_name(f".{ready_file.name}.tmp")
-    written.write_text(json.dumps({child.service.name: child.addresses for child in children}))
+    written.write_text(json.dumps(told))
     written.replace(ready_file)
 
 
@@ -170,20 +173,22 @@ def _public_url(service: Service, told: Mapping[str, str]) -> dict[str, str]:
     return {} if told.get(setting) or number == "0" else {setting: f"http://127.0.0.1:{number}"}
 
 
-def _show(children: list[Child], folder: Path) -> None:
+def _show(supervisor: Supervisor, folder: Path) -> None:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("Service", "gRPC", "HTTP", "Log"):
         table.add_column(name, no_wrap=name != "Log", overflow="fold")
-    for child in children:
+    for child in supervisor.children:
         http = f"http://{child.addresses['http']}" if "http" in child.addresses else "–"
         table.add_row(f"[green]●[/] {child.service.name}", child.addresses["grpc"], http, escape(str(child.log)))
     out.print(f"State is kept in {escape(str(folder))}", soft_wrap=True)
     out.print()
     out.print(table)
     out.print("\nTry:")
-    for child in children:
+    for child in supervisor.children:
         for line in child.service.tries(child.addresses["grpc"]):
             out.print(f"  {escape(line)}", soft_wrap=True)
+    if supervisor.owner_dsn:
+        out.print(f"  souk db seed --products 10000 --dsn '{escape(supervisor.owner_dsn)}'", soft_wrap=True)
     out.print("\n[dim]Ctrl-C stops everything.[/]")
 
 

@@ -6,11 +6,11 @@
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import path from "node:path";
 
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
-import protobuf from "protobufjs";
+
+import { refusing } from "./rich.mjs";
 
 const settings = JSON.parse(process.argv[2]);
 const definition = protoLoader.loadSync("souk/imaging/v1/imaging.proto", {
@@ -23,7 +23,7 @@ const definition = protoLoader.loadSync("souk/imaging/v1/imaging.proto", {
 });
 const { ImagingService } = grpc.loadPackageDefinition(definition).souk.imaging.v1;
 const client = new ImagingService(settings.address, grpc.credentials.createInsecure());
-const rich = richErrors(settings.googleapis);
+const refused = refusing(settings.googleapis);
 
 const unary = (method, request) =>
   new Promise((resolve, reject) =>
@@ -99,37 +99,6 @@ async function quota() {
     if (error) return error;
   }
   return null;
-}
-
-async function refused(promise) {
-  try {
-    await promise;
-    return null;
-  } catch (error) {
-    const details = error.metadata?.get("grpc-status-details-bin")[0];
-    return {
-      code: grpc.status[error.code],
-      message: error.details,
-      pushback: error.metadata?.get("grpc-retry-pushback-ms")[0] ?? null,
-      ...(details ? rich(details) : {}),
-    };
-  }
-}
-
-function richErrors(googleapis) {
-  const root = new protobuf.Root();
-  root.resolvePath = (_, target) => path.join(googleapis, target);
-  root.loadSync(["google/rpc/status.proto", "google/rpc/error_details.proto"]);
-  const status = root.lookupType("google.rpc.Status");
-  const plain = { longs: Number, defaults: true };
-  return (bytes) => {
-    const decoded = status.decode(bytes);
-    const details = decoded.details.map(({ type_url, value }) => {
-      const type = root.lookupType(type_url.split("/").pop());
-      return [type.name, type.toObject(type.decode(value), plain)];
-    });
-    return { status: { code: decoded.code, message: decoded.message }, details };
-  };
 }
 
 const scenarios = { photo, errors, quota };

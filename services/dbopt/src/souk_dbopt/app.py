@@ -9,12 +9,13 @@ from urllib.parse import parse_qsl, urlsplit
 import structlog
 from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
 from souk_common.health import Dependency
+from souk_common.migrations import Migration
 from souk_common.postgres import PoolOptions, PostgresError
 from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 
 from souk_dbopt import telemetry
-from souk_dbopt.adapters import query_file
+from souk_dbopt.adapters import query_file, schema
 from souk_dbopt.adapters.query_check import Checked
 from souk_dbopt.adapters.requests import RequestTable
 from souk_dbopt.adapters.topology import Topology
@@ -64,7 +65,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
             clock=time.monotonic,
         )
         await stack.enter_async_context(topology)
-        checked = await stack.enter_async_context(Checked(catalogue, topology.router))
+        checked = await stack.enter_async_context(Checked(catalogue, topology.router, _migrations(settings)))
         if checked.problems:
             raise StartError("the queries do not fit the database:\n" + "\n".join(checked.problems))
         requests = RequestTable()
@@ -95,6 +96,10 @@ def _catalogue(settings: DboptSettings) -> Catalogue:
         return query_file.load(settings.queries_dir, serve_shipped=settings.shipped_queries)
     except CatalogueError as error:
         raise StartError(f"the queries cannot be used:\n{error}") from error
+
+
+def _migrations(settings: DboptSettings) -> list[Migration]:
+    return schema.all_migrations(schema.COMPONENTS if settings.shipped_queries else [schema.SOUK])
 
 
 def _dsns(settings: DboptSettings) -> dict[str, str]:

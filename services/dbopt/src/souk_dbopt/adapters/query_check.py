@@ -9,6 +9,8 @@ from typing import Any, Self, TypeAlias
 import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
+from souk_common import migrations
+from souk_common.migrations import Migration, MigrationError
 from souk_common.postgres import PostgresError
 
 from souk_dbopt.catalogue import Catalogue, Column, Query
@@ -34,8 +36,10 @@ class Checked:
     """The catalogue as the database takes it. Open it as a context manager: it is checked at once where there is a primary, else as
     soon as there is one."""
 
-    def __init__(self, catalogue: Catalogue, router: Router) -> None:
+    def __init__(self, catalogue: Catalogue, router: Router, needed: Sequence[Migration]) -> None:
+        """needed: the migrations that the database must have."""
         self._catalogue = catalogue
+        self._needed = needed
         self._router = router
         self._done = False
         self._task: asyncio.Task[None] | None = None
@@ -69,6 +73,7 @@ class Checked:
         """Whether there was a database to ask."""
         try:
             async with self._router.primary().pools["write"].acquire() as session:
+                await self._check_schema(session.connection)
                 await check(session.connection, self._catalogue)
         except (ServerUnavailableError, PostgresError):
             return False
@@ -76,6 +81,15 @@ class Checked:
             self.problems = error.problems
         self._done = True
         return True
+
+    async def _check_schema(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        try:
+            missing = await migrations.pending(connection, self._needed)
+        except MigrationError as error:  # a later release has migrated it, and this one may still be asked
+            log.warning("the schema is not that of this release", problem=str(error))
+            return
+        if missing:
+            raise CatalogueError([f"the schema lacks {', '.join(map(str, missing))}: run `souk db migrate`"])
 
 
 async def check(connection: Connection, catalogue: Catalogue) -> Mapping[str, frozenset[str]]:
