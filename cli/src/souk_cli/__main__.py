@@ -2,7 +2,7 @@
 
 import typer
 
-from souk_cli import cache, cache_operations, db_migrate, db_pool, db_seed, demo, image, image_upload, tokens, up
+from souk_cli import cache, cache_operations, db_explain, db_migrate, db_pool, db_seed, demo, image, image_upload, tokens, up
 
 app = typer.Typer(
     name="souk",
@@ -31,6 +31,7 @@ db_app = typer.Typer(help="The database behind dbopt: its schema, data to try on
 db_app.command("migrate")(db_migrate.migrate)
 db_app.command("seed")(db_seed.seed)
 db_app.command("pool")(db_pool.pool)
+db_app.command("explain")(db_explain.explain)
 app.add_typer(db_app, name="db")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)

@@ -10,12 +10,13 @@ import structlog
 from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
 from souk_common.health import Dependency
 from souk_common.migrations import Migration
-from souk_common.postgres import PoolOptions, PostgresError
+from souk_common.postgres import Pool, PoolOptions, PostgresError
 from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 
-from souk_dbopt import telemetry
+from souk_dbopt import explaining, telemetry
 from souk_dbopt.adapters import query_file, schema
+from souk_dbopt.adapters.explain_catalog import ExplainCatalog
 from souk_dbopt.adapters.query_check import Checked
 from souk_dbopt.adapters.requests import RequestTable
 from souk_dbopt.adapters.topology import Topology
@@ -25,12 +26,15 @@ from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
 from souk_dbopt.executing import WRITE, Executor
 from souk_dbopt.query_classes import CLASSES
 from souk_dbopt.routing import Router, Server
+from souk_dbopt.rpc.explain import ExplainServicer
+from souk_dbopt.rpc.explain import add_to_server as add_explain_to_server
 from souk_dbopt.rpc.marketplace import MarketplaceServicer
 from souk_dbopt.rpc.query import QueryServicer
 from souk_dbopt.settings import DboptSettings
 
 log = structlog.get_logger(__name__)
 SERVICE, MARKETPLACE = "souk.dbopt.v1.QueryService", "souk.dbopt.v1.MarketplaceService"
+INSIGHT = "souk.dbopt.v1.InsightService"
 SCOPES = {
     f"/{SERVICE}/ExecuteQuery": "dbopt.read",
     f"/{SERVICE}/StreamQuery": "dbopt.read",
@@ -42,6 +46,7 @@ SCOPES = {
     f"/{MARKETPLACE}/ListOrders": "dbopt.read",
     f"/{MARKETPLACE}/GetSellerDashboard": "dbopt.read",
     f"/{MARKETPLACE}/PlaceOrder": "dbopt.write",
+    f"/{INSIGHT}/ExplainQuery": "dbopt.insight",
 }
 FORGET_EVERY = 60.0
 """Seconds between two looks for request ids that need not be kept any more."""
@@ -75,11 +80,13 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         telemetry.register(reporting.metrics, topology.router)
         queries = QueryServicer(catalogue, executor, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
         shop = MarketplaceServicer(catalogue, executor)
+        explain = ExplainServicer(catalogue, await _explainer(settings, stack))
         yield Application(
             name="dbopt",
             registrations=[
                 Registration(query_pb2_grpc.add_QueryServiceServicer_to_server, queries, SERVICE),
                 Registration(marketplace_pb2_grpc.add_MarketplaceServiceServicer_to_server, shop, MARKETPLACE),
+                Registration(add_explain_to_server, explain, INSIGHT),
             ],
             errors=ERRORS,
             scopes=SCOPES,
@@ -127,6 +134,16 @@ def _options(name: str, settings: DboptSettings) -> PoolOptions:
         server_settings={"application_name": f"souk-dbopt {name}", **query_class.settings(), **stream},
         behind_pooler=settings.behind_pooler,
     )
+
+
+async def _explainer(settings: DboptSettings, stack: contextlib.AsyncExitStack) -> explaining.Explainer:
+    pool = None
+    if settings.explain_dsn is not None:
+        options = explaining.pool_options(
+            timeout=settings.explain_timeout, connect_timeout=settings.connect_timeout, behind_pooler=settings.behind_pooler
+        )
+        pool = await stack.enter_async_context(Pool(settings.explain_dsn.get_secret_value(), options))
+    return explaining.Explainer(pool, ExplainCatalog(), timeout=settings.explain_timeout)
 
 
 async def _forget(requests: RequestTable, router: Router, retention: float) -> None:

@@ -84,6 +84,8 @@ ERRORS: ErrorTable = {
     exc.ServerUnavailableError: _unavailable,
     exc.TooFarBehindError: _tell(Code.UNAVAILABLE, "TOO_FAR_BEHIND", retry_delay=SOON),
     exc.ConsistencyTokenInvalidError: _tell(Code.INVALID_ARGUMENT, "CONSISTENCY_TOKEN_INVALID"),
+    exc.NotExplainableError: _tell(Code.INVALID_ARGUMENT, "NOT_EXPLAINABLE", problem="problem"),
+    exc.ExplainOffError: _tell(Code.FAILED_PRECONDITION, "EXPLAIN_OFF"),
     pg.PoolBusyError: _busy,
     pg.UnavailableError: _unavailable,
     pg.LoginError: _unavailable,

@@ -12,6 +12,8 @@ DbError
 ├── OutcomeUnknownError
 ├── ServerUnavailableError
 ├── TooFarBehindError
+├── NotExplainableError
+├── ExplainOffError
 └── ConsistencyTokenInvalidError
 """
 
@@ -111,3 +113,15 @@ class TooFarBehindError(DbError):
 
 class ConsistencyTokenInvalidError(DbError):
     """The consistency token is malformed, or of another database."""
+
+
+class NotExplainableError(DbError):
+    """A text is no SELECT that may be explained. `problem` says what in it is refused."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"this is not explained: {problem}")
+
+
+class ExplainOffError(DbError):
+    """There is no role that explains."""

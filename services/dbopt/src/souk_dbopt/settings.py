@@ -36,6 +36,7 @@ class DboptSettings(ServiceSettings):
     explain_dsn: SecretStr | None = Field(
         None, description="The same as a role that may only read, for queries that callers bring to be explained. Unset: none are."
     )
+    explain_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that one statement to be explained may take.")
     connections: dict[str, int] = Field(
         CONNECTIONS,
         description='Connections to each server at the most, by class of queries, as JSON, {"lookup": 16}. What is not said stays.',

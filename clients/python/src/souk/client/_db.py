@@ -1,4 +1,4 @@
-"""The client of dbopt: souk.dbopt.v1.QueryService and MarketplaceService."""
+"""The client of dbopt: souk.dbopt.v1.QueryService, MarketplaceService and InsightService."""
 
 import json
 import uuid
@@ -15,14 +15,16 @@ from souk.client._calls import responses, typed
 from souk.client._channel import open_channel
 from souk.client._config import ClientConfig
 from souk.client._consistency import latest
+from souk.dbopt.v1 import insight_pb2 as insight
+from souk.dbopt.v1 import insight_pb2_grpc, marketplace_pb2_grpc, query_pb2_grpc
 from souk.dbopt.v1 import marketplace_pb2 as shop
-from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
 from souk.dbopt.v1 import query_pb2 as pb
 
 Row: TypeAlias = dict[str, Any]
 SERVICES = (
     pb.DESCRIPTOR.services_by_name["QueryService"],
     shop.DESCRIPTOR.services_by_name["MarketplaceService"],
+    insight.DESCRIPTOR.services_by_name["InsightService"],
 )
 EXACT = 2**53
 """Whole numbers of JSON are exact up to here; larger ones are sent as strings."""
@@ -272,6 +274,8 @@ class DbClient(DbSession):
         metadata = (("authorization", f"Bearer {config.token}"),) if config.token else ()
         queries: Any = query_pb2_grpc.QueryServiceStub(self._channel)
         marketplace: Any = marketplace_pb2_grpc.MarketplaceServiceStub(self._channel)
+        insight_stub: Any = insight_pb2_grpc.InsightServiceStub(self._channel)
+        self._insight: insight_pb2_grpc.InsightServiceAsyncStub = insight_stub
         super().__init__(queries, marketplace, config, metadata, monotonic=monotonic)
 
     async def __aenter__(self) -> Self:
@@ -304,6 +308,34 @@ class DbClient(DbSession):
         """The servers and connections of the node that answers."""
         answer = await typed(self._queries.GetPoolStatus(pb.GetPoolStatusRequest(), **self._options(timeout)))
         return answer.servers
+
+    async def explain(
+        self,
+        name: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        sql: str = "",
+        values: Sequence[Any] = (),
+        analyze: bool = False,
+        generic: bool = False,
+        timeout: float | None = None,
+    ) -> insight.ExplainQueryResponse:
+        """The plan of a query of the catalogue, or of a SELECT with $1, $2 … for `values`, and what is wrong with it.
+
+        analyze: run it, and tell what really happened. generic: the plan for any values. InvalidArgumentError with NOT_EXPLAINABLE
+        says what in a text is refused.
+        """
+        request = insight.ExplainQueryRequest(
+            parameters=struct(parameters or {}),
+            values=[struct({"value": value}).fields["value"] for value in values],
+            analyze=analyze,
+            generic=generic,
+        )
+        if name:
+            request.name = name
+        if sql:
+            request.sql = sql
+        return await typed(self._insight.ExplainQuery(request, **self._options(timeout)))
 
 
 def struct(parameters: Mapping[str, Any]) -> Struct:

@@ -20,10 +20,11 @@ ROLES = {Role.PRIMARY: pb.ROLE_PRIMARY, Role.REPLICA: pb.ROLE_REPLICA, Role.UNKN
 
 def values(struct: Struct) -> dict[str, Any]:
     """A Struct as what JSON would be in Python."""
-    return {name: _plain(value) for name, value in struct.fields.items()}
+    return {name: plain(value) for name, value in struct.fields.items()}
 
 
-def _plain(value: Value) -> Any:
+def plain(value: Value) -> Any:
+    """A Value as what JSON would be in Python."""
     match value.WhichOneof("kind"):
         case "string_value":
             return value.string_value
@@ -32,7 +33,7 @@ def _plain(value: Value) -> Any:
         case "bool_value":
             return value.bool_value
         case "list_value":
-            return [_plain(each) for each in value.list_value.values]
+            return [plain(each) for each in value.list_value.values]
         case "struct_value":
             return values(value.struct_value)
     return None

@@ -1,5 +1,6 @@
 """Requests as they must be. Each function raises INVALID_ARGUMENT that names every bad field at once."""
 
+from souk.dbopt.v1 import insight_pb2 as insight
 from souk.dbopt.v1 import marketplace_pb2 as shop
 from souk.dbopt.v1 import query_pb2 as pb
 from souk_common.errors import FieldViolation, invalid_fields
@@ -10,6 +11,7 @@ MAX_SEARCH = 200
 MAX_ATTRIBUTES, MAX_ATTRIBUTE = 10, 100
 MAX_LINES, MAX_QUANTITY = 100, 10_000
 BATCH, MAX_BATCH = 500, 10_000
+MAX_VALUES = 100
 
 
 class Violations:
@@ -120,4 +122,23 @@ def place_order(request: shop.PlaceOrderRequest) -> None:
     for number, line in enumerate(request.lines):
         if not 1 <= line.quantity <= MAX_QUANTITY:
             violations.add(f"lines[{number}].quantity", f"must be 1 to {MAX_QUANTITY:,}")
+    violations.check()
+
+
+def explain_query(request: insight.ExplainQueryRequest) -> None:
+    """A name with parameters, or a text with values."""
+    violations = Violations()
+    match request.WhichOneof("query"):
+        case "name":
+            if not 1 <= len(request.name) <= 100:
+                violations.add("name", "must have 1 to 100 characters")
+            if request.values:
+                violations.add("values", "are of a text; a query of the catalogue has parameters")
+        case "sql":
+            if len(request.values) > MAX_VALUES:
+                violations.add("values", f"must be {MAX_VALUES} at the most")
+            if request.parameters.fields:
+                violations.add("parameters", "are of a query of the catalogue; a text has values")
+        case _:
+            violations.add("query", "must be a name or a text")
     violations.check()

@@ -1,0 +1,108 @@
+"""A plan drawn as a tree: each step with its part of the time, its rows beside those that were expected, and its blocks."""
+
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+from rich.table import Table
+from rich.text import Text
+from souk.dbopt.v1 import insight_pb2 as pb
+
+BAR = 12
+"""Characters of a bar of the whole time."""
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+OFF, FAR_OFF = 3.0, 10.0
+"""Times that an estimate is wrong, to be yellow and red."""
+_HOT, _WARM = 0.3, 0.1
+"""Shares of the time, to be red and yellow."""
+
+
+def draw(plan: pb.Plan) -> Table:
+    """The steps of a plan, each before those below it."""
+    was_run = plan.HasField("execution_time")
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("Step", no_wrap=False, overflow="fold")
+    table.add_column("Time" if was_run else "Cost", no_wrap=True)
+    for column in ("Self", "Rows", "Expected", "Loops", "Blocks") if was_run else ("Cost", "Expected"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for first, rest, node in _steps(plan.root, "", ""):
+        share = Text.assemble((_bar(node.share), _heat(node.share)), f" {100 * node.share:3.0f} %")
+        table.add_row(_step(first, rest, node), share, *(_measured(node) if was_run else _expected(node)))
+    return table
+
+
+def _steps(node: pb.PlanNode, first: str, rest: str) -> Iterator[tuple[str, str, pb.PlanNode]]:
+    """(what stands before its first line, and before those that follow, the step)."""
+    yield first, rest + ("│  " if node.children else "   "), node
+    for number, child in enumerate(node.children):
+        last = number == len(node.children) - 1
+        yield from _steps(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
+    text = Text(overflow="fold")
+    text.append(first, "dim")
+    text.append(node.type, "bold")
+    if node.relation:
+        text.append(f" {node.relation}")
+    if node.index:
+        text.append(f" by {node.index}", "cyan")
+    for name in sorted(node.conditions):
+        text.append(f"\n{rest}", "dim")
+        text.append(f"{name}: {node.conditions[name]}", "dim")
+    if node.rows_removed:
+        text.append(f"\n{rest}", "dim")
+        text.append(f"discarded {node.rows_removed:,} rows", "yellow" if node.rows_removed >= 1000 else "dim")
+    return text
+
+
+def _measured(node: pb.PlanNode) -> Iterator[Text]:
+    if not node.HasField("actual_rows"):
+        yield from (
+            Text("-", "dim"),
+            Text("never run", "dim"),
+            Text(_number(node.plan_rows), "dim"),
+            Text("-", "dim"),
+            Text("-", "dim"),
+        )
+        return
+    yield Text(milliseconds(node.self_time))
+    yield Text(_number(node.actual_rows))
+    yield _estimate(node)
+    yield Text(f"{node.loops:,}", "" if node.loops > 1 else "dim")
+    read = f" +{node.blocks_read:,} read" if node.blocks_read else ""
+    yield Text(f"{node.blocks_hit:,}{read}" if node.blocks_hit or read else "", "yellow" if read else "")
+
+
+def _expected(node: pb.PlanNode) -> Iterator[Text]:
+    yield Text(f"{node.total_cost:,.0f}")
+    yield Text(_number(node.plan_rows))
+
+
+def _estimate(node: pb.PlanNode) -> Text:
+    """Rows that were expected, and how wrong that was."""
+    actual, expected = max(1.0, node.actual_rows), max(1.0, node.plan_rows)
+    off = max(actual / expected, expected / actual)
+    if off < OFF:
+        return Text(_number(node.plan_rows), "dim")
+    sign = "×" if actual > expected else "÷"
+    return Text(f"{_number(node.plan_rows)} {sign}{off:,.0f}", "bold red" if off >= FAR_OFF else "yellow")
+
+
+def _bar(share: float) -> str:
+    eighths = round(min(1.0, share) * BAR * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(BAR)
+
+
+def _heat(share: float) -> str:
+    return "red" if share >= _HOT else "yellow" if share >= _WARM else "green"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:,.1f}"
+
+
+def milliseconds(span: Duration) -> str:
+    """A span for people."""
+    value = span.seconds * 1000 + span.nanos / 1e6
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.2f} ms"

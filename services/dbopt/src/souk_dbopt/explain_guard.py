@@ -1,0 +1,167 @@
+"""Which texts of callers may be explained: one SELECT that changes nothing, whatever it calls.
+
+The planner runs functions whose arguments it knows, so a plain EXPLAIN of a text is not harmless by itself. Whatever a text could
+call is therefore looked up by its name before the server plans it: functions, also those behind operators, casts, domains, views.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from souk_dbopt.exceptions import NotExplainableError
+from souk_dbopt.sql_lexer import Kind, SqlSyntaxError, Token, tokens, without_comments
+
+MAX_LENGTH = 100_000
+"""Characters of a text."""
+NAME_BYTES = 63
+"""The server cuts longer names."""
+_BEGINNINGS = ("select", "values", "with", "(")
+_CHANGES = ("insert", "update", "delete", "merge", "into")
+_LOCKS = (("update",), ("no", "key", "update"), ("share",), ("key", "share"))
+_NAMES = (Kind.IDENTIFIER, Kind.QUOTED_IDENTIFIER)
+
+HARMLESS = frozenset(
+    {
+        *("random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday"),
+        *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
+        *("pg_is_in_recovery", "pg_current_wal_lsn", "pg_current_wal_insert_lsn", "pg_last_wal_replay_lsn"),
+    }
+)
+"""Functions of PostgreSQL itself that are VOLATILE only because they return another value each time."""
+RUN_SQL = frozenset(
+    {
+        *("table_to_xml", "table_to_xmlschema", "table_to_xml_and_xmlschema", "query_to_xml", "query_to_xmlschema"),
+        *("query_to_xml_and_xmlschema", "cursor_to_xml", "cursor_to_xmlschema", "schema_to_xml", "schema_to_xmlschema"),
+        *("schema_to_xml_and_xmlschema", "database_to_xml", "database_to_xmlschema", "database_to_xml_and_xmlschema"),
+        *("ts_stat", "ts_rewrite", "crosstab", "crosstab2", "crosstab3", "crosstab4", "crosstabn", "connectby", "xpath_table"),
+        *("txid_current", "pg_current_xact_id", "pg_export_snapshot"),
+    }
+)
+"""Functions, some of them STABLE, that read what a text or a table tells them to, or take a transaction id. Those overloads of
+ts_rewrite that take no text are refused with it."""
+EXTENSIONS = frozenset(
+    {
+        *("btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn", "ltree"),
+        *("pg_trgm", "pgcrypto", "postgis", "seg", "tablefunc", "unaccent", "uuid-ossp", "vector"),
+    }
+)
+"""Those whose functions may be called, where they are not VOLATILE and are written in C or SQL."""
+LANGUAGES = frozenset({"c", "internal", "sql"})
+
+
+@dataclass(frozen=True, slots=True)
+class Mentioned:
+    """What a text names."""
+
+    calls: frozenset[str]
+    """What is followed by a parenthesis: functions, and much that is none."""
+    attributes: frozenset[str]
+    """What follows a dot: columns, or functions that are called like one."""
+    names: frozenset[str]
+    """Every name: relations, types, columns."""
+    operators: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that a text may call."""
+
+    schema: str
+    name: str
+    volatile: bool
+    built_in: bool
+    """It came with PostgreSQL."""
+    extension: str = ""
+    """The one that it is part of."""
+    language: str = ""
+    security_definer: bool = False
+    takes_cstring: bool = False
+    """It reads a value of a type from its text, and is not meant to be called by hand."""
+
+
+def mentioned(sql: str) -> Mentioned:
+    """What a text names, if it is one SELECT, VALUES or WITH … SELECT that locks and changes nothing. NotExplainableError."""
+    found = _one_select(sql)
+    calls, attributes, names, operators = set(), set(), set(), {"=", "<>", "<", "<=", ">", ">=", "~~"}
+    for number, token in enumerate(found):
+        if token.kind is Kind.OPERATOR:
+            operators.add(token.text if token.text != "!=" else "<>")
+        elif token.kind in _NAMES:
+            name = name_of(token)
+            names.add(name)
+            if number + 1 < len(found) and found[number + 1].text == "(":
+                calls.add(name)
+            elif number and found[number - 1].text == ".":
+                attributes.add(name)
+    words = {token.word for token in found}
+    if "ilike" in words:
+        operators |= {"~~*", "!~~*"}
+    if words & {"similar", "not"}:
+        operators |= {"~", "!~", "!~~"}
+    return Mentioned(frozenset(calls), frozenset(attributes), frozenset(names), frozenset(operators))
+
+
+def named_in(definition: str) -> Mentioned:
+    """The same of what the server says that a view, a policy or a constraint is: an expression, or a SELECT."""
+    select = definition if re.match(r"\s*(SELECT|WITH|VALUES|\()", definition, re.IGNORECASE) else f"SELECT {definition}"
+    return mentioned(select)
+
+
+def name_of(token: Token) -> str:
+    """A name as the server keeps it: folded, or without its quotes, and cut."""
+    name = token.word or token.text[1:-1].replace('""', '"')
+    return name.encode()[:NAME_BYTES].decode(errors="ignore")
+
+
+def _one_select(sql: str) -> list[Token]:
+    if len(sql) > MAX_LENGTH or "\0" in sql:
+        raise NotExplainableError(f"it must have at most {MAX_LENGTH:,} characters, and none of them U+0000")
+    try:
+        found = without_comments(tokens(sql))
+    except SqlSyntaxError as error:
+        raise NotExplainableError(str(error)) from None
+    while found and found[-1].text == ";":
+        found.pop()
+    if not found:
+        raise NotExplainableError("there is no statement")
+    if (found[0].word or found[0].text) not in _BEGINNINGS:
+        raise NotExplainableError(f"{_shown(found[0].text)} is no SELECT")
+    for number, token in enumerate(found):
+        _check(found, number, token)
+    return found
+
+
+def _check(found: list[Token], number: int, token: Token) -> None:
+    if token.text == ";":
+        raise NotExplainableError("there is a second statement")
+    if token.kind is Kind.QUOTED_IDENTIFIER and token.text[0] != '"':
+        raise NotExplainableError(f'{_shown(token.text)}: a name is written as "…", without Unicode escapes')
+    if token.word in _CHANGES:
+        raise NotExplainableError(f'{token.text.upper()} changes something; a column of that name is written "{token.word}"')
+    after = tuple(each.word for each in found[number + 1 : number + 4])
+    if token.word == "for" and any(after[: len(lock)] == lock for lock in _LOCKS):
+        raise NotExplainableError("FOR UPDATE and FOR SHARE lock rows")
+
+
+def refused_function(functions: Iterable[Function]) -> str:
+    """Why one of these must not be called; empty where all may be."""
+    for each in functions:
+        if problem := _problem(each):
+            return f"{each.name}() {problem}"
+    return ""
+
+
+def _problem(function: Function) -> str:
+    if function.name in RUN_SQL:
+        return "reads what it is told to, or takes a transaction id"
+    if function.built_in:
+        if function.takes_cstring:
+            return "is of a type, and not to be called by hand"
+        return "is VOLATILE, and may change something" if function.volatile and function.name not in HARMLESS else ""
+    if function.extension not in EXTENSIONS or function.language not in LANGUAGES or function.security_definer:
+        return "is a function of your own, which may do anything"
+    return "is VOLATILE, and may change something" if function.volatile else ""
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}…"

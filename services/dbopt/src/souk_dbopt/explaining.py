@@ -1,0 +1,206 @@
+"""Explains statements: as a role that may only read, in a transaction that is read only and always rolled back, with time limits.
+
+A text gets to the server as one prepared statement, by the extended protocol, which takes no second one.
+"""
+
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from souk_common.postgres import (
+    ConstraintError,
+    InvalidDataError,
+    InvalidStatementError,
+    Pool,
+    PoolOptions,
+    PostgresError,
+    RaisedError,
+    ReadOnlyError,
+    Session,
+    StatementTimeoutError,
+)
+from souk_common.postgres.options import local_settings
+
+from souk_dbopt import plan_reading
+from souk_dbopt.catalogue import Query
+from souk_dbopt.exceptions import ExplainOffError, NotExplainableError, QueryTimedOutError
+from souk_dbopt.plan_rules import Facts, Finding, findings
+from souk_dbopt.plans import Plan
+
+CONNECTIONS = 2
+"""That explain at once."""
+WAITING = 20
+"""Callers that may wait for one of them."""
+LOCK_TIMEOUT = 1.0
+"""Seconds that a table's lock is waited for."""
+_NUMBERS = itertools.count(1)
+_OF_THE_TEXT = (InvalidStatementError, InvalidDataError, ConstraintError, ReadOnlyError, RaisedError)
+"""What the server has against a text, or the values that came with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A plan, and what is wrong with it, the worst first."""
+
+    plan: Plan
+    findings: Sequence[Finding]
+
+
+class ServerCatalog(Protocol):
+    """What the server knows of names."""
+
+    async def refuse(self, session: Session, sql: str) -> None:
+        """NotExplainableError where a text may change something."""
+
+    async def facts(self, session: Session, plan: Plan) -> Facts:
+        """What is known of the tables in a plan."""
+
+
+def pool_options(*, timeout: float, connect_timeout: float, behind_pooler: bool | None) -> PoolOptions:
+    """How the role that explains comes. timeout: seconds for one statement."""
+    return PoolOptions(
+        name="explain",
+        size=CONNECTIONS,
+        min_open=0,
+        max_waiting=WAITING,
+        acquire_timeout=timeout,
+        connect_timeout=connect_timeout,
+        server_settings={"application_name": "souk-dbopt explain", **_limits(timeout)},
+        behind_pooler=behind_pooler,
+    )
+
+
+def _limits(timeout: float) -> dict[str, str]:
+    return {
+        "statement_timeout": f"{round(timeout * 1000)}ms",
+        "lock_timeout": f"{round(LOCK_TIMEOUT * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{round((timeout + 5) * 1000)}ms",
+        "default_transaction_read_only": "on",
+        "standard_conforming_strings": "on",
+        "client_min_messages": "warning",
+    }
+
+
+class Explainer:
+    """Explains queries of the catalogue, and texts that callers bring."""
+
+    def __init__(self, pool: Pool | None, catalog: ServerCatalog, *, timeout: float) -> None:
+        """pool: of the role that may only read, with `pool_options`; None: there is none. timeout: seconds for one statement."""
+        self._pool = pool
+        self._catalog = catalog
+        self._timeout = timeout
+
+    async def text(self, sql: str, values: Sequence[Any], *, analyze: bool, generic: bool) -> Explained:
+        """Explain a text of a caller's, with $1, $2 … for `values`, which are as JSON has them.
+
+        NotExplainableError where it is no SELECT, or calls what may change something, or the server does not take it.
+        """
+        async with self._transaction({}) as session:
+            await self._catalog.refuse(session, sql)
+            try:
+                return await self._explained(session, sql, values, analyze=analyze, generic=generic)
+            except StatementTimeoutError as error:
+                raise QueryTimedOutError("the statement", self._timeout) from error
+            except _OF_THE_TEXT as error:
+                raise NotExplainableError(error.message) from error
+
+    async def query(self, query: Query, arguments: Sequence[Any] | None, *, analyze: bool, generic: bool) -> Explained:
+        """Explain a query of the catalogue, as the service runs it: with the settings of its class, and its rows made JSON.
+
+        arguments: of `Query.arguments`. None: it is planned for any. NotExplainableError for one that writes.
+        """
+        if query.is_write:
+            raise NotExplainableError(f"{query.name} writes")
+        values = arguments if arguments is not None else [None] * len(query.parameters)
+        try:
+            async with self._transaction(query.query_class.settings()) as session:
+                return await self._explained(session, query.json_text, values, analyze=analyze, generic=generic)
+        except StatementTimeoutError as error:
+            raise QueryTimedOutError(query.name, self._timeout) from error
+        except ReadOnlyError as error:
+            raise NotExplainableError(error.message) from error
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, settings: Mapping[str, str]) -> AsyncIterator[Session]:
+        """A session whose transaction is rolled back, and which is reset before the next has it. ExplainOffError."""
+        if self._pool is None:
+            raise ExplainOffError("this node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set")
+        local = local_settings({**settings, **_limits(self._timeout)})
+        async with self._pool.acquire() as session:
+            session.spoil()
+            if (await session.fetch("explain-role", _IS_SUPERUSER))[0][0]:
+                raise ExplainOffError(
+                    "this node explains nothing: the role of SOUK_DBOPT_EXPLAIN_DSN is a superuser, who may do anything"
+                )
+            await session.begin(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {local}; {_SEARCH_PATH}")
+            yield session
+            await session.run("ROLLBACK")
+
+    async def _explained(self, session: Session, sql: str, values: Sequence[Any], *, analyze: bool, generic: bool) -> Explained:
+        name = f"souk_explain_{next(_NUMBERS)}"
+        await session.fetch("explain-text", f"PREPARE {name} AS {sql}")
+        try:
+            text = await self._plan(session, name, values, analyze=analyze, generic=generic)
+        except (PostgresError, NotExplainableError):
+            await session.run("ROLLBACK TO SAVEPOINT prepared")
+            await session.run(f"DEALLOCATE {name}")
+            raise
+        await session.run(f"DEALLOCATE {name}")
+        plan = plan_reading.read(text)
+        return Explained(plan, findings(plan, await self._catalog.facts(session, plan)))
+
+    async def _plan(self, session: Session, name: str, values: Sequence[Any], *, analyze: bool, generic: bool) -> str:
+        mode = "force_generic_plan" if generic else "force_custom_plan"
+        await session.run(f"SET LOCAL plan_cache_mode = {mode}; SAVEPOINT prepared")
+        takes = (await session.fetch("explain-parameters", _PARAMETERS, [name]))[0][0]
+        if generic and not analyze and not values:
+            values = [None] * takes
+        if len(values) != takes:
+            raise NotExplainableError(f"it takes {takes} values, and {len(values)} were given")
+        options = "FORMAT JSON, VERBOSE, SETTINGS, SUMMARY" + (", ANALYZE, BUFFERS" if analyze else "")
+        given = f"({', '.join(map(literal, values))})" if values else ""
+        rows = await session.fetch("explain-text", f"EXPLAIN ({options}) EXECUTE {name}{given}")
+        plan: str = rows[0][0]
+        return plan
+
+
+_SEARCH_PATH = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), true)"
+"""The database's own, after what came with PostgreSQL: nothing of a user's is taken for a function of that."""
+_IS_SUPERUSER = "SELECT current_setting('is_superuser')::bool"
+_PARAMETERS = "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements WHERE name = $1"
+
+
+def literal(value: Any) -> str:
+    """A value as SQL writes it, for the server to read as the type that it needs. NotExplainableError for U+0000."""
+    if value is None:
+        return "NULL"
+    text = _plain(value)
+    if "\0" in text:
+        raise NotExplainableError("a value must not contain the character U+0000")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    if isinstance(value, list | tuple):
+        return "{" + ",".join(map(_element, value)) + "}"
+    if isinstance(value, dict):
+        return json.dumps(value)
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _element(value: Any) -> str:
+    """One of an array."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, list | tuple):
+        return _plain(value)
+    text = _plain(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

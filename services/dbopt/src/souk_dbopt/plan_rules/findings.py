@@ -1,0 +1,108 @@
+"""What a rule finds, and what it may know besides the plan."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from souk_dbopt.plans import Plan, PlanNode
+
+_SCANS = frozenset({"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Sample Scan"})
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+_NAME = r'(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")'
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_COMPARISON = re.compile(rf"\((?:{_NAME}\.)?(?P<column>{_NAME}) (?P<operator>=|<=|>=|<|>) ", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with a plan."""
+
+    rule: str
+    message: str
+    """A sentence with its numbers."""
+    fix: str
+    """What to do, in a sentence."""
+    node: str
+    """The place of the step."""
+    weight: float
+    """The share of the statement's time that it costs, as far as that is known: 0 to 1."""
+    fix_sql: str = ""
+    """What does it; empty where that is not known."""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What the database knows of a table."""
+
+    rows: float
+    """Now, about."""
+    changed: float
+    """Rows that were added, changed or removed since its statistics were made."""
+    analyzed: bool
+    """They were made once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known besides the plan. The default: nothing."""
+
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    """By name with schema."""
+
+
+Rule: TypeAlias = Callable[[Plan, Facts], Iterator[Finding]]
+
+
+def is_scan(node: PlanNode) -> bool:
+    """Whether it reads rows of one table."""
+    return node.type in _SCANS
+
+
+def compared(condition: str) -> tuple[list[str], list[str]]:
+    """The columns that a condition compares with =, and those by <, <=, > or >=, each once, in their order."""
+    equal: dict[str, None] = {}
+    ranged: dict[str, None] = {}
+    for found in _COMPARISON.finditer(_LITERAL.sub("''", condition)):
+        (equal if found["operator"] == "=" else ranged)[found["column"]] = None
+    return list(equal), [column for column in ranged if column not in equal]
+
+
+def plain_columns(keys: tuple[str, ...]) -> list[str]:
+    """Sort keys as CREATE INDEX takes them; empty where one of them is no column."""
+    found = []
+    for key in keys:
+        match = re.fullmatch(rf"(?:{_NAME}\.)?(?P<rest>{_NAME}(?: (?:DESC|ASC|NULLS FIRST|NULLS LAST))*)", key)
+        if match is None:
+            return []
+        found.append(match["rest"])
+    return found
+
+
+def create_index(node: PlanNode, columns: list[str]) -> str:
+    """The statement that makes an index of these columns; empty where there are none."""
+    return f"CREATE INDEX CONCURRENTLY ON {quoted(node)} ({', '.join(columns)})" if columns else ""
+
+
+def quoted(node: PlanNode) -> str:
+    """The table of a step as SQL names it."""
+    names = [name for name in (node.schema, node.table) if name]
+    return ".".join(name if _PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""')) for name in names)
+
+
+def number(value: float) -> str:
+    """A count for people: without decimals where it has none."""
+    return f"{value:,.0f}" if value >= 10 or value == round(value) else f"{value:,.1f}"
+
+
+def part(value: float) -> str:
+    """A share for people."""
+    return f"{100 * value:.0f} %"
+
+
+def of(node: PlanNode) -> str:
+    """What a step is about, in a message."""
+    if node.index and node.table:
+        return f"{node.relation} by {node.index}"
+    return node.relation or node.index or node.type

@@ -1,0 +1,522 @@
+"""ExplainQuery on real servers: what it tells, what it refuses, and that nothing it is asked to do leaves a trace."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from integration.dbopt.shop import client_of, dbopt, fill
+from postgres_servers import PostgresServer
+from souk.client import (
+    DbClient,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    SoukError,
+)
+from souk.dbopt.v1 import insight_pb2 as pb
+from souk_dbopt.adapters import schema
+
+Connection = asyncpg.Connection
+LONG = "long_" * 13
+
+EVIL = """
+CREATE SCHEMA evil;
+CREATE TABLE evil.log (a int);
+CREATE SEQUENCE evil.seq;
+SELECT lo_create(4711);
+GRANT USAGE ON SCHEMA evil TO PUBLIC;
+GRANT ALL ON evil.log, evil.seq TO PUBLIC;
+CREATE FUNCTION evil.act() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN COPY (SELECT 1) TO '{marker}'; RETURN 1; END $$;
+CREATE FUNCTION evil.stable() RETURNS int LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE FUNCTION evil.immutable(int) RETURNS int LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE FUNCTION evil.plus(int, int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE OPERATOR public.<+> (LEFTARG = int, RIGHTARG = int, FUNCTION = evil.plus);
+CREATE TYPE evil.pair AS (a int);
+CREATE FUNCTION evil.to_pair(int) RETURNS evil.pair LANGUAGE plpgsql AS $$ BEGIN RETURN ROW(evil.act())::evil.pair; END $$;
+CREATE CAST (int AS evil.pair) WITH FUNCTION evil.to_pair(int);
+CREATE DOMAIN evil.checked AS int CHECK (evil.immutable(VALUE) > 0);
+CREATE DOMAIN evil.checked_again AS evil.checked;
+CREATE TABLE evil.holder (a evil.checked);
+CREATE TYPE evil.inner AS (b evil.checked_again[]);
+CREATE TABLE evil.nested (a evil.inner);
+CREATE TYPE evil.mood AS ENUM ('fine');
+CREATE FUNCTION evil.mood_json(evil.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN RETURN to_json(evil.act()); END $$;
+CREATE TABLE evil.moods AS SELECT 'fine'::evil.mood AS m;
+CREATE VIEW evil.innocent AS SELECT evil.stable() AS a;
+CREATE VIEW public.harmless AS SELECT a FROM evil.innocent;
+CREATE AGGREGATE public.total (int) (SFUNC = evil.plus, STYPE = int, INITCOND = '0');
+CREATE FUNCTION public.ghost(evil.log) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE FUNCTION public."Ghost ""fn"() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE FUNCTION public.{long}() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE FUNCTION public.upper(int) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM evil.act(); RETURN ''; END $$;
+CREATE TABLE public.guarded AS SELECT 1 AS a;
+ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY watched ON public.guarded USING (evil.stable() = 1);
+INSERT INTO evil.log VALUES (1);
+GRANT SELECT ON ALL TABLES IN SCHEMA evil, public TO PUBLIC;
+"""
+
+OPERATOR_CLASS = """
+CREATE FUNCTION evil.pair_compare(evil.pair, evil.pair) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN evil.act(); END $$;
+CREATE OPERATOR CLASS evil.pairs FOR TYPE evil.pair USING btree AS FUNCTION 1 evil.pair_compare(evil.pair, evil.pair);
+"""
+RED_TEAM = [
+    "SELECT 1; DROP TABLE evil.log",
+    "SELECT 1;; INSERT INTO evil.log VALUES (2)",
+    "SELECT 1 /* ; */ ; /* */ DELETE FROM evil.log -- ",
+    "SELECT $a$;$a$; TRUNCATE evil.log",
+    "DELETE FROM evil.log",
+    "INSERT INTO evil.log VALUES (2)",
+    "WITH gone AS (DELETE FROM evil.log RETURNING *) SELECT * FROM gone",
+    "WITH r AS (SELECT 1) INSERT INTO evil.log SELECT * FROM r",
+    "SELECT * INTO evil.copy FROM evil.log",
+    "CREATE TABLE evil.made AS SELECT 1",
+    "SELECT * FROM evil.log FOR UPDATE",
+    "SELECT * FROM evil.log FOR KEY SHARE",
+    "SELECT nextval('evil.seq')",
+    "SELECT setval('evil.seq', 9)",
+    "SELECT NextVal /* really */ ('evil.seq')",
+    "SELECT pg_catalog.\"nextval\"('evil.seq')",
+    "SELECT U&\"next\\0076al\"('evil.seq')",
+    "SELECT U&\"next!0076al\" UESCAPE '!' ('evil.seq')",
+    "SELECT * FROM nextval('evil.seq')",
+    "SELECT * FROM ROWS FROM (nextval('evil.seq'), generate_series(1, 2))",
+    "SELECT 1 WHERE nextval('evil.seq') > 0",
+    "SELECT (SELECT nextval('evil.seq')) FROM evil.log",
+    "SELECT 1 FROM evil.log ORDER BY setval('evil.seq', 99)",
+    "SELECT 1 LIMIT (SELECT nextval('evil.seq'))",
+    "SELECT set_config('search_path', 'evil', false)",
+    "SELECT set_config('statement_timeout', '0', false), pg_sleep(1)",
+    "SELECT pg_advisory_lock(7)",
+    "SELECT pg_try_advisory_lock_shared(7)",
+    "SELECT pg_advisory_xact_lock(7)",
+    "SELECT pg_notify('channel', 'text')",
+    "SELECT pg_logical_emit_message(false, 'a', 'b')",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity",
+    "SELECT pg_cancel_backend(1)",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_rotate_logfile()",
+    "SELECT pg_stat_reset()",
+    "SELECT pg_sleep(0.1)",
+    "SELECT pg_read_file('PG_VERSION')",
+    "SELECT * FROM pg_read_file('PG_VERSION')",
+    "SELECT * FROM pg_ls_dir('.')",
+    "SELECT pg_read_binary_file('PG_VERSION')",
+    "SELECT lo_create(0)",
+    "SELECT lo_unlink(4711)",
+    "SELECT lo_import('/etc/passwd')",
+    "SELECT lo_export(4711, '/tmp/souk-large-object')",
+    "SELECT lo_from_bytea(0, 'a')",
+    "SELECT pg_create_restore_point('a')",
+    "SELECT pg_switch_wal()",
+    "SELECT txid_current()",
+    "SELECT pg_current_xact_id()",
+    "SELECT pg_export_snapshot()",
+    "SELECT setseed(0.5)",
+    "SELECT query_to_xml('SELECT nextval(''evil.seq'')', true, true, '')",
+    "SELECT query_to_xmlschema('DELETE FROM evil.log RETURNING *', true, true, '')",
+    "SELECT database_to_xml(true, true, '')",
+    "SELECT table_to_xml('evil.innocent', true, true, '')",
+    "SELECT schema_to_xml('evil', true, true, '')",
+    "SELECT * FROM ts_stat('SELECT evil.act()::text::tsvector')",
+    "SELECT ts_rewrite('a'::tsquery, 'SELECT evil.act()::text::tsquery, ''b''::tsquery')",
+    "SELECT domain_in('1', 'evil.checked'::regtype, -1)",
+    "SELECT * FROM dblink('dbname=postgres', 'SELECT 1') AS t(a int)",
+    "SELECT dblink_exec('dbname=postgres', 'DROP TABLE evil.log')",
+    "COPY evil.log TO PROGRAM 'touch /tmp/souk-program'",
+    "COPY evil.log FROM PROGRAM 'echo 1'",
+    "DO $$ BEGIN PERFORM evil.act(); END $$",
+    "EXECUTE souk_explain_1",
+    "PREPARE mine AS DELETE FROM evil.log",
+    "DEALLOCATE ALL",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT evil.act()",
+    "LISTEN channel",
+    "NOTIFY channel",
+    "SET search_path = evil",
+    "RESET ALL",
+    "SHOW data_directory",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK; DELETE FROM evil.log",
+    "SAVEPOINT a",
+    "LOCK TABLE evil.log",
+    "VACUUM evil.log",
+    "EXPLAIN ANALYZE DELETE FROM evil.log",
+    "ALTER SYSTEM SET work_mem = '1MB'",
+    "CALL evil.act()",
+    "SELECT evil.act()",
+    "SELECT evil.stable()",
+    "SELECT * FROM evil.stable()",
+    "SELECT evil.immutable(1)",
+    "SELECT EVIL . Stable ()",
+    'SELECT "evil"."stable"()',
+    "SELECT * FROM evil.innocent",
+    "SELECT * FROM harmless",
+    "SELECT count(*) FROM public.harmless h JOIN evil.log l USING (a)",
+    "SELECT * FROM guarded",
+    "SELECT 1 <+> 2",
+    "SELECT 1 OPERATOR(public.<+>) 2",
+    "SELECT (1)::evil.pair",
+    "SELECT CAST(1 AS evil.pair)",
+    "SELECT '1'::evil.checked",
+    "SELECT evil.checked '1'",
+    "SELECT CAST(1 AS evil.checked_again)",
+    "SELECT '(1)'::evil.holder",
+    "SELECT json_populate_record(NULL::evil.holder, '{\"a\": 1}')",
+    "SELECT '{1}'::evil.checked[]",
+    'SELECT jsonb_populate_record(n, \'{"a": {"b": [1]}}\') FROM evil.nested n',
+    "SELECT '(\"({1})\")'::evil.nested",
+    "SELECT total(a) FROM evil.log",
+    "SELECT public.total(a) OVER () FROM evil.log",
+    "SELECT l.ghost FROM evil.log l",
+    "SELECT (l).ghost FROM evil.log l",
+    "SELECT ghost(l) FROM evil.log l",
+    'SELECT "Ghost ""fn"()',
+    f"SELECT {LONG}and_more()",
+    "SELECT upper(1)",
+]
+
+_ANALYTICAL = """
+SELECT 1
+---
+VALUES (1, 'a'), (2, 'b')
+---
+SELECT count(*) FROM shop.products
+---
+SELECT status, count(*), avg(price_cents), percentile_cont(0.5) WITHIN GROUP (ORDER BY price_cents) FROM
+    shop.products GROUP BY status
+---
+SELECT seller_id, rank() OVER (PARTITION BY category_id ORDER BY popularity DESC) FROM shop.products
+---
+SELECT product_id, price_cents - lag(price_cents) OVER w FROM shop.products WINDOW w AS (ORDER BY created_at)
+---
+SELECT sum(popularity) FILTER (WHERE stock > 0), string_agg(title, ', ' ORDER BY title) FROM shop.products
+---
+SELECT d::date, count(p) FROM generate_series('2026-01-01'::timestamptz, '2026-02-01', '1 day') d LEFT JOIN
+    shop.products p ON p.created_at::date = d::date GROUP BY 1 ORDER BY 1
+---
+WITH best AS (SELECT * FROM shop.products ORDER BY popularity DESC LIMIT 10) SELECT s.name, b.title FROM best b JOIN
+    shop.sellers s USING (seller_id)
+---
+WITH RECURSIVE tree AS (SELECT category_id, parent_id, 1 AS depth FROM shop.categories WHERE parent_id IS NULL UNION
+    ALL SELECT c.category_id, c.parent_id, depth + 1 FROM tree JOIN shop.categories c ON c.parent_id =
+    tree.category_id) SELECT * FROM tree
+---
+SELECT date_trunc('month', created_at), count(*) FROM shop.products GROUP BY ROLLUP (1)
+---
+SELECT category_id, seller_id, sum(stock) FROM shop.products GROUP BY GROUPING SETS ((category_id), (seller_id), ())
+---
+SELECT width_bucket(price_cents, 0, 20000, 10), count(*) FROM shop.products GROUP BY 1
+---
+SELECT corr(price_cents, popularity), stddev_samp(price_cents), regr_slope(price_cents, stock) FROM shop.products
+---
+SELECT title FROM shop.products WHERE search @@ websearch_to_tsquery('english', 'red shoe') ORDER BY ts_rank(search,
+    'red') DESC
+---
+SELECT attributes->>'colour', jsonb_object_agg(product_id, title) FROM shop.products WHERE attributes @> '{"colour":
+    "red"}' GROUP BY 1
+---
+SELECT * FROM shop.products p, LATERAL (SELECT count(*) FROM shop.images i WHERE i.product_id = p.product_id) n
+---
+SELECT coalesce(nullif(trim(both ' ' from title), ''), upper('none')), extract(epoch FROM now() - created_at) FROM
+    shop.products
+---
+SELECT CASE WHEN stock = 0 THEN 'out' ELSE 'in' END, greatest(stock, 1), least(stock, 5) FROM shop.products
+---
+SELECT substring(title FROM 1 FOR 3), position('shoe' IN title), overlay(title PLACING 'x' FROM 1), split_part(title,
+    ' ', 1) FROM shop.products
+---
+SELECT * FROM shop.products TABLESAMPLE SYSTEM (10) LIMIT 5
+---
+SELECT * FROM shop.products ORDER BY random() LIMIT 3
+---
+SELECT gen_random_uuid(), clock_timestamp(), current_date, localtimestamp
+---
+SELECT count(*) FROM shop.products WHERE title ILIKE '%shoe%' AND title SIMILAR TO '%(Red|Blue)%' AND title !~ '^x'
+---
+SELECT unnest(ARRAY[1, 2, 3]) AS n, a, b FROM (VALUES (1, 2)) AS t (a, b)
+---
+SELECT product_id FROM shop.products EXCEPT SELECT product_id FROM shop.reviews INTERSECT SELECT 1
+---
+SELECT * FROM json_to_recordset('[{"a": 1}]') AS r (a int)
+---
+SELECT x.* FROM shop.sellers s CROSS JOIN LATERAL jsonb_each_text(to_jsonb(s)) x
+---
+SELECT relname, pg_size_pretty(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r'
+---
+SELECT schemaname, relname, n_live_tup FROM pg_stat_user_tables
+---
+SELECT table_name FROM information_schema.tables WHERE table_schema = 'shop'
+---
+SELECT make_interval(days => 3), to_char(now(), 'YYYY-MM'), format('%s', 1), md5('a'), encode(sha256('a'), 'hex')
+---
+SELECT (price_cents / 100.0)::numeric(10, 2), price_cents::float8, created_at AT TIME ZONE 'UTC' FROM shop.products
+---
+SELECT EXISTS (SELECT FROM shop.reviews), 1 = ANY (ARRAY[1]), (1, 2) < (1, 3), row_to_json(s) FROM shop.sellers s
+---
+(SELECT 1 AS a) UNION ALL (SELECT 2) ORDER BY a DESC;
+"""
+ANALYTICAL = _ANALYTICAL.split("\n---\n")
+
+
+@pytest.fixture
+async def migrated(postgres: PostgresServer, database: str, owner: Connection) -> str:
+    """The DSN of dbopt's role for a database with a shop."""
+    await schema.migrate(owner)
+    await fill(owner)
+    return postgres.dsn(database, "souk_service")
+
+
+@pytest.fixture
+async def db(migrated: str, postgres: PostgresServer, database: str) -> AsyncIterator[DbClient]:
+    explain = postgres.dsn(database, "souk_explain")
+    async with dbopt(migrated, explain_dsn=explain, explain_timeout=5) as server, client_of(server, attempts=1) as client:
+        yield client
+
+
+@pytest.fixture
+async def marker(postgres: PostgresServer, owner: Connection) -> AsyncIterator[Path]:
+    """The file that whatever of the owner's functions runs would write."""
+    path = postgres.folder / "acted"
+    await owner.execute(EVIL.replace("{marker}", str(path)).replace("{long}", LONG[:63]))
+    yield path
+    path.unlink(missing_ok=True)
+
+
+async def state(owner: Connection) -> dict[str, Any]:
+    """What a side effect would change."""
+    return {
+        "log": await owner.fetch("SELECT a FROM evil.log"),
+        "tables": await owner.fetch("SELECT oid, relname FROM pg_class WHERE oid >= 16384 ORDER BY 1"),
+        "functions": await owner.fetchval("SELECT count(*) FROM pg_proc"),
+        "sequence": await owner.fetchrow("SELECT last_value, is_called FROM evil.seq"),
+        "large objects": await owner.fetch("SELECT oid FROM pg_largeobject_metadata"),
+        "locks": await owner.fetch("SELECT classid, objid FROM pg_locks WHERE locktype = 'advisory'"),
+        "settings": await owner.fetch("SELECT name, setting FROM pg_file_settings"),
+        "prepared": await owner.fetch("SELECT * FROM pg_prepared_xacts"),
+        "transactions": await owner.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text"),
+    }
+
+
+async def outcome(db: DbClient, sql: str, **how: bool) -> str:
+    """The reason that the text was refused for; empty where it was explained."""
+    try:
+        await db.explain(sql=sql, **how)
+    except SoukError as error:
+        return error.reason
+    return ""
+
+
+async def test_nothing_that_callers_bring_leaves_a_trace(db: DbClient, owner: Connection, marker: Path, postgres: PostgresServer):
+    before = await state(owner)
+    other = await asyncpg.connect(postgres.dsn())
+    try:
+        for sql in RED_TEAM:
+            for analyze in (False, True):
+                for generic in (False, True):
+                    assert await outcome(db, sql, analyze=analyze, generic=generic) == "NOT_EXPLAINABLE", sql
+            for run in (db.execute, db.explain):
+                with pytest.raises((NotFoundError, InvalidArgumentError)):
+                    await run(sql)
+            assert not marker.exists(), sql
+        assert await other.fetchval("SELECT 1") == 1
+    finally:
+        await other.close()
+    assert await state(owner) == before
+    assert len(RED_TEAM) >= 40
+    assert not Path("/tmp/souk-program").exists()
+    assert not Path("/tmp/souk-large-object").exists()
+
+
+async def test_what_only_a_cast_or_an_operator_class_would_call_is_refused_too(db: DbClient, owner: Connection, marker: Path):
+    harmless = ("SELECT to_json(m) FROM evil.moods", "SELECT m FROM evil.moods ORDER BY m")
+    assert [await outcome(db, sql, analyze=True) for sql in harmless] == ["", ""]
+    await owner.execute("CREATE CAST (evil.mood AS json) WITH FUNCTION evil.mood_json(evil.mood)")
+    assert [await outcome(db, sql, analyze=True) for sql in harmless] == ["NOT_EXPLAINABLE"] * 2
+    await owner.execute("DROP CAST (evil.mood AS json)")
+    await owner.execute(OPERATOR_CLASS)
+    assert [await outcome(db, sql, analyze=True) for sql in harmless] == ["NOT_EXPLAINABLE"] * 2
+    assert not marker.exists()
+
+
+async def test_values_are_values_whatever_is_in_them(db: DbClient, owner: Connection, marker: Path):
+    before = await state(owner)
+    for value in (
+        "'; DROP TABLE evil.log; --",
+        "\\'); SELECT evil.act(); --",
+        "$$",
+        "${evil.act()}",
+        "1) , evil.act(",
+        '"',
+        "ä'\\",
+    ):
+        plan = (await db.explain(sql="SELECT $1::text AS same", values=[value], analyze=True)).plan
+        (output,) = json.loads(plan.json)[0]["Plan"]["Output"]
+        assert await owner.fetchval(f"SELECT {output}") == value
+        await db.explain(sql="SELECT $1::text[]", values=[[value, None, value]], analyze=True)
+        with pytest.raises(InvalidArgumentError):
+            await db.explain(sql="SELECT $1::int", values=[value])
+    assert await state(owner) == before
+    assert not marker.exists()
+
+
+FORBIDDEN = (
+    "DELETE FROM shop.products",
+    "SELECT pg_read_file('PG_VERSION')",
+    "COPY shop.users TO PROGRAM 'id'",
+    "SELECT shop.order_of_request(1, '')",
+    "CREATE TABLE shop.made (a int)",
+)
+
+
+async def test_the_role_may_nothing_that_the_guard_refuses(migrated: str, postgres: PostgresServer, database: str):
+    connection = await asyncpg.connect(postgres.dsn(database, "souk_explain"))
+    try:
+        for statement in FORBIDDEN:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def test_ordinary_analytical_selects_are_explained_and_run(db: DbClient):
+    assert len(ANALYTICAL) >= 25
+    for sql in ANALYTICAL:
+        for analyze in (False, True):
+            explained = await db.explain(sql=sql, analyze=analyze)
+            assert explained.plan.HasField("execution_time") is analyze, sql
+            assert explained.plan.root.type
+
+
+async def test_extensions_of_known_names_may_be_used_and_what_runs_sql_in_them_may_not(db: DbClient, owner: Connection):
+    available = {row[0] for row in await owner.fetch("SELECT name FROM pg_available_extensions")}
+    texts = {
+        "pg_trgm": ("SELECT similarity('a', 'b'), 'a' % 'b'", ""),
+        "vector": ("SELECT '[1,2]'::vector <-> '[3,4]'", ""),
+        "tablefunc": ("SELECT * FROM crosstab('SELECT 1, 2, 3') AS t (a int, b int)", "NOT_EXPLAINABLE"),
+        "dblink": ("SELECT * FROM dblink('', 'SELECT 1') AS t (a int)", "NOT_EXPLAINABLE"),
+        "pg_stat_statements": ("SELECT pg_stat_statements_reset()", "NOT_EXPLAINABLE"),
+    }
+    for name in texts.keys() & available:
+        await owner.execute(f"CREATE EXTENSION {name}")
+        assert await outcome(db, texts[name][0], analyze=True) == texts[name][1], name
+    assert "vector" in available or "pg_trgm" in available
+
+
+async def test_a_query_of_the_catalogue_is_explained_as_the_service_runs_it(db: DbClient):
+    found = await db.explain("product.get", {"product_id": 7}, analyze=True)
+    nodes = list(walk(found.plan.root))
+    assert {"products_pkey", "users_pkey"} <= {node.index for node in nodes}
+    assert sum(node.share for node in nodes) == pytest.approx(1)
+    assert {node.relation for node in nodes if node.relation} >= {"shop.products", "shop.images"}
+    assert json.loads(found.plan.json)[0]["Settings"]["random_page_cost"] == "1.1"
+
+
+async def test_a_generic_plan_has_no_values_and_needs_none(db: DbClient):
+    generic = await db.explain("product.get", generic=True)
+    assert "$1" in generic.plan.json
+    custom = await db.explain("product.get", {"product_id": 7})
+    assert "$1" not in custom.plan.json
+    assert generic.plan.plan_fingerprint == custom.plan.plan_fingerprint
+    text = await db.explain(sql="SELECT title FROM shop.products WHERE product_id = $1", generic=True)
+    assert "$1" in text.plan.json
+    ran = await db.explain(sql="SELECT title FROM shop.products WHERE product_id = $1", values=[7], generic=True, analyze=True)
+    assert ran.plan.root.actual_rows == 1
+
+
+async def test_values_are_read_as_the_types_that_the_text_needs(db: DbClient):
+    sql = "SELECT 1 FROM shop.products WHERE price_cents > $1 AND created_at < $2 AND product_id = ANY ($3) AND (stock > 0) = $4"
+    sql += " AND title = $5"
+    values = [5, "2026-06-01T00:00:00Z", [1, 2, 3], True, None]
+    assert (await db.explain(sql=sql, values=values, analyze=True)).plan.root.type
+    with pytest.raises(InvalidArgumentError, match="it takes 5 values, and 4 were given"):
+        await db.explain(sql=sql, values=values[:4])
+
+
+async def test_what_the_server_has_against_a_text_is_told(db: DbClient):
+    for sql, told in {
+        "SELECT nothing FROM shop.products": 'column "nothing" does not exist',
+        "SELECT 1 FROM nowhere": 'relation "nowhere" does not exist',
+        "SELECT FROM FROM": "syntax error",
+        "SELECT 1 / 0": "division by zero",
+        "SELECT * FROM souk.requests": "permission denied",
+    }.items():
+        with pytest.raises(InvalidArgumentError, match=told) as refused:
+            await db.explain(sql=sql, analyze=True)
+        assert refused.value.reason == "NOT_EXPLAINABLE"
+        assert refused.value.metadata["problem"]
+
+
+async def test_a_statement_that_takes_too_long_is_ended_and_the_next_has_the_connection(
+    migrated: str, postgres: PostgresServer, database: str
+):
+    explain = postgres.dsn(database, "souk_explain")
+    async with dbopt(migrated, explain_dsn=explain, explain_timeout=0.2) as server, client_of(server, attempts=1) as db:
+        for _ in range(3):
+            with pytest.raises(DeadlineExceededError) as late:
+                await db.explain(sql="SELECT count(*) FROM generate_series(1, 100000000)", analyze=True)
+            assert late.value.reason == "QUERY_TIMED_OUT"
+        assert (await db.explain(sql="SELECT 1", analyze=True)).plan.root.type == "Result"
+
+
+async def test_a_call_that_is_cancelled_ends_its_statement(db: DbClient, owner: Connection):
+    running = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'souk-dbopt explain' AND state = 'active'"
+    call = asyncio.create_task(db.explain(sql="SELECT count(*) FROM generate_series(1, 1000000000)", analyze=True))
+    async with asyncio.timeout(20):
+        while not await owner.fetchval(running):
+            await asyncio.sleep(0.01)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        while await owner.fetchval(running):
+            await asyncio.sleep(0.01)
+    assert (await db.explain(sql="SELECT 1")).plan.root.type == "Result"
+
+
+async def test_many_who_explain_at_once_wait_for_one_another(db: DbClient):
+    found = await asyncio.gather(*(db.explain(sql=f"SELECT {n}", analyze=True) for n in range(10)))
+    assert [json.loads(each.plan.json)[0]["Plan"]["Output"] for each in found] == [[str(n)] for n in range(10)]
+
+
+async def test_a_query_that_writes_is_not_explained_and_an_unknown_one_is_unknown(db: DbClient):
+    with pytest.raises(InvalidArgumentError, match=r"order\.place writes"):
+        await db.explain("order.place", {"buyer_id": 1, "request_id": "a", "product_ids": [1], "quantities": [1]})
+    with pytest.raises(NotFoundError):
+        await db.explain("product.none")
+
+
+async def test_everything_that_is_wrong_with_a_request_is_named(db: DbClient):
+    with pytest.raises(InvalidArgumentError) as refused:
+        await db.explain("product.get", {"product_id": "seven", "colour": "red"})
+    assert {each.field for each in refused.value.field_violations} == {"parameters.product_id", "parameters.colour"}
+    with pytest.raises(InvalidArgumentError) as refused:
+        await db.explain()
+    assert [each.field for each in refused.value.field_violations] == ["query"]
+    with pytest.raises(InvalidArgumentError) as refused:
+        await db.explain("product.get", values=[1])
+    assert [each.field for each in refused.value.field_violations] == ["values"]
+    with pytest.raises(InvalidArgumentError) as refused:
+        await db.explain(sql="SELECT 1", parameters={"a": 1}, values=[1] * 101)
+    assert {each.field for each in refused.value.field_violations} == {"values", "parameters"}
+
+
+async def test_without_a_role_that_may_only_read_nothing_is_explained(migrated: str, postgres: PostgresServer, database: str):
+    async with dbopt(migrated) as server, client_of(server, attempts=1) as db:
+        with pytest.raises(FailedPreconditionError) as off:
+            await db.explain("product.get", {"product_id": 7})
+        assert off.value.reason == "EXPLAIN_OFF"
+    async with dbopt(migrated, explain_dsn=postgres.dsn(database)) as server, client_of(server, attempts=1) as db:
+        with pytest.raises(FailedPreconditionError, match="superuser") as off:
+            await db.explain(sql="SELECT 1")
+        assert off.value.reason == "EXPLAIN_OFF"
+
+
+def walk(node: pb.PlanNode) -> Any:
+    yield node
+    for child in node.children:
+        yield from walk(child)

@@ -1,0 +1,63 @@
+"""How a plan is drawn."""
+
+import io
+
+from google.protobuf.duration_pb2 import Duration
+from rich.console import Console
+from souk.dbopt.v1 import insight_pb2 as pb
+from souk_cli.plan_tree import draw
+
+
+def drawn(plan: pb.Plan) -> list[str]:
+    output = io.StringIO()
+    Console(file=output, width=200, color_system=None).print(draw(plan))
+    return output.getvalue().splitlines()
+
+
+def span(ms: float) -> Duration:
+    made = Duration()
+    made.FromNanoseconds(round(ms * 1e6))
+    return made
+
+
+SCAN = pb.PlanNode(
+    type="Index Scan",
+    relation="shop.products",
+    index="products_pkey",
+    conditions={"Index Cond": "(id = 1)"},
+    plan_rows=5,
+    actual_rows=100,
+    loops=3,
+    self_time=span(7.5),
+    share=0.75,
+    rows_removed=2500,
+    blocks_hit=40,
+    blocks_read=2,
+)
+UNUSED = pb.PlanNode(type="Seq Scan", relation="shop.users", plan_rows=9)
+ROOT = pb.PlanNode(type="Append", plan_rows=14, actual_rows=100, loops=1, self_time=span(2.5), share=0.25, children=[SCAN, UNUSED])
+
+
+def test_each_step_has_its_part_of_the_time_and_what_came_beside_what_was_expected():
+    lines = drawn(pb.Plan(root=ROOT, execution_time=span(10)))
+    text = "\n".join(lines)
+    assert lines[1].startswith("Append")
+    (scan,) = (line for line in lines if "Index Scan" in line)
+    assert scan.startswith("├─ Index Scan shop.products by products_pkey")
+    assert "█████████ " in scan
+    assert " 75 %" in scan
+    assert "7.50 ms" in scan
+    assert "5 ×20" in scan
+    assert "40 +2 read" in scan
+    assert "Index Cond: (id = 1)" in text
+    assert "discarded 2,500 rows" in text
+    (unused,) = (line for line in lines if "Seq Scan" in line)
+    assert unused.startswith("└─ ")
+    assert "never run" in unused
+
+
+def test_a_plan_that_was_not_run_has_its_costs():
+    text = "\n".join(drawn(pb.Plan(root=pb.PlanNode(type="Seq Scan", plan_rows=1000, total_cost=1234.5, share=1.0))))
+    assert "1,234" in text
+    assert "100 %" in text
+    assert "Loops" not in text
