@@ -12,6 +12,8 @@ BAR = 12
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 OFF, FAR_OFF = 3.0, 10.0
 """Times that an estimate is wrong, to be yellow and red."""
+_READ_TO_THE_END = frozenset({"Sort", "Aggregate", "Hash"})
+"""Steps that take all rows of those below them before they give one."""
 _HOT, _WARM = 0.3, 0.1
 """Shares of the time, to be red and yellow."""
 
@@ -24,18 +26,19 @@ def draw(plan: pb.Plan) -> Table:
     table.add_column("Time" if was_run else "Cost", no_wrap=True)
     for column in ("Self", "Rows", "Expected", "Loops", "Blocks") if was_run else ("Cost", "Expected"):
         table.add_column(column, justify="right", no_wrap=True)
-    for first, rest, node in _steps(plan.root, "", ""):
+    for first, rest, node, ended in _steps(plan.root, "", "", ended=False):
         share = Text.assemble((_bar(node.share), _heat(node.share)), f" {100 * node.share:3.0f} %")
-        table.add_row(_step(first, rest, node), share, *(_measured(node) if was_run else _expected(node)))
+        table.add_row(_step(first, rest, node), share, *(_measured(node, ended=ended) if was_run else _expected(node)))
     return table
 
 
-def _steps(node: pb.PlanNode, first: str, rest: str) -> Iterator[tuple[str, str, pb.PlanNode]]:
-    """(what stands before its first line, and before those that follow, the step)."""
-    yield first, rest + ("│  " if node.children else "   "), node
+def _steps(node: pb.PlanNode, first: str, rest: str, *, ended: bool) -> Iterator[tuple[str, str, pb.PlanNode, bool]]:
+    """(what stands before its first line, and before those that follow, the step, whether a LIMIT may have ended it early)."""
+    yield first, rest + ("│  " if node.children else "   "), node, ended
+    below = node.type == "Limit" or (ended and node.type not in _READ_TO_THE_END)
     for number, child in enumerate(node.children):
         last = number == len(node.children) - 1
-        yield from _steps(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+        yield from _steps(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), ended=below)
 
 
 def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
@@ -55,7 +58,7 @@ def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
     return text
 
 
-def _measured(node: pb.PlanNode) -> Iterator[Text]:
+def _measured(node: pb.PlanNode, *, ended: bool) -> Iterator[Text]:
     if not node.HasField("actual_rows"):
         yield from (
             Text("-", "dim"),
@@ -67,7 +70,7 @@ def _measured(node: pb.PlanNode) -> Iterator[Text]:
         return
     yield Text(milliseconds(node.self_time))
     yield Text(_number(node.actual_rows))
-    yield _estimate(node)
+    yield _estimate(node, ended=ended)
     yield Text(f"{node.loops:,}", "" if node.loops > 1 else "dim")
     read = f" +{node.blocks_read:,} read" if node.blocks_read else ""
     yield Text(f"{node.blocks_hit:,}{read}" if node.blocks_hit or read else "", "yellow" if read else "")
@@ -78,11 +81,11 @@ def _expected(node: pb.PlanNode) -> Iterator[Text]:
     yield Text(_number(node.plan_rows))
 
 
-def _estimate(node: pb.PlanNode) -> Text:
-    """Rows that were expected, and how wrong that was."""
+def _estimate(node: pb.PlanNode, *, ended: bool) -> Text:
+    """Rows that were expected, and how wrong that was; of a step that was ended early, no wonder that fewer came."""
     actual, expected = max(1.0, node.actual_rows), max(1.0, node.plan_rows)
     off = max(actual / expected, expected / actual)
-    if off < OFF:
+    if off < OFF or (ended and actual < expected):
         return Text(_number(node.plan_rows), "dim")
     sign = "×" if actual > expected else "÷"
     return Text(f"{_number(node.plan_rows)} {sign}{off:,.0f}", "bold red" if off >= FAR_OFF else "yellow")

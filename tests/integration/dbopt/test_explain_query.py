@@ -1,6 +1,7 @@
 """ExplainQuery on real servers: what it tells, what it refuses, and that nothing it is asked to do leaves a trace."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +20,11 @@ from souk.client import (
     SoukError,
 )
 from souk.dbopt.v1 import insight_pb2 as pb
+from souk_common.postgres import Pool, Session
 from souk_dbopt.adapters import schema
+from souk_dbopt.adapters.explain_catalog import ExplainCatalog
+from souk_dbopt.exceptions import DbError
+from souk_dbopt.explaining import Explainer, pool_options
 
 Connection = asyncpg.Connection
 LONG = "long_" * 13
@@ -364,6 +369,44 @@ async def test_values_are_values_whatever_is_in_them(db: DbClient, owner: Connec
             await db.explain(sql="SELECT $1::int", values=[value])
     assert await state(owner) == before
     assert not marker.exists()
+
+
+class RefusesNothing(ExplainCatalog):
+    async def refuse(self, session: Session, sql: str) -> None:
+        pass
+
+
+UNGUARDED = (
+    "SELECT 1; DELETE FROM evil.log",
+    "DELETE FROM evil.log",
+    "WITH gone AS (DELETE FROM evil.log RETURNING 1) SELECT * FROM gone",
+    "SELECT nextval('evil.seq')",
+    "SELECT setval('evil.seq', 99)",
+    "SELECT lo_create(0), lo_unlink(4711)",
+    "SELECT pg_notify('channel', 'text')",
+    "SELECT pg_advisory_lock(7)",
+    "SELECT set_config('default_transaction_read_only', 'off', false), set_config('work_mem', '1GB', false)",
+    "SELECT pg_sleep(60)",
+)
+
+
+async def test_without_the_guard_nothing_is_left_either(
+    migrated: str, postgres: PostgresServer, database: str, owner: Connection, marker: Path
+):
+    """But for what functions of the owner's do, which the guard alone refuses."""
+    before = await state(owner)
+    options = pool_options(timeout=0.5, connect_timeout=5, behind_pooler=False)
+    async with Pool(postgres.dsn(database, "souk_explain"), options) as pool:
+        explainer = Explainer(pool, RefusesNothing(), timeout=0.5)
+        for sql in UNGUARDED:
+            with contextlib.suppress(DbError):
+                await explainer.text(sql, [], analyze=True, generic=False)
+        explained = await explainer.text("SELECT 1", [], analyze=True, generic=False)
+        assert "work_mem" not in explained.plan.settings
+        async with asyncio.timeout(10):
+            while (after := await state(owner))["locks"]:
+                await asyncio.sleep(0.01)
+    assert {**after, "transactions": ""} == {**before, "transactions": ""}
 
 
 FORBIDDEN = (

@@ -61,3 +61,11 @@ def test_a_plan_that_was_not_run_has_its_costs():
     assert "1,234" in text
     assert "100 %" in text
     assert "Loops" not in text
+
+
+def test_fewer_rows_than_expected_are_no_wrong_estimate_where_a_limit_was_reached():
+    below = pb.PlanNode(type="Seq Scan", relation="below.sort", plan_rows=1000, actual_rows=10, loops=1)
+    sort = pb.PlanNode(type="Sort", plan_rows=1000, actual_rows=10, loops=1, children=[below])
+    root = pb.PlanNode(type="Limit", plan_rows=10, actual_rows=10, loops=1, children=[sort])
+    lines = drawn(pb.Plan(root=root, execution_time=span(1)))
+    assert {line.split()[1]: "÷100" in line for line in lines if "─" in line} == {"Sort": False, "Seq": True}
