@@ -2,7 +2,20 @@
 
 import typer
 
-from souk_cli import cache, cache_operations, db_explain, db_migrate, db_pool, db_seed, demo, image, image_upload, tokens, up
+from souk_cli import (
+    cache,
+    cache_operations,
+    db_explain,
+    db_insight,
+    db_migrate,
+    db_pool,
+    db_seed,
+    demo,
+    image,
+    image_upload,
+    tokens,
+    up,
+)
 
 app = typer.Typer(
     name="souk",
@@ -32,6 +45,8 @@ db_app.command("migrate")(db_migrate.migrate)
 db_app.command("seed")(db_seed.seed)
 db_app.command("pool")(db_pool.pool)
 db_app.command("explain")(db_explain.explain)
+db_app.command("slow")(db_insight.slow)
+db_app.command("stats")(db_insight.stats)
 app.add_typer(db_app, name="db")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)

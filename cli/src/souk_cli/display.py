@@ -56,6 +56,7 @@ _HINTS = {
     "QUERY_UNKNOWN": "ListQueries of dbopt has the queries there are.",
     "NOT_EXPLAINABLE": "Give one SELECT that changes nothing, and calls nothing that could.",
     "EXPLAIN_OFF": "Set SOUK_DBOPT_EXPLAIN_DSN to the database as souk_explain, the role that `souk db migrate` makes.",
+    "FINGERPRINT_UNKNOWN": "`souk db slow` shows those that have run, of the last 24 hours or --since.",
     "WORKER_TIMED_OUT": "The photo takes too long to process; scale it down.",
     "WORKER_OUT_OF_MEMORY": "The photo takes too much memory to process; scale it down.",
     "CHECKSUM_MISMATCH": "Bytes were changed on the way; try again.",

@@ -76,6 +76,12 @@ def caller() -> str:
     return call.principal.name if call is not None and call.principal is not ANONYMOUS else ""
 
 
+def trace_id() -> str:
+    """The trace of the current call, as 32 hexadecimal digits; empty outside of one."""
+    call = CURRENT.get()
+    return f"{call.trace_id:032x}" if call is not None else ""
+
+
 def require_scope(scope: str) -> None:
     """Raise PERMISSION_DENIED where the caller of the current call lacks a scope that not every call of its method needs."""
     call = CURRENT.get()

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
+from souk_common.call import trace_id
 from souk_common.health import Dependency
 from souk_common.migrations import Migration
 from souk_common.postgres import Pool, PoolOptions, PostgresError
@@ -17,20 +18,26 @@ from souk_common.telemetry import Telemetry
 from souk_dbopt import explaining, telemetry
 from souk_dbopt.adapters import query_file, schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
+from souk_dbopt.adapters.history import History
 from souk_dbopt.adapters.query_check import Checked
 from souk_dbopt.adapters.requests import RequestTable
+from souk_dbopt.adapters.stat_statements import StatStatements
 from souk_dbopt.adapters.topology import Topology
 from souk_dbopt.catalogue import Catalogue
 from souk_dbopt.errors import ERRORS
 from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
 from souk_dbopt.executing import WRITE, Executor
+from souk_dbopt.insight import Insight
 from souk_dbopt.query_classes import CLASSES
+from souk_dbopt.recording import Recorder
 from souk_dbopt.routing import Router, Server
 from souk_dbopt.rpc.explain import ExplainServicer
-from souk_dbopt.rpc.explain import add_to_server as add_explain_to_server
+from souk_dbopt.rpc.insight import InsightServicer
+from souk_dbopt.rpc.insight import add_to_server as add_insight_to_server
 from souk_dbopt.rpc.marketplace import MarketplaceServicer
 from souk_dbopt.rpc.query import QueryServicer
 from souk_dbopt.settings import DboptSettings
+from souk_dbopt.slow_calls import SlowCalls
 
 log = structlog.get_logger(__name__)
 SERVICE, MARKETPLACE = "souk.dbopt.v1.QueryService", "souk.dbopt.v1.MarketplaceService"
@@ -47,9 +54,14 @@ SCOPES = {
     f"/{MARKETPLACE}/GetSellerDashboard": "dbopt.read",
     f"/{MARKETPLACE}/PlaceOrder": "dbopt.write",
     f"/{INSIGHT}/ExplainQuery": "dbopt.insight",
+    f"/{INSIGHT}/ListSlowQueries": "dbopt.insight",
+    f"/{INSIGHT}/GetQueryStats": "dbopt.insight",
+    f"/{INSIGHT}/WatchSlowQueries": "dbopt.insight",
 }
 FORGET_EVERY = 60.0
 """Seconds between two looks for request ids that need not be kept any more."""
+WATCHED = 1_000
+"""Slow calls that wait to be taken by one who watches them."""
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +88,18 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         requests = RequestTable()
         forgetting = asyncio.create_task(_forget(requests, topology.router, settings.request_retention), name="forget-requests")
         stack.push_async_callback(_ended, forgetting)
-        executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes)
+        slow_calls = SlowCalls(threshold=settings.slow_query_seconds, max_waiting=WATCHED, trace_id=trace_id)
+        recorder = Recorder(slow_calls)
+        insight = await stack.enter_async_context(
+            Insight(
+                recorder,
+                History(topology.router),
+                StatStatements(topology.router),
+                interval=settings.insight_interval,
+                retention=settings.insight_retention,
+            )
+        )
+        executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes, observe=recorder)
         telemetry.register(reporting.metrics, topology.router)
         queries = QueryServicer(catalogue, executor, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
         shop = MarketplaceServicer(catalogue, executor)
@@ -86,7 +109,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
             registrations=[
                 Registration(query_pb2_grpc.add_QueryServiceServicer_to_server, queries, SERVICE),
                 Registration(marketplace_pb2_grpc.add_MarketplaceServiceServicer_to_server, shop, MARKETPLACE),
-                Registration(add_explain_to_server, explain, INSIGHT),
+                Registration(add_insight_to_server, InsightServicer(insight, slow_calls, explain), INSIGHT),
             ],
             errors=ERRORS,
             scopes=SCOPES,
@@ -94,7 +117,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
                 Dependency("database", topology.check, interval=settings.check_interval),
                 Dependency("catalogue", checked.check, interval=settings.check_interval),
             ],
-            long_lived=frozenset({f"/{SERVICE}/StreamQuery"}),
+            long_lived=frozenset({f"/{SERVICE}/StreamQuery", f"/{INSIGHT}/WatchSlowQueries"}),
         )
 
 

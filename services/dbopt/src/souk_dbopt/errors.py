@@ -86,6 +86,7 @@ ERRORS: ErrorTable = {
     exc.ConsistencyTokenInvalidError: _tell(Code.INVALID_ARGUMENT, "CONSISTENCY_TOKEN_INVALID"),
     exc.NotExplainableError: _tell(Code.INVALID_ARGUMENT, "NOT_EXPLAINABLE", problem="problem"),
     exc.ExplainOffError: _tell(Code.FAILED_PRECONDITION, "EXPLAIN_OFF"),
+    exc.FingerprintUnknownError: _tell(Code.NOT_FOUND, "FINGERPRINT_UNKNOWN", fingerprint="fingerprint"),
     pg.PoolBusyError: _busy,
     pg.UnavailableError: _unavailable,
     pg.LoginError: _unavailable,

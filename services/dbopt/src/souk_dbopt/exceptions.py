@@ -14,7 +14,8 @@ DbError
 ├── TooFarBehindError
 ├── NotExplainableError
 ├── ExplainOffError
-└── ConsistencyTokenInvalidError
+├── ConsistencyTokenInvalidError
+└── FingerprintUnknownError
 """
 
 from collections.abc import Iterable
@@ -125,3 +126,11 @@ class NotExplainableError(DbError):
 
 class ExplainOffError(DbError):
     """There is no role that explains."""
+
+
+class FingerprintUnknownError(DbError):
+    """No query of this fingerprint has run, as far as is still known."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self.fingerprint = fingerprint
+        super().__init__(f"nothing is known of a query {fingerprint!r}")

@@ -1,9 +1,10 @@
 """Runs queries of the catalogue: reads wherever they may run, and elsewhere where a server fails; writes on the primary, once."""
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,16 @@ from souk_common.postgres import (
 
 from souk_dbopt.catalogue import Query
 from souk_dbopt.consistency import POSITION, Position
-from souk_dbopt.exceptions import OutcomeUnknownError, QueryTimedOutError, ResultTooLargeError, ServerUnavailableError
+from souk_dbopt.exceptions import (
+    ConsistencyTokenInvalidError,
+    OutcomeUnknownError,
+    QueryTimedOutError,
+    RequestIdReusedError,
+    RequestInProgressError,
+    ResultTooLargeError,
+    ServerUnavailableError,
+    TooFarBehindError,
+)
 from souk_dbopt.routing import Role, Router, Server
 
 ATTEMPTS = 4
@@ -30,6 +40,15 @@ EVERYTHING = 2**64 - 1
 """As a place: more than a replica ever has, so that only the primary will do."""
 WRITE = "write"
 """The class that writes."""
+DID_NOT_RUN = (
+    ConsistencyTokenInvalidError,
+    PoolBusyError,
+    RequestIdReusedError,
+    RequestInProgressError,
+    ServerUnavailableError,
+    TooFarBehindError,
+)
+"""Errors of calls that came to no server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +107,16 @@ class Requests(Protocol):
         """Keep what was written."""
 
 
+class Observer(Protocol):
+    """Told of each query that ran, when it is over; of writes that were repeats, and of calls that came to no server, it is not."""
+
+    def __call__(
+        self, query: Query, arguments: Sequence[Any], seconds: float, rows: int, error: BaseException | None, role: Role | None
+    ) -> None:
+        """seconds: with the wait for a connection. error: of one that failed, or that its caller gave up. role: of the server that
+        answered."""
+
+
 class Executor:
     """Runs queries on the servers of a cluster."""
 
@@ -97,6 +126,7 @@ class Executor:
         requests: Requests,
         *,
         max_result_bytes: int,
+        observe: Observer,
         clock: Callable[[], float] = time.perf_counter,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -104,11 +134,73 @@ class Executor:
         self._router = router
         self._requests = requests
         self._max_result_bytes = max_result_bytes
+        self._observe = observe
         self._clock = clock
         self._chance = chance
 
     async def read(self, query: Query, arguments: Sequence[Any], position: Position | None = None) -> Rows:
         """Run a query that reads, on a server that has seen `position`. One that fails on a server is run on another."""
+        # not through `_observed`: that is two coroutines more, for the call that is made most
+        began = self._clock()
+        try:
+            found = await self._read(query, arguments, position)
+        except DID_NOT_RUN:
+            raise
+        except BaseException as error:
+            self._observe(query, arguments, self._clock() - began, 0, error, None)
+            raise
+        self._observe(query, arguments, found.seconds, found.count, None, found.role)
+        return found
+
+    async def stream(
+        self, query: Query, arguments: Sequence[Any], position: Position | None = None, *, batch: int
+    ) -> AsyncGenerator[Batch, None]:
+        """The rows of a query that reads, of one moment, `batch` at a time; the database is read no faster than they are taken."""
+        began, taken, count, role = self._clock(), 0.0, 0, None
+        failed: BaseException | None = None
+        try:
+            async with contextlib.aclosing(self._stream(query, arguments, position, batch)) as batches:
+                async for each in batches:
+                    count, role, paused = count + each.count, each.role, self._clock()
+                    try:
+                        yield each
+                    finally:
+                        taken += self._clock() - paused
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            if not isinstance(failed, DID_NOT_RUN):
+                self._observe(query, arguments, self._clock() - began - taken, count, failed, role)
+
+    async def write(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
+        """Run a query that writes, once for each request id: a repeat returns what the first call returned.
+
+        It is run again where the server took it back for a conflict. OutcomeUnknownError where the connection broke while it was
+        being committed.
+        """
+        return await self._observed(query, arguments, self._write_once(query, arguments, request))
+
+    async def write_idempotent(self, query: Query, arguments: Sequence[Any]) -> Rows:
+        """Run a query that writes and that does no harm when it is run twice, as one that has a request id of its own."""
+        return await self._observed(query, arguments, self._write_again(query, arguments))
+
+    async def _observed(self, query: Query, arguments: Sequence[Any], running: Coroutine[Any, Any, Rows]) -> Rows:
+        began = self._clock()
+        try:
+            found = await running
+        except DID_NOT_RUN:
+            raise
+        except BaseException as error:
+            self._observe(query, arguments, self._clock() - began, 0, error, None)
+            raise
+        if not found.repeated:
+            self._observe(query, arguments, found.seconds, found.count, None, found.role)
+        return found
+
+    async def _read(self, query: Query, arguments: Sequence[Any], position: Position | None) -> Rows:
         failed: list[Server] = []
         while True:
             server = await self._router.reader(position, without=failed)
@@ -127,10 +219,9 @@ class Executor:
             self._check_size(text)
             return Rows(text, count, _at(server, lsn), server.role, self._clock() - began)
 
-    async def stream(
-        self, query: Query, arguments: Sequence[Any], position: Position | None = None, *, batch: int
-    ) -> AsyncIterator[Batch]:
-        """The rows of a query that reads, of one moment, `batch` at a time; the database is read no faster than they are taken."""
+    async def _stream(
+        self, query: Query, arguments: Sequence[Any], position: Position | None, batch: int
+    ) -> AsyncGenerator[Batch, None]:
         server = await self._router.reader(position)
         started = server.started
         try:
@@ -149,12 +240,7 @@ class Executor:
                 self._router.failed(server, error)
             raise self._told(query, error) from error
 
-    async def write(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
-        """Run a query that writes, once for each request id: a repeat returns what the first call returned.
-
-        It is run again where the server took it back for a conflict. OutcomeUnknownError where the connection broke while it was
-        being committed.
-        """
+    async def _write_once(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
         began = self._clock()
         for attempt in range(1, ATTEMPTS + 1):
             server = self._router.primary()
@@ -170,8 +256,7 @@ class Executor:
         position = await self._position_after(server)
         return Rows(written.text, written.count, position, Role.PRIMARY, self._clock() - began, repeated)
 
-    async def write_idempotent(self, query: Query, arguments: Sequence[Any]) -> Rows:
-        """Run a query that writes and that does no harm when it is run twice, as one that has a request id of its own."""
+    async def _write_again(self, query: Query, arguments: Sequence[Any]) -> Rows:
         began = self._clock()
         for attempt in range(1, ATTEMPTS + 1):
             server = self._router.primary()

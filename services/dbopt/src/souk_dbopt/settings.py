@@ -75,6 +75,15 @@ class DboptSettings(ServiceSettings):
     )
     request_retention: float = Field(86_400.0, ge=60, description="Seconds that the request id of a write is kept.")
 
+    # What is slow
+    slow_query_seconds: float = Field(0.1, ge=0, description="A query that takes as long is told to those who watch slow ones.")
+    insight_interval: float = Field(
+        10.0, gt=0, le=60, description="Seconds between two writes of what queries did; a node that is killed loses as much."
+    )
+    insight_retention: float = Field(
+        14 * 86_400.0, ge=3600, description="Seconds that it is kept, with the sampled parameters. By the minute it is for a day."
+    )
+
     @field_validator("connections")
     @classmethod
     def _known_classes(cls, value: dict[str, int]) -> dict[str, int]:

@@ -15,6 +15,7 @@ from souk.client._calls import responses, typed
 from souk.client._channel import open_channel
 from souk.client._config import ClientConfig
 from souk.client._consistency import latest
+from souk.client._db_insight import InsightCalls
 from souk.dbopt.v1 import insight_pb2 as insight
 from souk.dbopt.v1 import insight_pb2_grpc, marketplace_pb2_grpc, query_pb2_grpc
 from souk.dbopt.v1 import marketplace_pb2 as shop
@@ -247,7 +248,7 @@ class DbSession:
         return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
 
 
-class DbClient(DbSession):
+class DbClient(DbSession, InsightCalls):
     """Runs queries of dbopt's catalogue. Use it as an async context manager, in one event loop; any number of calls at once.
 
     It is itself a session, of all that this process does; `session()` makes others. Every method raises SoukError, or what derives
@@ -275,7 +276,7 @@ class DbClient(DbSession):
         queries: Any = query_pb2_grpc.QueryServiceStub(self._channel)
         marketplace: Any = marketplace_pb2_grpc.MarketplaceServiceStub(self._channel)
         insight_stub: Any = insight_pb2_grpc.InsightServiceStub(self._channel)
-        self._insight: insight_pb2_grpc.InsightServiceAsyncStub = insight_stub
+        self._insight = insight_stub
         super().__init__(queries, marketplace, config, metadata, monotonic=monotonic)
 
     async def __aenter__(self) -> Self:

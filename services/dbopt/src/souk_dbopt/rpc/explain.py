@@ -45,13 +45,3 @@ def _response(explained: Explained, fingerprint: str) -> pb.ExplainQueryResponse
         plan=plan_mapping.plan(explained.plan),
         findings=[plan_mapping.finding(each, fingerprint) for each in explained.findings],
     )
-
-
-def add_to_server(servicer: ExplainServicer, server: Any) -> None:
-    """Register the one rpc of the service that there is; gRPC answers UNIMPLEMENTED for the others."""
-    handler = grpc.unary_unary_rpc_method_handler(
-        servicer.ExplainQuery,
-        request_deserializer=pb.ExplainQueryRequest.FromString,
-        response_serializer=pb.ExplainQueryResponse.SerializeToString,
-    )
-    server.add_registered_method_handlers("souk.dbopt.v1.InsightService", {"ExplainQuery": handler})

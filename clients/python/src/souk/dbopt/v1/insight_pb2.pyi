@@ -488,7 +488,7 @@ class WatchSlowQueriesResponse(_message.Message):
     rows: _builtins.int
     """Rows that it returned."""
     source: _query_pb2.Source.ValueType
-    """Who answered."""
+    """Who answered; unspecified where nobody did."""
     trace_id: _builtins.str
     """The trace that it was part of, as 32 hexadecimal digits."""
     missed: _builtins.int
@@ -503,7 +503,7 @@ class WatchSlowQueriesResponse(_message.Message):
 
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
-        """Its parameters; those that are sensitive are left out."""
+        """Its parameters; those that are sensitive are left out, and all where they are more than 4 KiB."""
 
     def __init__(
         self,
@@ -548,9 +548,9 @@ class QueryStats(_message.Message):
     text: _builtins.str
     """Its text without literals."""
     calls: _builtins.int
-    """How often it ran."""
+    """How often it ran. Repeats of a write that was made before, and answers of a cache, are none."""
     errors: _builtins.int
-    """How often it failed."""
+    """How often it failed, or was given up by its caller."""
     rows: _builtins.int
     """Rows that it returned."""
     time_share: _builtins.float
@@ -565,7 +565,9 @@ class QueryStats(_message.Message):
 
     @_builtins.property
     def p50_time(self) -> _duration_pb2.Duration:
-        """Half of the calls were at least as fast; true to 1 %, as the next two are."""
+        """Half of the calls were at least as fast; true to 1 %, as the next two are. None of the four is known of a query that did not come
+        through dbopt, nor whether it failed: what is known of it comes from pg_stat_statements.
+        """
 
     @_builtins.property
     def p95_time(self) -> _duration_pb2.Duration:
