@@ -23,8 +23,10 @@ from souk.dbopt.v1 import insight_pb2 as pb
 from souk_common.postgres import Pool, Session
 from souk_dbopt.adapters import schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
+from souk_dbopt.adapters.query_file import load
 from souk_dbopt.exceptions import DbError
 from souk_dbopt.explaining import Explainer, pool_options
+from souk_dbopt.fingerprints import fingerprint
 
 Connection = asyncpg.Connection
 LONG = "long_" * 13
@@ -437,6 +439,12 @@ async def test_ordinary_analytical_selects_are_explained_and_run(db: DbClient):
             assert explained.plan.root.type
 
 
+async def test_the_texts_of_the_shipped_queries_are_not_refused_either(db: DbClient):
+    for query in load():
+        if not query.is_write:
+            assert await outcome(db, query.text, generic=True) == "", query.name
+
+
 async def test_extensions_of_known_names_may_be_used_and_what_runs_sql_in_them_may_not(db: DbClient, owner: Connection):
     available = {row[0] for row in await owner.fetch("SELECT name FROM pg_available_extensions")}
     texts = {
@@ -471,6 +479,31 @@ async def test_a_generic_plan_has_no_values_and_needs_none(db: DbClient):
     assert "$1" in text.plan.json
     ran = await db.explain(sql="SELECT title FROM shop.products WHERE product_id = $1", values=[7], generic=True, analyze=True)
     assert ran.plan.root.actual_rows == 1
+
+
+async def test_without_parameters_those_of_the_slowest_call_are_taken_that_they_are_known_of(db: DbClient, owner: Connection):
+    with pytest.raises(InvalidArgumentError) as unknown:
+        await db.explain("product.sales")
+    assert {each.field for each in unknown.value.field_violations} == {
+        f"parameters.{name}" for name in ("product_id", "since", "until")
+    }
+    span = {"since": "2026-01-01T00:00:00Z", "until": "2026-12-01T00:00:00Z"}
+    await db.execute("product.sales", {"product_id": 11, **span})
+    assert "product_id = '11'::bigint" in (await db.explain("product.sales", analyze=True)).plan.json
+    await owner.execute(
+        "INSERT INTO souk.query_samples SELECT 1, fingerprint, true, 9, now(), '{\"product_id\": 5}' FROM souk.query_samples"
+    )
+    assert "product_id = '11'::bigint" in (await db.explain("product.sales")).plan.json
+    with pytest.raises(InvalidArgumentError) as missing:
+        await db.explain("product.sales", {"product_id": 12})
+    assert len(missing.value.field_violations) == 2
+
+
+async def test_a_finding_names_the_query_that_it_is_about(db: DbClient):
+    sql = "SELECT n FROM generate_series(1, 5000) n OFFSET 2000"
+    (finding,) = (await db.explain(sql=sql, analyze=True)).findings
+    assert finding.rule == "OFFSET_PAGING"
+    assert finding.fingerprint == fingerprint("select n from generate_series(1, 7) n offset 3").key
 
 
 async def test_values_are_read_as_the_types_that_the_text_needs(db: DbClient):

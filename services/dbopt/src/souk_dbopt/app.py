@@ -103,7 +103,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         telemetry.register(reporting.metrics, topology.router)
         queries = QueryServicer(catalogue, executor, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
         shop = MarketplaceServicer(catalogue, executor)
-        explain = ExplainServicer(catalogue, await _explainer(settings, stack))
+        explain = ExplainServicer(catalogue, await _explainer(settings, stack), insight)
         yield Application(
             name="dbopt",
             registrations=[

@@ -225,6 +225,11 @@ class Insight:
         total = _sum(fingerprint, text, [stats for _, stats in windows], all_seconds)
         return QueryHistory(total, [(start, replace(stats, text=text)) for start, stats in windows], samples)
 
+    async def samples(self, fingerprint: str) -> list[Sampled]:
+        """Parameters that a query was called with, those of its slowest calls first; none where nothing is known of it."""
+        await self.write()
+        return await self._history.samples(fingerprint, SLOW_SAMPLES + RANDOM_SAMPLES)
+
     async def _keep_writing(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
