@@ -296,6 +296,16 @@ def test_tags_are_of_parameters_and_of_every_row_each_once():
     assert listing.cached_tags(listing.converted({}), []) == ()
 
 
+def test_tags_may_be_of_what_is_within_json():
+    order = cached(CachePolicy("order"), ("items", "text"), tags=("titled:{lines.product_id}", "by:{buyer.id}-{lines.line}"))
+    rows = [
+        {"lines": [{"product_id": 3, "line": 1}, {"product_id": None}, {"product_id": 4}], "buyer": {"id": 9}},
+        {"lines": []},
+        {},
+    ]
+    assert order.cached_tags(order.converted({}), rows) == ("titled:3", "titled:4", "by:9-1")
+
+
 def test_every_class_has_its_settings_in_utc_and_only_writes_may_write():
     for name, each in CLASSES.items():
         settings = each.settings()

@@ -143,6 +143,10 @@ def test_rows_of_a_write_leave_as_json_from_the_last_part_of_its_with_clause(sta
         (parameter("type: int, max: 9, default: 10, description: x"), ["6: parameters.a.default: must be at most 9"]),
         (parameter("type: 'int[]', as_many_as: b, description: x"), ["6: parameters.a.as_many_as: must be another array"]),
         (f"{HEADER}-- tags: ['a:{{b}}']\nSELECT 1", ["5: tags.0: b must be a parameter or a declared column"]),
+        (
+            f"{HEADER}-- columns: {{b: json, c: int}}\n-- tags: ['a:{{b.x}}', 'a:{{c.x}}', 'a:{{d.x}}']\nSELECT 1",
+            ["6: tags.1: c must be a declared column of JSON", "6: tags.2: d must be a declared column of JSON"],
+        ),
         (f"{HEADER}-- cache: {{key: x}}\nSELECT 1", ["5: cache.namespace: must be given"]),
         (
             f"{HEADER}-- columns: {{b: int}}\n-- cache: {{namespace: a, key: '{{b}}'}}\nSELECT 1",

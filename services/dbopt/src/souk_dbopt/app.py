@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
+from souk.client import CacheClient, ClientConfig
 from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
 from souk_common.call import trace_id
 from souk_common.health import Dependency
@@ -19,17 +21,21 @@ from souk_dbopt import explaining, telemetry
 from souk_dbopt.adapters import query_file, schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
 from souk_dbopt.adapters.history import History
+from souk_dbopt.adapters.outbox import OutboxTable
 from souk_dbopt.adapters.query_check import Checked
 from souk_dbopt.adapters.requests import RequestTable
 from souk_dbopt.adapters.stat_statements import StatStatements
 from souk_dbopt.adapters.topology import Topology
 from souk_dbopt.catalogue import Catalogue
+from souk_dbopt.dispatching import POOL as OUTBOX_POOL
+from souk_dbopt.dispatching import Dispatcher
 from souk_dbopt.errors import ERRORS
 from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
 from souk_dbopt.executing import WRITE, Executor
 from souk_dbopt.insight import Insight
 from souk_dbopt.query_classes import CLASSES
 from souk_dbopt.recording import Recorder
+from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router, Server
 from souk_dbopt.rpc.explain import ExplainServicer
 from souk_dbopt.rpc.insight import InsightServicer
@@ -59,9 +65,11 @@ SCOPES = {
     f"/{INSIGHT}/WatchSlowQueries": "dbopt.insight",
 }
 FORGET_EVERY = 60.0
-"""Seconds between two looks for request ids that need not be kept any more."""
+"""Seconds between two looks for what need not be kept any more."""
 WATCHED = 1_000
 """Slow calls that wait to be taken by one who watches them."""
+UNTOLD_KEPT = 3600.0
+"""Seconds that a node without a cache leaves what writes have touched to others that may have one."""
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +83,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
 
         topology = Topology(
             _dsns(settings),
-            {name: _options(name, settings) for name in CLASSES},
+            {name: _options(name, settings) for name in CLASSES} | _outbox_options(settings),
             router,
             interval=settings.check_interval,
             timeout=settings.check_timeout,
@@ -86,7 +94,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         if checked.problems:
             raise StartError("the queries do not fit the database:\n" + "\n".join(checked.problems))
         requests = RequestTable()
-        forgetting = asyncio.create_task(_forget(requests, topology.router, settings.request_retention), name="forget-requests")
+        forgetting = asyncio.create_task(_forget(requests, topology.router, settings), name="forget")
         stack.push_async_callback(_ended, forgetting)
         slow_calls = SlowCalls(threshold=settings.slow_query_seconds, max_waiting=WATCHED, trace_id=trace_id)
         recorder = Recorder(slow_calls)
@@ -101,8 +109,17 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         )
         executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes, observe=recorder)
         telemetry.register(reporting.metrics, topology.router)
-        queries = QueryServicer(catalogue, executor, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
-        shop = MarketplaceServicer(catalogue, executor)
+        results = ResultCache(executor, topology.router)
+        dependencies = [
+            Dependency("database", topology.check, interval=settings.check_interval),
+            Dependency("catalogue", checked.check, interval=settings.check_interval),
+        ]
+        if settings.cache_address is not None:
+            dispatcher = await _use_cache(stack, settings, settings.cache_address, results)
+            telemetry.register_cache(reporting.metrics, results.counts, dispatcher)
+            dependencies.append(Dependency("outbox", dispatcher.check, interval=settings.check_interval, required=False))
+        queries = QueryServicer(catalogue, executor, results, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
+        shop = MarketplaceServicer(catalogue, executor, results)
         explain = ExplainServicer(catalogue, await _explainer(settings, stack), insight)
         yield Application(
             name="dbopt",
@@ -113,12 +130,28 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
             ],
             errors=ERRORS,
             scopes=SCOPES,
-            dependencies=[
-                Dependency("database", topology.check, interval=settings.check_interval),
-                Dependency("catalogue", checked.check, interval=settings.check_interval),
-            ],
+            dependencies=dependencies,
             long_lived=frozenset({f"/{SERVICE}/StreamQuery", f"/{INSIGHT}/WatchSlowQueries"}),
         )
+
+
+async def _use_cache(stack: contextlib.AsyncExitStack, settings: DboptSettings, address: str, results: ResultCache) -> Dispatcher:
+    """Have results read through the cache, and the cache told of what is written."""
+    config = ClientConfig(
+        target=address,
+        token=settings.cache_token.get_secret_value() if settings.cache_token is not None else None,
+        tls_ca_file=settings.cache_tls_ca_file,
+        timeout=settings.cache_timeout,
+        attempts=1,
+        max_backoff=1.0,
+        user_agent="souk-dbopt",
+    )
+    client = await stack.enter_async_context(CacheClient(config=config))
+    dispatcher = Dispatcher(results.router, OutboxTable(), client, poll=settings.outbox_poll, max_age=settings.outbox_max_age)
+    stack.push_async_callback(_ended, asyncio.create_task(dispatcher.run(), name="dispatch-outbox"))
+    stack.push_async_callback(results.close)
+    results.client, results.on_write = client, dispatcher.wake
+    return dispatcher
 
 
 def _catalogue(settings: DboptSettings) -> Catalogue:
@@ -169,15 +202,29 @@ async def _explainer(settings: DboptSettings, stack: contextlib.AsyncExitStack) 
     return explaining.Explainer(pool, ExplainCatalog(), timeout=settings.explain_timeout)
 
 
-async def _forget(requests: RequestTable, router: Router, retention: float) -> None:
-    """Remove request ids that need not be kept any more, from time to time."""
+def _outbox_options(settings: DboptSettings) -> dict[str, PoolOptions]:
+    """Connections of the dispatcher, where there is one: to tell, and to look how much waits."""
+    if settings.cache_address is None:
+        return {}
+    options = replace(_options(WRITE, settings), name=OUTBOX_POOL, size=2)
+    # a node that stands still gives its rows to others
+    limits = {"application_name": f"souk-dbopt {OUTBOX_POOL}", "idle_in_transaction_session_timeout": "10s"}
+    return {OUTBOX_POOL: replace(options, server_settings={**options.server_settings, **limits})}
+
+
+async def _forget(requests: RequestTable, router: Router, settings: DboptSettings) -> None:
+    """Remove from time to time what need not be kept any more: request ids, and what no cache is to be told of."""
+    outbox = OutboxTable() if settings.cache_address is None else None
     while True:
         await asyncio.sleep(FORGET_EVERY)
         try:
-            while await requests.forget(router.primary().pools[WRITE], older=retention):
+            pool = router.primary().pools[WRITE]
+            while await requests.forget(pool, older=settings.request_retention):
+                pass
+            while outbox is not None and await outbox.forget(pool, older=UNTOLD_KEPT):
                 pass
         except (PostgresError, ServerUnavailableError) as error:
-            log.warning("request ids were not forgotten", problem=str(error))
+            log.warning("what need not be kept was not removed", problem=str(error))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -13,8 +13,9 @@ from souk_dbopt.arguments import Parameter, convert
 from souk_dbopt.exceptions import ArgumentProblem, ArgumentsError, QueryUnknownError
 from souk_dbopt.query_classes import QueryClass
 
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-"""In templates of tags and keys: a parameter, or else a column of the result."""
+PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
+"""In templates of tags and keys: a parameter, or else a column of the result; in tags also a member of a JSON column, as
+`items.product_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,14 @@ class Query:
         """The alias by which the result for `arguments` is read. None: by none."""
         return _filled(self.cache.alias, arguments) if self.cache is not None and self.cache.alias else None
 
+    def cached_key(self, row: Mapping[str, Any]) -> str | None:
+        """The key of a result that was looked up by an alias, out of its row."""
+        return _filled(self.cache.key, row) if self.cache is not None else None
+
     def cached_tags(self, arguments: Mapping[str, Any], rows: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...]:
         """The tags of a result, each once: a placeholder that is no parameter is a column, and gives a tag for each row.
 
-        What is NULL gives none; a parameter that is an array gives one for each element.
+        What is NULL gives none; a parameter that is an array gives one for each element, a member of a JSON array one for each.
         """
         return self._all_filled(self.tags, arguments, rows)
 
@@ -157,17 +162,27 @@ class Query:
         for template in templates:
             names = PLACEHOLDER.findall(template)
             for each in [arguments] if all(name in arguments for name in names) else every_row:
-                found.update(dict.fromkeys(_filled_with_each(template, names, {**each, **arguments})))
+                found.update(dict.fromkeys(_filled_with_each(template, names, each, arguments)))
         return tuple(found)
 
 
-def _filled_with_each(template: str, names: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """A template for each element where its placeholder is an array."""
-    for name in names:
-        if isinstance(values.get(name), list):
-            return [text for each in values[name] if (text := _filled(template, {**values, name: each})) is not None]
-    text = _filled(template, values)
+def _filled_with_each(template: str, names: Sequence[str], row: Mapping[str, Any], arguments: Mapping[str, Any]) -> list[str]:
+    """A template for each element where its placeholder is an array, or a member of each of several objects."""
+    found = {name: _member(row, name) if "." in name else arguments.get(name, row.get(name)) for name in names}
+    for name, value in found.items():
+        if isinstance(value, list):
+            return [text for each in value if (text := _filled(template, {**found, name: each})) is not None]
+    text = _filled(template, found)
     return [] if text is None else [text]
+
+
+def _member(row: Mapping[str, Any], name: str) -> Any:
+    """A member of the object that a column is, or of each where it is an array; None where it is neither."""
+    column, _, member = name.partition(".")
+    value = row.get(column)
+    if isinstance(value, list):
+        return [each.get(member) for each in value if isinstance(each, dict)]
+    return value.get(member) if isinstance(value, dict) else None
 
 
 def _filled(template: str, values: Mapping[str, Any]) -> str | None:

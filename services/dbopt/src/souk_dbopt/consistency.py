@@ -26,6 +26,11 @@ class Position:
     def __str__(self) -> str:
         return f"{self.system:x}-{self.timeline:x}-{self.lsn:x}"
 
+    def is_past(self, other: "Position") -> bool:
+        """Whether it is known to be of a later moment. Not where they are the same: a server is past the end of a transaction a
+        little before others can see what it wrote."""
+        return (self.system, self.timeline) == (other.system, other.timeline) and self.lsn > other.lsn
+
     @classmethod
     def parse(cls, token: str) -> "Position | None":
         """The place that a token names; None for the empty one. ConsistencyTokenInvalidError."""

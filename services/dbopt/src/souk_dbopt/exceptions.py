@@ -14,6 +14,7 @@ DbError
 ├── TooFarBehindError
 ├── NotExplainableError
 ├── ExplainOffError
+├── OutboxStuckError
 ├── ConsistencyTokenInvalidError
 └── FingerprintUnknownError
 """
@@ -110,6 +111,13 @@ class ServerUnavailableError(DbError):
 
 class TooFarBehindError(DbError):
     """No server that answers has seen what the consistency token asks for."""
+
+
+class OutboxStuckError(DbError):
+    """The cache has not been told for too long what was written."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the cache is to be told of what was written {seconds:.0f} seconds ago")
 
 
 class ConsistencyTokenInvalidError(DbError):

@@ -58,14 +58,16 @@ class Rows:
     text: str
     """A JSON array of objects."""
     count: int
-    position: Position
-    """A read that has seen this has seen what this one saw, or wrote."""
-    role: Role
-    """Of the server that answered."""
+    position: Position | None
+    """A read that has seen this has seen what this one saw, or wrote. None: not known, of what the cache says that there is not."""
+    role: Role | None
+    """Of the server that answered. None: the cache did."""
     seconds: float
     """That it took, with the wait for a connection."""
     repeated: bool = False
     """A write that an earlier call made."""
+    seen: Position | None = None
+    """Of a read: the server was known to be here before it began. None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,7 @@ class Executor:
         failed: list[Server] = []
         while True:
             server = await self._router.reader(position, without=failed)
-            started, began = server.started, self._clock()
+            started, known, began = server.started, server.lsn, self._clock()
             pool = server.pools[query.query_class.name]
             try:
                 rows = await pool.fetch(query.key, query.json_text, arguments, timeout=query.own_timeout)
@@ -213,11 +215,12 @@ class Executor:
                     raise self._told(query, error) from error
                 continue
             text, count, lsn, now_started = rows[0]
-            server.saw(lsn, now_started)
+            same = server.saw(lsn, now_started)
             if position is not None and server.role is Role.REPLICA and now_started != started:
                 continue  # it was started anew, and what it was known to have seen it may not have seen since
             self._check_size(text)
-            return Rows(text, count, _at(server, lsn), server.role, self._clock() - began)
+            seen = _at(server, known) if same and now_started == started else None
+            return Rows(text, count, _at(server, lsn), server.role, self._clock() - began, seen=seen)
 
     async def _stream(
         self, query: Query, arguments: Sequence[Any], position: Position | None, batch: int

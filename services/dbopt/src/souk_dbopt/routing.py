@@ -103,6 +103,11 @@ class Router:
             raise ServerUnavailableError(f"the primary does not answer: {self._why()}")
         return server
 
+    def place(self, lsn: int) -> Position:
+        """A place of which only the number is known, as the cache keeps it: on the timeline that is now."""
+        timeline, system = max((server.timeline, server.system) for server in self.servers)
+        return Position(system, timeline, lsn)
+
     def failed(self, server: Server, error: PostgresError) -> None:
         """A server did not answer: nothing goes there until a check finds it well."""
         if server.available:

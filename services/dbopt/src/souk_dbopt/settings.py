@@ -84,6 +84,29 @@ class DboptSettings(ServiceSettings):
         14 * 86_400.0, ge=3600, description="Seconds that it is kept, with the sampled parameters. By the minute it is for a day."
     )
 
+    # Cached results
+    cache_address: str | None = Field(
+        None, description="The cache service, as dns:///cache:50052. Unset: every read goes to the database."
+    )
+    cache_token: SecretStr | None = Field(
+        None, description="Token of a principal there with the scopes cache.read and cache.write."
+    )
+    cache_tls_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities of its certificate. Set: the connection to it is TLS."
+    )
+    cache_timeout: float = Field(
+        0.05, gt=0, le=10, description="Seconds after which a cache that does not answer is left out, and the database is read."
+    )
+    outbox_poll: float = Field(
+        0.1,
+        gt=0,
+        le=60,
+        description="Seconds between two looks for what others have written; what this node writes is told to the cache at once.",
+    )
+    outbox_max_age: float = Field(
+        10.0, gt=0, description="Seconds after which a write that the cache was not told of makes dbopt.outbox NOT_SERVING."
+    )
+
     @field_validator("connections")
     @classmethod
     def _known_classes(cls, value: dict[str, int]) -> dict[str, int]:

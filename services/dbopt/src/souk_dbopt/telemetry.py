@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from souk_common.postgres import PoolStatus
 from souk_common.telemetry.metrics import Metrics
 
+from souk_dbopt.dispatching import Dispatcher
+from souk_dbopt.result_cache import ResultCounts
 from souk_dbopt.routing import Router
 
 CONNECTIONS = "souk.dbopt.connections"
@@ -15,6 +17,12 @@ TIMED_OUT = "souk.dbopt.acquire.timeouts"
 LAG = "souk.dbopt.replica.lag"
 SERVER_UP = "souk.dbopt.server.up"
 ROUTED = "souk.dbopt.reads.routed"
+CACHE_READS = "souk.dbopt.cache.reads"
+OUTBOX_ROWS = "souk.dbopt.outbox.rows"
+OUTBOX_AGE = "souk.dbopt.outbox.age"
+OUTBOX_TOLD = "souk.dbopt.outbox.told"
+OUTBOX_FAILURES = "souk.dbopt.outbox.failures"
+OUTCOME = "souk.dbopt.cache.outcome"
 SERVER, CLASS, STATE, ROUTE = "souk.dbopt.server", "souk.dbopt.class", "souk.dbopt.connection.state", "souk.dbopt.route"
 
 
@@ -60,3 +68,17 @@ def register(metrics: Metrics, router: Router) -> None:
         "Reads with a consistency token, by who answered.",
         lambda: [(router.counts.by_replica, {ROUTE: "replica"}), (router.counts.by_primary, {ROUTE: "primary"})],
     )
+
+
+def register_cache(metrics: Metrics, counts: ResultCounts, dispatcher: Dispatcher) -> None:
+    """Export what the cache of results saves, and how far the outbox is."""
+    metrics.counters(
+        CACHE_READS,
+        "{call}",
+        "Reads of queries with a cache policy, by what became of them.",
+        lambda: [(getattr(counts, name), {OUTCOME: name}) for name in ("hits", "loads", "bypassed", "uncached")],
+    )
+    metrics.gauge(OUTBOX_ROWS, "{row}", "Writes that the cache is to be told of.", lambda: dispatcher.backlog.rows)
+    metrics.gauge(OUTBOX_AGE, "s", "Age of the oldest of them.", lambda: dispatcher.backlog.seconds)
+    metrics.counters(OUTBOX_TOLD, "{row}", "Writes that it was told of.", lambda: [(dispatcher.told, {})])
+    metrics.counters(OUTBOX_FAILURES, "{attempt}", "Attempts that failed.", lambda: [(dispatcher.failures, {})])

@@ -175,10 +175,16 @@ def _effect_problems(header: Header, lines: Lines, statement: Statement, first_l
 def _reference_problems(header: Header, lines: Lines) -> Iterator[Problem]:
     """Parameters and columns that other fields name."""
     parameters, either = header.parameters.keys(), header.parameters.keys() | header.columns.keys()
-    named: list[tuple[tuple[str, ...], list[str], set[str] | Any, str]] = [
-        (("tags", str(number)), PLACEHOLDER.findall(tag), either, "a parameter or a declared column")
-        for number, tag in enumerate(header.tags)
-    ]
+    of_json = {name for name, type_name in header.columns.items() if type_name == "json"}
+    named: list[tuple[tuple[str, ...], list[str], set[str] | Any, str]] = []
+    for number, tag in enumerate(header.tags):
+        names = PLACEHOLDER.findall(tag)
+        plain = [name for name in names if "." not in name]
+        columns = [name.partition(".")[0] for name in names if "." in name]
+        named += [
+            (("tags", str(number)), plain, either, "a parameter or a declared column"),
+            (("tags", str(number)), columns, of_json, "a declared column of JSON"),
+        ]
     if (cache := header.cache) is not None:
         of_key = (either, "a parameter or a declared column") if cache.alias else (parameters, "a parameter")
         named += [

@@ -6,8 +6,8 @@
 --   since: {type: date, description: The first day.}
 --   until: {type: date, description: "The day after the last."}
 --   limit: {type: int, default: 20, min: 1, max: 60, description: Products at the most.}
--- cache: {namespace: analytics, key: "analytics.trending:{limit}", interval: [since, until]}
--- tags: ["figures:views"]
+-- cache: {namespace: analytics, ttl: 5m, key: "analytics.trending:{limit}", interval: [since, until]}
+-- tags: ["shown:{product_id}"]
 -- columns:
 --   product_id: bigint
 --   title: text

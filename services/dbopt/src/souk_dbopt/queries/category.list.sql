@@ -3,7 +3,7 @@
 -- description: The whole tree of categories, parents before their children.
 -- class: lookup
 -- cache: {namespace: search, ttl: 1h, key: "category.list"}
--- tags: ["categories", "category:{category_id}"]
+-- tags: ["categories"]
 -- columns:
 --   category_id: int
 --   parent_id: int

@@ -6,7 +6,7 @@
 -- parameters:
 --   order_id: {type: bigint, description: The order.}
 -- cache: {namespace: order, ttl: 1m, key: "{order_id}"}
--- tags: ["user:{buyer_id}", "order:{order_id}"]
+-- tags: ["user:{buyer_id}", "order:{order_id}", "titled:{items.product_id}"]
 -- columns:
 --   order_id: bigint
 --   buyer_id: bigint

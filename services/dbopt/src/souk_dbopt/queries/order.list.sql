@@ -10,7 +10,7 @@
 --   page_size: {type: int, default: 50, min: 1, max: 201, description: "Orders at the most; one more than is shown tells if there is more."}
 -- page: {size: page_size, after: {after_placed_at: placed_at, after_id: order_id}}
 -- cache: {namespace: order, ttl: 1m}
--- tags: ["user:{buyer_id}", "order:{order_id}"]
+-- tags: ["user:{buyer_id}", "order:{order_id}", "titled:{items.product_id}"]
 -- columns:
 --   order_id: bigint
 --   buyer_id: bigint

@@ -15,7 +15,7 @@
 --   status: {type: text, values: [draft, active], default: active, description: Whether it is shown at once.}
 --   attributes: {type: json, default: {}, description: "By name, as {\"colour\": \"red\"}."}
 --   image_ids: {type: "text[]", default: [], max_items: 100, max_length: 64, description: Images of the imaging service in their order.}
--- tags: ["seller:{seller_id}", "category:{category_id}"]
+-- tags: ["seller_products:{seller_id}", "category_products:{category_id}"]
 -- columns:
 --   outcome: text
 --   product_id: bigint

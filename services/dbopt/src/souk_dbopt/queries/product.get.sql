@@ -6,7 +6,7 @@
 -- parameters:
 --   product_id: {type: bigint, description: The product.}
 -- cache: {namespace: product, ttl: 6h, key: "{product_id}"}
--- tags: ["product:{product_id}", "seller:{seller_id}", "category:{category_id}"]
+-- tags: ["product:{product_id}", "seller:{seller_id}", "category:{category_id}", "named:{reviews.user_id}"]
 -- columns:
 --   product_id: bigint
 --   category_id: int

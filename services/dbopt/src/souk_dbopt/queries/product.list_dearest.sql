@@ -14,7 +14,7 @@
 --   page_size: {type: int, default: 50, min: 1, max: 201, description: "Products at the most; one more than is shown tells if there is more."}
 -- page: {size: page_size, after: {after_price_cents: price_cents, after_id: product_id}}
 -- cache: {namespace: search, ttl: 5m}
--- tags: ["category:{category_id}", "seller:{seller_id}", "shown:{product_id}"]
+-- tags: ["category_products:{category_id}", "seller_products:{seller_id}", "seller:{seller_id}", "seller_names", "shown:{product_id}"]
 -- columns:
 --   product_id: bigint
 --   category_id: int

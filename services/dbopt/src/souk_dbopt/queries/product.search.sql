@@ -18,7 +18,7 @@
 --   page_size: {type: int, default: 50, min: 1, max: 201, description: "Products at the most; one more than is shown tells if there is more."}
 -- page: {size: page_size, after: {after_rank: rank, after_id: product_id}}
 -- cache: {namespace: search, ttl: 5m}
--- tags: ["category:{category_id}", "shown:{product_id}"]
+-- tags: ["category_products:{category_id}", "seller_products:{seller_id}", "seller:{seller_id}", "seller_names", "shown:{product_id}"]
 -- columns:
 --   rank: float
 --   product_id: bigint

@@ -11,7 +11,7 @@
 --   product_id: {type: bigint, description: The product.}
 --   stock: {type: int, min: 0, description: Pieces.}
 --   if_version: {type: bigint, nullable: true, description: "Only where it has this version: nobody changed it since it was read."}
--- tags: ["product:{product_id}"]
+-- tags: ["product:{product_id}", "shown:{product_id}"]
 -- columns:
 --   outcome: text
 --   version: bigint

@@ -10,7 +10,7 @@
 --   user_id: {type: bigint, description: Who reviews it.}
 --   rating: {type: int, min: 1, max: 5, description: Stars.}
 --   body: {type: text, max_length: 5000, default: "", description: What the user says.}
--- tags: ["product:{product_id}"]
+-- tags: ["product:{product_id}", "shown:{product_id}"]
 -- columns:
 --   outcome: text
 --   review_id: bigint

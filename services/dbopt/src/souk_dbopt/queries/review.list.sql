@@ -9,7 +9,7 @@
 --   page_size: {type: int, default: 50, min: 1, max: 201, description: "Reviews at the most; one more than is shown tells if there is more."}
 -- page: {size: page_size, after: {after_created_at: created_at, after_id: review_id}}
 -- cache: {namespace: search, ttl: 5m}
--- tags: ["product:{product_id}"]
+-- tags: ["product:{product_id}", "named:{user_id}"]
 -- columns:
 --   review_id: bigint
 --   user_id: bigint

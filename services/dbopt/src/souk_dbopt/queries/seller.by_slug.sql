@@ -6,7 +6,7 @@
 -- parameters:
 --   slug: {type: text, max_length: 120, description: The name in the shop's address.}
 -- cache: {namespace: seller_stats, ttl: 1h, key: "slug:{slug}"}
--- tags: ["seller:{seller_id}"]
+-- tags: ["seller:{seller_id}", "slug:{slug}"]
 -- columns:
 --   seller_id: bigint
 --   user_id: bigint

@@ -10,7 +10,7 @@
 --   seller_id: {type: bigint, description: The seller.}
 --   low_stock: {type: int, default: 5, min: 0, description: A product runs out when fewer than so many are left.}
 -- cache: {namespace: seller_stats, ttl: 5m, key: "dashboard:{seller_id}:{low_stock}"}
--- tags: ["seller:{seller_id}"]
+-- tags: ["seller:{seller_id}", "seller_products:{seller_id}", "shown:{low_stock.product_id}", "shown:{best_sellers.product_id}"]
 -- columns:
 --   seller: json
 --   items_sold: bigint

@@ -11,10 +11,11 @@ from souk_common.postgres import Pool
 
 from souk_dbopt.arguments import Parameter
 from souk_dbopt.catalogue import Query
+from souk_dbopt.consistency import Position
 from souk_dbopt.executing import Batch, Rows
 from souk_dbopt.routing import Role, Server
 
-SOURCES = {Role.PRIMARY: pb.SOURCE_PRIMARY, Role.REPLICA: pb.SOURCE_REPLICA}
+SOURCES = {Role.PRIMARY: pb.SOURCE_PRIMARY, Role.REPLICA: pb.SOURCE_REPLICA, None: pb.SOURCE_CACHE}
 ROLES = {Role.PRIMARY: pb.ROLE_PRIMARY, Role.REPLICA: pb.ROLE_REPLICA, Role.UNKNOWN: pb.ROLE_UNSPECIFIED}
 
 
@@ -46,12 +47,17 @@ def span(seconds: float) -> Duration:
     return duration
 
 
+def token(position: Position | None) -> str:
+    """The consistency token of an answer."""
+    return "" if position is None else str(position)
+
+
 def rows(found: Rows) -> pb.ExecuteQueryResponse:
     """What a query returned."""
     return pb.ExecuteQueryResponse(
         rows=found.text,
         row_count=found.count,
-        consistency_token=str(found.position),
+        consistency_token=token(found.position),
         source=SOURCES[found.role],
         database_time=span(found.seconds),
         repeated=found.repeated,

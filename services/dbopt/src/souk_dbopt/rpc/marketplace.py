@@ -14,7 +14,8 @@ from souk_dbopt.catalogue import Catalogue, Query
 from souk_dbopt.consistency import Position
 from souk_dbopt.exceptions import ArgumentsError
 from souk_dbopt.executing import Executor
-from souk_dbopt.rpc import shop, validate
+from souk_dbopt.result_cache import ResultCache
+from souk_dbopt.rpc import mapping, shop, validate
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 LISTS = {
@@ -30,34 +31,33 @@ Row: TypeAlias = dict[str, Any]
 class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
     """Maps each rpc to one query."""
 
-    def __init__(self, catalogue: Catalogue, executor: Executor) -> None:
+    def __init__(self, catalogue: Catalogue, executor: Executor, results: ResultCache) -> None:
         self._catalogue = catalogue
         self._executor = executor
+        self._results = results
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
         """See the proto."""
         validate.list_products(request)
         query = self._query(LISTS[request.order])
         bound_to = (query.key, shop.filter_of(request.filter))
-        rows, token, position = await self._page(query, shop.filter_of(request.filter), request, bound_to)
-        return pb.ListProductsResponse(
-            products=map(shop.product_summary, rows), next_page_token=token, consistency_token=str(position)
-        )
+        rows, following, token = await self._page(query, shop.filter_of(request.filter), request, bound_to)
+        return pb.ListProductsResponse(products=map(shop.product_summary, rows), next_page_token=following, consistency_token=token)
 
     async def SearchProducts(self, request: pb.SearchProductsRequest, context: Context) -> pb.SearchProductsResponse:
         """See the proto."""
         validate.search_products(request)
         query = self._query("product.search")
         values = {"words": request.text, **shop.filter_of(request.filter)}
-        rows, token, position = await self._page(query, values, request, (query.key, values))
+        rows, following, token = await self._page(query, values, request, (query.key, values))
         return pb.SearchProductsResponse(
-            products=map(shop.product_summary, rows), next_page_token=token, consistency_token=str(position)
+            products=map(shop.product_summary, rows), next_page_token=following, consistency_token=token
         )
 
     async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
         """See the proto."""
-        rows, position = await self._read(self._query("product.get"), {"product_id": request.product_id}, request)
-        response = pb.GetProductResponse(consistency_token=str(position))
+        rows, token = await self._read(self._query("product.get"), {"product_id": request.product_id}, request)
+        response = pb.GetProductResponse(consistency_token=token)
         if rows:
             response.product.CopyFrom(shop.product(rows[0]))
         else:
@@ -69,13 +69,13 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
         validate.list_orders(request)
         query = self._query("order.list")
         values = {"buyer_id": request.buyer_id}
-        rows, token, position = await self._page(query, values, request, (query.key, values))
-        return pb.ListOrdersResponse(orders=map(shop.order, rows), next_page_token=token, consistency_token=str(position))
+        rows, following, token = await self._page(query, values, request, (query.key, values))
+        return pb.ListOrdersResponse(orders=map(shop.order, rows), next_page_token=following, consistency_token=token)
 
     async def GetSellerDashboard(self, request: pb.GetSellerDashboardRequest, context: Context) -> pb.GetSellerDashboardResponse:
         """See the proto."""
-        rows, position = await self._read(self._query("seller.dashboard"), {"seller_id": request.seller_id}, request)
-        response = pb.GetSellerDashboardResponse(consistency_token=str(position))
+        rows, token = await self._read(self._query("seller.dashboard"), {"seller_id": request.seller_id}, request)
+        response = pb.GetSellerDashboardResponse(consistency_token=token)
         if rows:
             response.dashboard.CopyFrom(shop.dashboard(rows[0]))
         else:
@@ -95,23 +95,25 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
         rows = await self._executor.write_idempotent(query, query.arguments(values))
         (row,) = orjson.loads(rows.text)
         annotate(outcome=row["outcome"], order_id=row["order_id"])
-        return shop.placed(row, str(rows.position))
+        self._results.wrote()
+        return shop.placed(row, mapping.token(rows.position))
 
     def _query(self, name: str) -> Query:
         query = self._catalogue.get(name)
         annotate(query=query.key)
         return query
 
-    async def _read(self, query: Query, values: Mapping[str, Any], request: Any) -> tuple[list[Row], Position]:
+    async def _read(self, query: Query, values: Mapping[str, Any], request: Any) -> tuple[list[Row], str]:
+        """Rows, and the token of a read that is to have seen what this one saw."""
         position = Position.parse(request.consistency_token)
-        found = await self._executor.read(query, query.arguments(values), position)
-        return orjson.loads(found.text), found.position
+        found = await self._results.read(query, query.converted(values), position)
+        return orjson.loads(found.text), mapping.token(found.position)
 
     async def _page(
         self, query: Query, values: Mapping[str, Any], request: Any, bound_to: tuple[object, ...]
-    ) -> tuple[list[Row], str, Position]:
-        """Rows of a page, the token of the next, and what a read that follows must have seen. One row more is asked for, to know
-        whether there is a next page."""
+    ) -> tuple[list[Row], str, str]:
+        """Rows of a page, the token of the next, and that of a read that is to have seen what this one saw. One row more is
+        asked for, to know whether there is a next page."""
         size = request.page_size or validate.PAGE
         after = page_position(request.page_token, *bound_to)
         assert query.page is not None  # noqa: S101 — of all that are read by pages
@@ -122,7 +124,7 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
             if after:  # made by somebody else
                 raise page_token_refused() from error
             raise
-        rows, position = await self._read(query, arguments, request)
-        following = query.next_page(rows[:size], size) if len(rows) > size else None
-        token = page_token(orjson.dumps(following).decode(), *bound_to) if following else ""
-        return rows[:size], token, position
+        rows, token = await self._read(query, arguments, request)
+        after_this = query.next_page(rows[:size], size) if len(rows) > size else None
+        following = page_token(orjson.dumps(after_this).decode(), *bound_to) if after_this else ""
+        return rows[:size], following, token

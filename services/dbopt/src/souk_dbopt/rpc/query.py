@@ -16,6 +16,7 @@ from souk_dbopt.catalogue import Catalogue, Query
 from souk_dbopt.consistency import Position
 from souk_dbopt.exceptions import QueryKindError
 from souk_dbopt.executing import Executor, WriteRequest
+from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router
 from souk_dbopt.rpc import mapping, validate
 from souk_dbopt.rpc.flow import taken_in_time
@@ -27,10 +28,13 @@ WRITE_SCOPE = "dbopt.write"
 class QueryServicer(pb_grpc.QueryServiceServicer):
     """Maps each rpc to one call of the core."""
 
-    def __init__(self, catalogue: Catalogue, executor: Executor, router: Router, *, stream_idle_timeout: float) -> None:
+    def __init__(
+        self, catalogue: Catalogue, executor: Executor, results: ResultCache, router: Router, *, stream_idle_timeout: float
+    ) -> None:
         """A stream whose caller takes nothing for `stream_idle_timeout` seconds is over."""
         self._catalogue = catalogue
         self._executor = executor
+        self._results = results
         self._router = router
         self._idle_timeout = stream_idle_timeout
 
@@ -43,8 +47,8 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         if request.request_id:
             raise QueryKindError(query.name, "only reads: leave request_id out")
         position = Position.parse(request.consistency_token)
-        arguments = query.arguments(mapping.values(request.parameters))
-        return mapping.rows(await self._executor.read(query, arguments, position))
+        arguments = query.converted(mapping.values(request.parameters))
+        return mapping.rows(await self._results.read(query, arguments, position))
 
     async def StreamQuery(self, request: pb.StreamQueryRequest, context: Context) -> AsyncIterator[pb.StreamQueryResponse]:
         """See the proto."""
@@ -81,6 +85,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         principal = caller()
         written = WriteRequest(principal, request.request_id, fingerprint(query, values))
         rows = await self._executor.write(query, arguments, written)
+        self._results.wrote()
         return mapping.rows(rows)
 
     def _query(self, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> Query:

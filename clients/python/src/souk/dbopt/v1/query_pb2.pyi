@@ -132,7 +132,7 @@ class ExecuteQueryResponse(_message.Message):
     row_count: _builtins.int
     """How many they are."""
     consistency_token: _builtins.str
-    """For reads that must see at least what this call saw or wrote. Of a read from the cache it is empty."""
+    """For reads that must see at least what this call saw or wrote. Empty where the cache says that there is nothing."""
     source: Global___Source.ValueType
     """Who answered."""
     repeated: _builtins.bool
