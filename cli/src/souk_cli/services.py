@@ -34,6 +34,8 @@ class Service:
     """The setting that names its Redis, where it stands on one."""
     database_setting: str | None = None
     """The setting that names its database, where it stands on one."""
+    cache_setting: str | None = None
+    """The setting that names the cache service, where it uses one that is there."""
 
     @property
     def module(self) -> str:
@@ -90,6 +92,7 @@ DBOPT = Service(
     ),
     commands=("souk db pool --address {address}",),
     database_setting="DSN",
+    cache_setting="CACHE_ADDRESS",
 )
 _ALL = (IMAGING, CACHE, DBOPT)
 

@@ -153,9 +153,23 @@ class Supervisor:
         is not."""
         for service in services:
             await self._start_engines(service)
-        for service in services:
-            self.children.append(await Child.start(service, self._folder, self._environment))
-        await asyncio.gather(*(child.until_ready() for child in self.children))
+        later = [service for service in services if service.cache_setting and any(each.name == "cache" for each in services)]
+        await self._start([service for service in services if service not in later])
+        for service in later:
+            self._use_cache(service)
+        await self._start(later)
+
+    async def _start(self, services: Sequence[Service]) -> None:
+        started = [await Child.start(service, self._folder, self._environment) for service in services]
+        self.children += started
+        await asyncio.gather(*(child.until_ready() for child in started))
+
+    def _use_cache(self, service: Service) -> None:
+        """Tell a service where the cache is that was started with it, unless it is told of another, or TLS is wanted."""
+        name = f"{service.prefix}{service.cache_setting}"
+        if self._environment.get(name) or os.environ.get(name) or "SOUK_CACHE_TLS_CERT_FILE" in os.environ:
+            return
+        self._environment[name] = next(child.addresses["grpc"] for child in self.children if child.service.name == "cache")
 
     async def _start_engines(self, service: Service) -> None:
         """Start what a service stands on, where the user has none."""
