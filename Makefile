@@ -26,7 +26,7 @@ $(VENV)/.installed: requirements.lock $(MANIFESTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=--editable %)
 	@touch $@
 
-demo: $(VENV)/.installed ## Photos through imaging, from upload to a contact sheet. PHOTOS=<folder> takes your own
+demo: $(VENV)/.installed ## A small shop, from photos to orders, every step checked. PHOTOS=<folder> takes your own
 	@$(RUN) souk demo --out $(OUT) $(if $(PHOTOS),--photos $(PHOTOS))
 
 up: $(VENV)/.installed ## Start the services on the embedded default, until Ctrl-C
@@ -38,8 +38,11 @@ tools: $(VENV)/.installed ## Fetch what only tests need: grpcurl, grpc-health-pr
 test: $(VENV)/.installed tools ## Run every test
 	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
-soak: $(VENV)/.installed ## The counted tests in full: 200,000 simulated schedules of the cache's protocol, and its faults on real servers
-	@$(RUN) env SOUK_SOAK=1 python -m pytest -s tests/e2e/cache tests/integration/cache/test_garbage_in_redis.py
+COUNTED = tests/e2e/cache tests/integration/cache/test_garbage_in_redis.py tests/integration/dbopt/test_replicas.py \
+	tests/integration/dbopt/test_cache_coherence.py
+
+soak: $(VENV)/.installed ## The counted tests in full: 200,000 schedules of the cache's protocol; faults, replicas and outbox on real servers
+	@$(RUN) env SOUK_SOAK=1 python -m pytest -s $(COUNTED)
 	@$(RUN) env SOUK_SCHEDULES=200000 python -m pytest -s tests/unit/cache/test_protocol_simulated.py -k stale
 
 lint: $(VENV)/.installed ## Check code, contract, generated code, deployment
