@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import pytest
+import souk_common as souk_common  # before grpc, whose handlers of fork() it switches off: servers of tests are started by one
 
 signal.signal(
     signal.SIGINT, signal.default_int_handler

@@ -56,6 +56,8 @@ class Terminal:
     process: asyncio.subprocess.Process
     side: int
     """Our side of it; -1 when it is closed."""
+    has_width: bool
+    """It is as wide as was said; a pipe, where the machine has no terminal to give, is not."""
     written: bytearray = field(default_factory=bytearray)
 
     @property
@@ -103,7 +105,7 @@ async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> A
         start_new_session=True,
     )
     os.close(theirs)
-    seen = Terminal(process, ours)
+    seen = Terminal(process, ours, has_width=not told)
     loop = asyncio.get_running_loop()
 
     def read() -> None:

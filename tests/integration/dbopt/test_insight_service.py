@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from integration.dbopt.shop import client_of, dbopt, fill
-from postgres_servers import PostgresServer, postgres_server
+from postgres_servers import PostgresServer, postgres_server, programs
 from souk.client import DbClient, InvalidArgumentError, NotFoundError, SoukError
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk.dbopt.v1 import query_pb2
@@ -421,6 +421,8 @@ async def test_while_the_database_is_away_nothing_is_lost_that_ran(tmp_path: Pat
 
 
 async def test_queries_of_others_are_counted_where_pg_stat_statements_can_be_read(folder: Path):
+    if not (programs(15) / "postgres").exists():
+        pytest.skip("PostgreSQL 15 is not installed: apt-get install postgresql-15")
     async with postgres_server(15, "shared_preload_libraries=pg_stat_statements") as postgres:
         owner = await asyncpg.connect(postgres.dsn())
         await schema.migrate(owner)

@@ -61,24 +61,25 @@ class SqlSyntaxError(ValueError):
 
 _SPACE = r"[ \t\n\r\f\v]"
 _LETTER = r"A-Za-z_\x80-\U0010ffff"
-_PLAIN = r"'(?:[^']++|'')*+'"
-_ESCAPED = r"'(?:[^'\\]++|\\.|'')*+'"
+# Groups are not possessive: until 3.11.5 Python forgot to go back where the last round of one had matched by half.
+_PLAIN = r"'(?:[^']++|'')*'(?!')"
+_ESCAPED = r"'(?:[^'\\]++|\\.|'')*'(?!')"
 # Only white space with a line's end in it, comments of one line included, joins two literals.
-_JOIN = rf"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:{_SPACE}|--[^\n\r]*+[\n\r])*+"
-_DIGITS = r"[0-9](?:_?[0-9])*+"
+_JOIN = rf"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:{_SPACE}|--[^\n\r]*+[\n\r])*"
+_DIGITS = r"[0-9](?:_?[0-9])*"
 
 _TOKEN = re.compile(
     rf"""
       (?P<space>{_SPACE}++)
     | (?P<comment>--[^\n\r]*+)
     | (?P<block>/\*)
-    | (?P<string>[eE]{_ESCAPED}(?:{_JOIN}{_ESCAPED})*+ | (?:[bBxXnN]|[uU]&)?{_PLAIN}(?:{_JOIN}{_PLAIN})*+)
-    | (?P<quoted>(?:[uU]&)?"(?:[^"]++|"")++")
+    | (?P<string>[eE]{_ESCAPED}(?:{_JOIN}{_ESCAPED})* | (?:[bBxXnN]|[uU]&)?{_PLAIN}(?:{_JOIN}{_PLAIN})*)
+    | (?P<quoted>(?:[uU]&)?"(?:[^"]++|"")+"(?!"))
     | (?P<unfinished>(?:[eEbBxXnN]|[uU]&)?' | (?:[uU]&)?")
     | (?P<dollar>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$)
     | (?P<parameter>\$[0-9]++)
     | (?P<identifier>[{_LETTER}][{_LETTER}0-9$]*+)
-    | (?P<number>0[xX](?:_?[0-9a-fA-F])++ | 0[oO](?:_?[0-7])++ | 0[bB](?:_?[01])++
+    | (?P<number>0[xX](?:_?[0-9a-fA-F])+ | 0[oO](?:_?[0-7])+ | 0[bB](?:_?[01])+
         | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?)? | \.{_DIGITS})(?:[eE][-+]?{_DIGITS})?)
     | (?P<punctuation>::|:=|\.\.|[,()\[\].;:])
     | (?P<operator>[-~!@#^&|`?+*/%<>=]++)
