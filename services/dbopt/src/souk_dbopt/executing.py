@@ -244,11 +244,22 @@ class Executor:
             raise self._told(query, error) from error
 
     async def _write_once(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
+        return await self._on_primary(query, lambda server: self._write(server, query, arguments, request))
+
+    async def _write_again(self, query: Query, arguments: Sequence[Any]) -> Rows:
+        async def write(server: Server) -> tuple[Written, bool]:
+            text, count, _, _ = (await server.pools[WRITE].fetch(query.key, query.json_text, arguments))[0]
+            return Written(text, count), False
+
+        return await self._on_primary(query, write)
+
+    async def _on_primary(self, query: Query, write: Callable[[Server], Coroutine[Any, Any, tuple[Written, bool]]]) -> Rows:
+        """Write, and again where the server took it back for a conflict. write: what is written, and whether it was before."""
         began = self._clock()
         for attempt in range(1, ATTEMPTS + 1):
             server = self._router.primary()
             try:
-                written, repeated = await self._write(server, query, arguments, request)
+                written, repeated = await write(server)
                 break
             except ConflictError as error:
                 if attempt == ATTEMPTS:
@@ -258,21 +269,6 @@ class Executor:
                 raise self._write_failed(server, query, error) from error
         position = await self._position_after(server)
         return Rows(written.text, written.count, position, Role.PRIMARY, self._clock() - began, repeated)
-
-    async def _write_again(self, query: Query, arguments: Sequence[Any]) -> Rows:
-        began = self._clock()
-        for attempt in range(1, ATTEMPTS + 1):
-            server = self._router.primary()
-            try:
-                text, count, _, _ = (await server.pools[WRITE].fetch(query.key, query.json_text, arguments))[0]
-                break
-            except ConflictError as error:
-                if attempt == ATTEMPTS:
-                    raise self._told(query, error) from error
-                await asyncio.sleep(BACKOFF * 2**attempt * (0.5 + self._chance()))
-            except PostgresError as error:
-                raise self._write_failed(server, query, error) from error
-        return Rows(text, count, await self._position_after(server), Role.PRIMARY, self._clock() - began)
 
     async def _write(self, server: Server, query: Query, arguments: Sequence[Any], request: WriteRequest) -> tuple[Written, bool]:
         async with server.pools[WRITE].transaction() as session:

@@ -65,7 +65,7 @@ def rows(found: Rows) -> pb.ExecuteQueryResponse:
 
 
 async def responses(batches: AsyncIterator[Batch]) -> AsyncGenerator[pb.StreamQueryResponse, None]:
-    """A stream of rows; an empty one has one response, too."""
+    """A stream of rows; one without rows has no response."""
     first = True
     async for batch in batches:
         response = pb.StreamQueryResponse(rows=batch.text, row_count=batch.count)
