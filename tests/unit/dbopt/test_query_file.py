@@ -1,5 +1,6 @@
 """Query files: what a header says, what a statement may be, and what is told where they are wrong."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,13 @@ def test_a_query_in_place_of_a_shipped_one_keeps_what_it_takes_and_gives(tmp_pat
         "seller.sql: parameters.lang: must be nullable or have a default, for the shipped seller.by_slug does not take it",
         f"seller.sql: columns: must declare name of type text, {whose}",
     ]
+
+
+def test_a_query_in_place_of_one_that_callers_repeat_can_be_repeated(tmp_path: Path):
+    shipped = (resources.files("souk_dbopt") / "queries" / "order.place.sql").read_text()
+    (tmp_path / "order.place.sql").write_text(shipped.replace("-- idempotent: true\n", ""))
+    with pytest.raises(CatalogueError, match="idempotent: must be true, as in the shipped"):
+        load(tmp_path)
 
 
 def test_a_query_in_place_of_a_page_stays_one(tmp_path: Path):

@@ -228,5 +228,7 @@ def _broken_promises(query: Query, shipped: list[Query]) -> Iterator[str]:
             yield f"columns: must declare {column.name} of type {column.type}, for it is in place of the shipped {query.name}"
     if query.is_write != replaced.is_write:
         yield f"write: must be {str(replaced.is_write).lower()}, as in the shipped {query.name}"
+    elif replaced.idempotent and not query.idempotent:
+        yield f"idempotent: must be true, as in the shipped {query.name}, whose callers come again"
     if replaced.page is not None and query.page != replaced.page:
         yield f"page: must be as in the shipped {query.name}"
