@@ -53,6 +53,10 @@ class Tally:
         if error.code().name not in EXPECTED:
             self.unexpected.append(f"{error.code().name}: {error.details()}")
 
+    def mutated(self) -> int:
+        """The mutations that have returned."""
+        return sum(self.mutations.values())
+
     def took(self, share: float) -> float:
         """The time that so many of the mutations returned within."""
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
