@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)"
-PACKAGES := clients/python libs/common services/imaging services/cache services/dbopt cli
-SOURCES := libs/common/src services/imaging/src services/cache/src services/dbopt/src cli/src clients/python/src/souk/client
+PACKAGES := clients/python libs/common services/imaging services/cache services/dbopt services/monitor cli
+SOURCES := libs/common/src services/imaging/src services/cache/src services/dbopt/src services/monitor/src cli/src clients/python/src/souk/client
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PHOTOS ?=
 OUT ?= build/demo
@@ -60,7 +60,7 @@ bench: $(VENV)/.installed ## Measure, side by side with peers and floors
 	@$(RUN) bench/run
 
 LOCK = $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	$(foreach name,client common imaging cache dbopt cli,--no-emit-package souk-$(name))
+	$(foreach name,client common imaging cache dbopt monitor cli,--no-emit-package souk-$(name))
 
 lock: ## Make the lock files anew
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -69,6 +69,7 @@ lock: ## Make the lock files anew
 	@$(LOCK) services/imaging/pyproject.toml --output-file services/imaging/requirements.lock
 	@$(LOCK) services/cache/pyproject.toml --output-file services/cache/requirements.lock
 	@$(LOCK) services/dbopt/pyproject.toml --output-file services/dbopt/requirements.lock
+	@$(LOCK) services/monitor/pyproject.toml --output-file services/monitor/requirements.lock
 
 clean: ## Remove everything that make made
 	rm -rf $(VENV) .tools build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/e2e/node/node_modules

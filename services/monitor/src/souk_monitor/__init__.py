@@ -1,0 +1,1 @@
+"""Souk monitor: every error once, in the right issue."""
