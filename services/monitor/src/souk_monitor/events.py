@@ -137,3 +137,5 @@ class Event:
     contexts: Mapping[str, Json] = field(default_factory=dict)
     """Runtime, system, device, request, breadcrumbs, modules …: as they came, by their name."""
     extra: Mapping[str, Json] = field(default_factory=dict)
+    scrubbed_fields: tuple[str, ...] = ()
+    """Paths of what was taken out or cut before it was stored, as `user.email` or `exceptions[0].frames`."""

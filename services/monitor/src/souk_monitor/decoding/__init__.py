@@ -1,0 +1,1 @@
+"""From what reporters send to events, and back."""

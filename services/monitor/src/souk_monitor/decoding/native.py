@@ -1,0 +1,234 @@
+"""Reports of the native rpcs to events, and events to the messages of the answers."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from souk.monitor.v1 import error_pb2 as pb
+
+from souk_monitor.decoding.malformed import MalformedError
+from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
+
+_HEX = frozenset("0123456789abcdef")
+_LEVELS = {
+    pb.SEVERITY_UNSPECIFIED: Level.ERROR,
+    pb.SEVERITY_DEBUG: Level.DEBUG,
+    pb.SEVERITY_INFO: Level.INFO,
+    pb.SEVERITY_WARNING: Level.WARNING,
+    pb.SEVERITY_ERROR: Level.ERROR,
+    pb.SEVERITY_FATAL: Level.FATAL,
+}
+SEVERITIES = {level: severity for severity, level in _LEVELS.items() if severity}
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z, as in google.protobuf.Timestamp."""
+
+Problems = list[tuple[str, str]]
+
+
+def event(report: pb.ErrorReport, received: datetime) -> Event:
+    """The event that a report tells of; MalformedError that names every field that is wrong."""
+    problems = list(_problems(report))
+    if problems:
+        raise MalformedError.of(problems)
+    return Event(
+        event_id=report.event_id.lower() or uuid4().hex,
+        time=_time(report, received),
+        source=Source.NATIVE,
+        level=_LEVELS[report.severity],
+        platform=report.platform,
+        service=report.service,
+        release=report.release,
+        environment=report.environment,
+        server_name=report.server_name,
+        logger=report.logger,
+        transaction=report.transaction,
+        message=report.message,
+        template=report.message_template,
+        exceptions=tuple(map(_exception, report.exceptions)),
+        stack=tuple(map(_frame, report.stack)),
+        fingerprint=tuple(report.fingerprint),
+        tags=dict(report.tags),
+        user=_user(report.user) if report.HasField("user") else None,
+        trace_id=report.trace_id.lower(),
+        span_id=report.span_id.lower(),
+        error_id=report.error_id,
+        contexts=values(report.contexts),
+    )
+
+
+def report(known: Event) -> pb.ErrorReport:
+    """An event as a report; what has no field of its own there is in the event's `extra`."""
+    message = pb.ErrorReport(
+        event_id=known.event_id,
+        severity=SEVERITIES[known.level],
+        platform=known.platform,
+        service=known.service,
+        release=known.release,
+        environment=known.environment,
+        server_name=known.server_name,
+        logger=known.logger,
+        transaction=known.transaction,
+        message=known.message,
+        message_template=known.template,
+        exceptions=map(_exception_report, known.exceptions),
+        stack=map(_stack_frame, known.stack),
+        fingerprint=known.fingerprint,
+        tags=known.tags,
+        trace_id=known.trace_id,
+        span_id=known.span_id,
+        error_id=known.error_id,
+    )
+    message.time.FromDatetime(known.time)
+    if known.user is not None:
+        user = known.user
+        message.user.MergeFrom(pb.ReportedUser(id=user.id, email=user.email, username=user.username, ip_address=user.ip_address))
+    if known.contexts:
+        message.contexts.CopyFrom(struct(known.contexts))
+    return message
+
+
+def values(message: Struct) -> dict[str, Any]:
+    """A Struct as what JSON would be in Python; a number that JSON cannot say is its name."""
+    return {name: _value(value) for name, value in message.fields.items()}
+
+
+def struct(known: Mapping[str, Any]) -> Struct:
+    """What JSON can say as a Struct; whole numbers above 2^53 are rounded."""
+    message = Struct()
+    message.update(known)
+    return message
+
+
+def _value(message: Value) -> Any:
+    match message.WhichOneof("kind"):
+        case "string_value":
+            return message.string_value
+        case "number_value":
+            return _number(message.number_value)
+        case "bool_value":
+            return message.bool_value
+        case "list_value":
+            return [_value(each) for each in message.list_value.values]
+        case "struct_value":
+            return values(message.struct_value)
+    return None
+
+
+def _number(number: float) -> Any:
+    if not math.isfinite(number):
+        return str(number)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _problems(report: pb.ErrorReport) -> Iterator[tuple[str, str]]:
+    if not (report.message or report.exceptions or report.stack):
+        yield "message", "or exceptions must be there"
+    yield from _not_hex("event_id", report.event_id, 32)
+    yield from _not_hex("trace_id", report.trace_id, 32)
+    yield from _not_hex("span_id", report.span_id, 16)
+    if report.severity not in _LEVELS:
+        yield "severity", "must be one of Severity"
+    if report.HasField("time"):
+        yield from _bad_time(report.time)
+    for number, exception in enumerate(report.exceptions):
+        path = f"exceptions[{number}]"
+        if not (exception.type or exception.value or exception.frames or exception.stack_text):
+            yield path, "must have a type, a value or a stack"
+        yield from _bad_frames(f"{path}.frames", exception.frames)
+    yield from _bad_frames("stack", report.stack)
+
+
+def _not_hex(path: str, text: str, digits: int) -> Iterator[tuple[str, str]]:
+    if text and (len(text) != digits or not _HEX.issuperset(text.lower())):
+        yield path, f"must be {digits} hexadecimal digits, or empty"
+
+
+def _bad_time(time: Timestamp) -> Iterator[tuple[str, str]]:
+    if not (0 <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
+        yield "time", "must be from 1970 to 9999, with nanos from 0 to 999,999,999"
+
+
+def _bad_frames(path: str, frames: Iterable[pb.StackFrame]) -> Iterator[tuple[str, str]]:
+    for number, frame in enumerate(frames):
+        if frame.line < 0:
+            yield f"{path}[{number}].line", "must be 0 or more"
+        if frame.column < 0:
+            yield f"{path}[{number}].column", "must be 0 or more"
+
+
+def _time(report: pb.ErrorReport, received: datetime) -> datetime:
+    if not report.HasField("time"):
+        return received
+    return min(report.time.ToDatetime(UTC), received)
+
+
+def _exception(message: pb.ExceptionReport) -> ExceptionInfo:
+    return ExceptionInfo(
+        type=message.type,
+        value=message.value,
+        module=message.module,
+        frames=tuple(map(_frame, message.frames)),
+        handled=message.handled if message.HasField("handled") else None,
+        mechanism=message.mechanism,
+        exception_id=message.exception_id if message.HasField("exception_id") else None,
+        parent_id=message.parent_id if message.HasField("parent_id") else None,
+        is_group=message.is_group,
+        extra={"stack_text": message.stack_text} if message.stack_text else {},
+    )
+
+
+def _frame(message: pb.StackFrame) -> Frame:
+    return Frame(
+        function=message.function,
+        module=message.module,
+        file=message.file,
+        abs_path=message.abs_path,
+        line=message.line,
+        column=message.column,
+        in_app=message.in_app if message.HasField("in_app") else None,
+        package=message.package,
+        context_line=message.context_line,
+        pre_context=tuple(message.pre_context),
+        post_context=tuple(message.post_context),
+        local_variables=values(message.local_variables) if message.HasField("local_variables") else {},
+    )
+
+
+def _user(message: pb.ReportedUser) -> User:
+    return User(id=message.id, email=message.email, username=message.username, ip_address=message.ip_address)
+
+
+def _exception_report(known: ExceptionInfo) -> pb.ExceptionReport:
+    return pb.ExceptionReport(
+        type=known.type,
+        value=known.value,
+        module=known.module,
+        frames=map(_stack_frame, known.frames),
+        stack_text=known.extra.get("stack_text", ""),
+        handled=known.handled,
+        mechanism=known.mechanism,
+        exception_id=known.exception_id,
+        parent_id=known.parent_id,
+        is_group=known.is_group,
+    )
+
+
+def _stack_frame(known: Frame) -> pb.StackFrame:
+    return pb.StackFrame(
+        function=known.function,
+        module=known.module,
+        file=known.file,
+        abs_path=known.abs_path,
+        line=known.line,
+        column=known.column,
+        in_app=known.in_app,
+        context_line=known.context_line,
+        pre_context=known.pre_context,
+        post_context=known.post_context,
+        local_variables=struct(known.local_variables) if known.local_variables else None,
+        package=known.package,
+    )

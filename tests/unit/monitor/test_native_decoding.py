@@ -1,0 +1,186 @@
+"""Reports of the native rpcs, and the bytes that the store keeps."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor.decoding import bodies, native
+from souk_monitor.decoding.malformed import MalformedError
+from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(text, json, max_size=3)
+names = st.tuples(text, text)
+frames = st.builds(
+    Frame,
+    *[text] * 4,
+    line=st.integers(0, 9),
+    in_app=st.none() | st.booleans(),
+    pre_context=names,
+    post_context=names,
+    local_variables=objects,
+    extra=objects,
+)
+exceptions = st.builds(
+    ExceptionInfo,
+    *[text] * 3,
+    frames=st.lists(frames, max_size=2).map(tuple),
+    handled=st.none() | st.booleans(),
+    exception_id=st.none() | st.integers(0, 5),
+    parent_id=st.none() | st.integers(0, 5),
+    is_group=st.booleans(),
+    is_suppressed=st.booleans(),
+    extra=objects,
+)
+events = st.builds(
+    Event,
+    event_id=text,
+    time=st.datetimes(timezones=st.just(UTC)),
+    source=st.sampled_from(Source),
+    level=st.sampled_from(Level),
+    message=text,
+    exceptions=st.lists(exceptions, max_size=2).map(tuple),
+    stack=st.lists(frames, max_size=2).map(tuple),
+    fingerprint=names,
+    tags=st.dictionaries(text, text, max_size=2),
+    user=st.none() | st.builds(User, text, text, text, text, objects),
+    contexts=objects,
+    extra=objects,
+    scrubbed_fields=names,
+)
+
+
+@given(events)
+def test_an_event_is_read_back_as_it_was_written(event):
+    assert bodies.decode(bodies.encode(event)) == event
+
+
+def test_a_body_of_a_version_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="version 7"):
+        bodies.decode(b"[7,[]]")
+
+
+def test_rows_written_before_a_field_was_added_are_read():
+    event = Event("a" * 32, NOW, Source.NATIVE, stack=(Frame("f", extra={"a": 1}),))
+    row = bodies.encode(event).replace(b',{"a":1}]', b"]")
+    assert bodies.decode(row).stack == (Frame("f"),)
+
+
+def report(**fields: object) -> pb.ErrorReport:
+    return pb.ErrorReport(**{"message": "no stock", **fields})
+
+
+def full_report() -> pb.ErrorReport:
+    message = report(
+        event_id="0123456789abcdef0123456789abcdef",
+        severity=pb.SEVERITY_FATAL,
+        platform="python",
+        service="orders",
+        release="1.2",
+        environment="staging",
+        server_name="host",
+        logger="shop.orders",
+        transaction="POST /orders",
+        message_template="no stock of %s",
+        exceptions=[
+            pb.ExceptionReport(type="KeyError", value="'sku'", module="builtins", exception_id=1, parent_id=0, handled=False),
+            pb.ExceptionReport(
+                type="OrderError",
+                value="no stock",
+                module="shop.errors",
+                mechanism="logging",
+                handled=True,
+                is_group=True,
+                exception_id=0,
+                frames=[
+                    pb.StackFrame(
+                        function="place",
+                        module="shop.orders",
+                        file="shop/orders.py",
+                        abs_path="/srv/shop/orders.py",
+                        line=3,
+                        column=1,
+                        in_app=True,
+                        context_line="raise",
+                        pre_context=["a", "b"],
+                        post_context=["c"],
+                        package="app",
+                    )
+                ],
+            ),
+        ],
+        stack=[pb.StackFrame(function="main")],
+        fingerprint=["{{ default }}", "eu"],
+        tags={"shop": "eu"},
+        user=pb.ReportedUser(id="7", email="a@shop.example", username="ada", ip_address="10.0.0.1"),
+        trace_id="ab" * 16,
+        span_id="cd" * 8,
+        error_id="0011",
+    )
+    message.exceptions[1].frames[0].local_variables.update({"sku": "x", "n": 3, "deep": {"list": [1, None, True, 0.5]}})
+    message.contexts.update({"runtime": {"name": "CPython"}})
+    message.time.FromDatetime(NOW - timedelta(seconds=5))
+    return message
+
+
+def test_nothing_of_a_report_is_lost_on_the_way_to_an_event_and_back():
+    assert native.report(native.event(full_report(), NOW)) == full_report()
+
+
+def test_a_report_without_a_time_or_with_one_to_come_happened_when_it_was_received():
+    later = Timestamp()
+    later.FromDatetime(NOW + timedelta(hours=1))
+    assert native.event(report(), NOW).time == NOW
+    assert native.event(report(time=later), NOW).time == NOW
+
+
+def test_a_report_without_an_id_gets_one_of_its_own():
+    first, second = native.event(report(), NOW), native.event(report(), NOW)
+    assert len(first.event_id) == 32
+    assert first.event_id != second.event_id
+
+
+def test_numbers_that_json_cannot_say_are_kept_as_their_names():
+    message = report()
+    message.contexts.update({"a": float("nan"), "b": float("-inf")})
+    assert native.event(message, NOW).contexts == {"a": "nan", "b": "-inf"}
+
+
+def test_all_that_is_wrong_is_named_at_once():
+    wrong = pb.ErrorReport(
+        event_id="xyz",
+        trace_id="0",
+        span_id="g" * 16,
+        severity=99,  # type: ignore[arg-type]
+        time=Timestamp(seconds=-1),
+        exceptions=[pb.ExceptionReport(), pb.ExceptionReport(type="E", frames=[pb.StackFrame(line=-1, column=-2)])],
+        stack=[pb.StackFrame(line=-5)],
+    )
+    with pytest.raises(MalformedError) as caught:
+        native.event(wrong, NOW)
+    assert [path for path, _ in caught.value.problems] == [
+        "event_id",
+        "trace_id",
+        "span_id",
+        "severity",
+        "time",
+        "exceptions[0]",
+        "exceptions[1].frames[0].line",
+        "exceptions[1].frames[0].column",
+        "stack[0].line",
+    ]
+
+
+def test_a_report_that_tells_of_nothing_is_malformed():
+    with pytest.raises(MalformedError, match="message or exceptions must be there"):
+        native.event(pb.ErrorReport(), NOW)
