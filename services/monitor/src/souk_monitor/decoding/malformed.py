@@ -6,8 +6,8 @@ from collections.abc import Sequence
 class MalformedError(Exception):
     """What was sent is no report. A repeat would not help.
 
-    `problems` names everything that is wrong: the path of the field, and what it must be. It is empty where what was sent cannot be read
-    at all.
+    `problems` names everything that is wrong: the path of the field, and what it must be. It is empty where what was sent cannot
+    be read at all.
     """
 
     def __init__(self, message: str, problems: Sequence[tuple[str, str]] = ()) -> None:
