@@ -12,9 +12,10 @@ import yaml
 from souk_cache.settings import CacheSettings
 from souk_dbopt.settings import DboptSettings
 from souk_imaging.settings import ImagingSettings
+from souk_monitor.settings import MonitorSettings
 
 KUBERNETES = "1.34"
-SERVICES = {"imaging": ImagingSettings, "cache": CacheSettings, "dbopt": DboptSettings}
+SERVICES = {"imaging": ImagingSettings, "cache": CacheSettings, "dbopt": DboptSettings, "monitor": MonitorSettings}
 SETTINGS = {f"SOUK_{service}_{name}".upper() for service, settings in SERVICES.items() for name in settings.model_fields}
 ROOT = Path("deploy/kubernetes")
 
@@ -58,7 +59,7 @@ def compose() -> list[str]:
 def settings() -> list[str]:
     """Variables of ours that no setting reads."""
     problems = []
-    files = [Path("docker-compose.yml"), *(Path(f"services/{service}/Dockerfile") for service in SERVICES), *ROOT.rglob("*.yaml")]
+    files = [Path("docker-compose.yml"), *Path("services").glob("*/Dockerfile"), *ROOT.rglob("*.yaml")]
     for path in files:
         named = set(re.findall(rf"SOUK_(?:{'|'.join(SERVICES).upper()})_[A-Z0-9_]+", path.read_text()))
         problems += [f"{path}: there is no setting {name}" for name in sorted(named - SETTINGS)]

@@ -8,8 +8,14 @@ from souk_cache.settings import CacheSettings
 from souk_common.settings import ServiceSettings
 from souk_dbopt.settings import DboptSettings
 from souk_imaging.settings import ImagingSettings
+from souk_monitor.settings import MonitorSettings
 
-SERVICES: dict[str, type[ServiceSettings]] = {"imaging": ImagingSettings, "cache": CacheSettings, "dbopt": DboptSettings}
+SERVICES: dict[str, type[ServiceSettings]] = {
+    "imaging": ImagingSettings,
+    "cache": CacheSettings,
+    "dbopt": DboptSettings,
+    "monitor": MonitorSettings,
+}
 
 
 def page(service: str) -> str:

@@ -1,0 +1,160 @@
+"""What errors are reported to: projects, their options and their keys."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+from souk_common.postgres import PostgresError
+
+from souk_monitor.exceptions import KeyInvalidError, ProjectUnknownError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectOptions:
+    """What a project takes and keeps."""
+
+    events_per_minute: int = 0
+    """As an average, on each node. 0: no limit."""
+    in_app: tuple[str, ...] = ()
+    """Modules and paths whose frames are of the application; with - before them, those that are not."""
+    sensitive_fields: tuple[str, ...] = ()
+    """Names of fields whose values are never stored, beside those that are taken for secrets anyhow."""
+    keep_emails: bool = False
+    keep_ip_addresses: bool = False
+    retention: timedelta | None = None
+    """Of bodies. None: that of the service."""
+    allowed_origins: tuple[str, ...] | None = None
+    """Sites whose browsers may report. None: all."""
+    default_service: str = ""
+    """Of events that name none. Empty: the project's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectKey:
+    """Lets its bearer report, and nothing else."""
+
+    public_key: str
+    """32 hexadecimal digits."""
+    label: str
+    create_time: datetime
+    revoke_time: datetime | None = None
+    """None: it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What errors are reported to."""
+
+    number: int
+    """As it is in DSNs."""
+    name: str
+    create_time: datetime
+    options: ProjectOptions = field(default_factory=ProjectOptions)
+    keys: tuple[ProjectKey, ...] = ()
+    """The newest first."""
+    disabled: bool = False
+    """It takes no more reports."""
+
+    @property
+    def service(self) -> str:
+        """Of events that name none."""
+        return self.options.default_service or self.name
+
+
+class ProjectTable(Protocol):
+    """Where projects are kept."""
+
+    async def all(self) -> Sequence[Project]:
+        """Every project, by name."""
+
+
+class Projects:
+    """All projects, as they were within the last seconds. Open it as a context manager: it looks again by itself."""
+
+    def __init__(self, table: ProjectTable, *, default: str, interval: float) -> None:
+        """default: the name that the empty name means. interval: seconds between two looks."""
+        self._table = table
+        self._default = default
+        self._interval = interval
+        self._by_name: dict[str, Project] = {}
+        self._by_number: dict[int, Project] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._follow(), name="projects")
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def by_name(self, name: str) -> Project:
+        """The project that takes reports under a name; the empty name is the default's. ProjectUnknownError, PostgresError."""
+        return _open(await self.named(name), name or self._default)
+
+    async def named(self, name: str) -> Project | None:
+        """A project by its name, whether it takes reports or not; None where there is none. PostgresError."""
+        wanted = name or self._default
+        if wanted not in self._by_name:  # it may have been made a moment ago
+            await self.refresh()
+        return self._by_name.get(wanted)
+
+    async def by_number_and_key(self, number: int, public_key: str) -> Project:
+        """The project of a DSN. ProjectUnknownError, KeyInvalidError, PostgresError."""
+        project = self._by_number.get(number)
+        if project is None or not _holds(project, public_key):
+            await self.refresh()
+            project = self._by_number.get(number)
+        found = _open(project, number)
+        if not _holds(found, public_key):
+            raise KeyInvalidError
+        return found
+
+    def name_of(self, number: int) -> str:
+        """Of a project that there is; empty where it is not known yet."""
+        project = self._by_number.get(number)
+        return project.name if project is not None else ""
+
+    @property
+    def default(self) -> str:
+        """The name that the empty name means."""
+        return self._default
+
+    async def refresh(self) -> None:
+        """Look at once. PostgresError."""
+        self._take(await self._table.all())
+
+    def _take(self, projects: Iterable[Project]) -> None:
+        known = list(projects)
+        self._by_name = {project.name: project for project in known}
+        self._by_number = {project.number: project for project in known}
+
+    async def _follow(self) -> None:
+        problem = ""
+        while True:
+            try:
+                await self.refresh()
+                told = ""
+            except PostgresError as error:
+                told = str(error)
+            if told != problem:
+                problem = told
+                log.warning("projects", read=not problem, problem=problem)
+            await asyncio.sleep(self._interval)
+
+
+def _open(project: Project | None, named: str | int) -> Project:
+    if project is None or project.disabled:
+        raise ProjectUnknownError(named)
+    return project
+
+
+def _holds(project: Project, public_key: str) -> bool:
+    return any(key.public_key == public_key and key.revoke_time is None for key in project.keys)

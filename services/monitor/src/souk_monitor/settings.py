@@ -1,0 +1,98 @@
+"""The settings of monitor. Each is an environment variable: SOUK_MONITOR_ and the field's name in capitals."""
+
+import socket
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+from souk_common.settings import OperationSettings
+
+DAY = 86_400.0
+MEBIBYTE = 1024 * 1024
+
+
+class MonitorSettings(OperationSettings):
+    """What monitor can be told, besides what every service can."""
+
+    model_config = SettingsConfigDict(env_prefix="SOUK_MONITOR_")
+
+    port: int = Field(50054, ge=0, le=65535, description="Port of gRPC, OTLP's too. 0: a free one.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of HTTP, for Sentry's SDKs. 0: a free one.")
+    node: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=100,
+        description="Name of this replica of monitor, in logs and operations.",
+    )
+    public_url: str = Field(
+        "", max_length=500, description="Where programs reach the HTTP port, as https://monitor.example. It is in DSNs."
+    )
+
+    # PostgreSQL
+    dsn: SecretStr = Field(
+        ...,
+        description="The database, as postgresql://souk_monitor@host:5432/souk. `souk monitor migrate` makes the role, which may "
+        "change no schema.",
+    )
+    connections: int = Field(8, ge=2, le=1000, description="Connections for reading and for changes by people, at the most.")
+    max_waiting: int = Field(200, ge=0, description="Callers that may wait for one. One more gets UNAVAILABLE.")
+    acquire_timeout: float = Field(2.0, gt=0, description="Seconds that a caller waits for one, at the most.")
+    connect_timeout: float = Field(5.0, gt=0, description="Seconds for a new connection.")
+    statement_timeout: float = Field(15.0, gt=0, le=600, description="Seconds that one statement may take.")
+    behind_pooler: bool | None = Field(
+        None,
+        description="Whether PgBouncer, or another that pools transactions, stands before the database. Unset: it is found out.",
+    )
+    check_interval: float = Field(1.0, gt=0, le=60, description="Seconds between two looks at whether the database answers.")
+
+    # Projects
+    default_project: str = Field(
+        "default",
+        pattern="^[a-z][a-z0-9-]{0,49}$",
+        description="The project of reports that name none. It is made at the first start, where it is not there.",
+    )
+    projects_interval: float = Field(
+        5.0, gt=0, le=300, description="Seconds after which every node knows of a change of projects and keys."
+    )
+
+    # Ingest
+    queue_events: int = Field(
+        20_000, gt=0, description="Events that may wait to be stored. One more gets UNAVAILABLE, or HTTP 429."
+    )
+    queue_bytes: int = Field(64 * MEBIBYTE, gt=0, description="Bytes of bodies that may wait to be stored.")
+    writers: int = Field(2, ge=1, le=16, description="Transactions that store events at once, each on a connection of its own.")
+    batch_events: int = Field(500, ge=1, le=10_000, description="Events that one transaction stores at the most.")
+    batch_bytes: int = Field(8 * MEBIBYTE, gt=0, description="Bytes of bodies that one transaction stores, and one event more.")
+    batch_delay: float = Field(
+        0.01, ge=0, le=1, description="Seconds that an event waits for others, so that they are stored together."
+    )
+    store_patience: float = Field(
+        3.0, ge=0, le=60, description="Seconds that events are tried to be stored again, before their callers get UNAVAILABLE."
+    )
+
+    # What is kept
+    retention: float = Field(
+        30 * DAY,
+        ge=DAY,
+        le=400 * DAY,
+        description="Seconds that bodies of events are kept, by the time of the event; whole days go.",
+    )
+    count_retention: float = Field(
+        90 * DAY, ge=9 * DAY, description="Seconds that counts by the hour are kept. The counts of issues stay."
+    )
+    keep_bodies: int = Field(
+        100,
+        ge=1,
+        description="Bodies of the first so many events of a cause are all kept; of the next so many each second, then each 4th …",
+    )
+    max_tag_values: int = Field(100, ge=1, le=10_000, description="Values of one tag that are counted apart, for one cause.")
+    max_tags: int = Field(100, ge=1, le=1_000, description="Tags that are counted, for one cause.")
+    compression_level: int = Field(3, ge=1, le=19, description="Of zstd, for bodies.")
+    facet_interval: float = Field(
+        2.0, gt=0, le=60, description="Seconds between two writes of counts of tags; a node that is killed loses as much of these."
+    )
+    request_retention: float = Field(DAY, ge=60, description="Seconds that the request id of a change is kept.")
+
+    # Understanding
+    trend_interval: float = Field(60.0, gt=0, le=3600, description="Seconds between two looks at how the rates of issues go.")
+    maintenance_interval: float = Field(300.0, gt=0, le=86_400, description="Seconds between two looks for what is past its time.")
+    watch_interval: float = Field(0.5, gt=0, le=15, description="Seconds between two looks for changes, while somebody watches.")
