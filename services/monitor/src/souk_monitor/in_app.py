@@ -1,0 +1,114 @@
+"""Whether a frame is of the application rather than of a library, a framework or the runtime."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from souk_monitor import libraries
+from souk_monitor.events import Frame
+
+_VENDORING = frozenset({"php", "ruby", "go", "native", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class InAppRules:
+    """What a project says of its own frames, before the reporter and before the rules of the languages."""
+
+    rules: tuple[tuple[str, bool], ...] = ()
+    """A module (`shop.checkout`, `com.acme`, `github.com/acme/shop`) or whole folders of a path (`/srv/app`), and whether they
+    are of the application. The longest that fits decides."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> "InAppRules":
+        """Rules as they are set in a project's options: those that begin with - are not of the application."""
+        parsed = [(text.strip().removeprefix("-").replace("\\", "/"), not text.strip().startswith("-")) for text in texts]
+        return cls(tuple(sorted(((name, says) for name, says in parsed if name), key=lambda rule: (-len(rule[0]), rule))))
+
+    def say(self, frame: Frame) -> bool | None:
+        """What they say of a frame; None: nothing."""
+        path = (frame.abs_path or frame.file).replace("\\", "/")
+        for name, says in self.rules:
+            if _begins(frame.module, name) or _begins(frame.function, name) or _holds(path, name):
+                return says
+        return None
+
+
+NO_RULES = InAppRules()
+
+
+def _begins(name: str, start: str) -> bool:
+    return name.startswith(start) and (len(name) == len(start) or start[-1] in "./\\:" or name[len(start)] in "./\\:$(")
+
+
+def _holds(path: str, name: str) -> bool:
+    """Whether `name` is whole folders of the path: `/srv/app` of `/srv/app/a.py` and not of `/srv/apple/a.py`."""
+    at = path.find(name) if "/" in name else -1
+    if at < 0 or (at > 0 and name[0] != "/" and path[at - 1] != "/"):
+        return False
+    end = at + len(name)
+    return name.endswith("/") or end == len(path) or path[end] == "/"
+
+
+def is_in_app(frame: Frame, family: str, rules: InAppRules = NO_RULES) -> tuple[bool, str]:
+    """Whether a frame is of the application, and by whose word."""
+    if rules.rules and (said := rules.say(frame)) is not None:
+        return said, "a rule of the project"
+    if frame.in_app is not None:
+        return frame.in_app, "the reporter"
+    return _by_language(frame, family), "the rules of its language"
+
+
+def _by_language(frame: Frame, family: str) -> bool:
+    path = frame.abs_path or frame.file
+    if "\\" in path:
+        path = path.replace("\\", "/")
+    if path and libraries.PATH.search(path):
+        return False
+    if family in _VENDORING and path and libraries.VENDOR_PATH.search(path):
+        return False
+    judge = _JUDGES.get(family)
+    return judge(frame, path) if judge else True
+
+
+def _python(frame: Frame, path: str) -> bool:
+    if path.startswith("/") or path[1:2] == ":" or frame.module in ("", "__main__"):
+        return True
+    return frame.module.partition(".")[0] not in libraries.PYTHON
+
+
+def _javascript(frame: Frame, path: str) -> bool:
+    return bool(path or frame.module)
+
+
+def _java(frame: Frame, path: str) -> bool:
+    return not libraries.JAVA.match(frame.module)
+
+
+def _go(frame: Frame, path: str) -> bool:
+    name = frame.module or frame.function
+    first, slash, _ = name.partition("/")
+    if not slash:
+        first = first.partition(".")[0]
+    return first not in libraries.GO and not name.startswith(libraries.GO_EXTENDED)
+
+
+def _csharp(frame: Frame, path: str) -> bool:
+    return not libraries.DOTNET.match(frame.module or frame.function)
+
+
+def _rust(frame: Frame, path: str) -> bool:
+    return not libraries.RUST.match(f"{frame.module}::{frame.function}" if frame.module else frame.function)
+
+
+def _native(frame: Frame, path: str) -> bool:
+    return not (frame.package and libraries.NATIVE.search(frame.package.replace("\\", "/")))
+
+
+_JUDGES = {
+    "python": _python,
+    "javascript": _javascript,
+    "java": _java,
+    "go": _go,
+    "csharp": _csharp,
+    "rust": _rust,
+    "native": _native,
+}

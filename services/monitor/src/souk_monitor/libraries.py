@@ -1,0 +1,79 @@
+"""What is of a runtime, a library or a framework: names and paths by language."""
+
+import re
+import sys
+
+
+def _any(words: str) -> str:
+    return "|".join(words.split())
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
+PATH = re.compile(
+    "|".join(
+        (
+            rf"/(?:{_any('site-packages dist-packages node_modules bower_components jspm_packages pkg/mod gems Pods')})/",
+            rf"/(?:{_any(r'[.]cargo rustc [.]pub-cache erlang/lib elixir/lib usr/share/php lib/ruby usr/lib')})/",
+            r"/lib/python3?\.?\d*/|/Python3\d+/Lib/|/usr/local/go/src/",
+            rf"/go\d?[\w.-]*/src/(?:{_any('runtime net internal reflect')})/",
+            r"(?:^|/)deps/[\w.-]+/(?:lib|src)/|^/lib/|^/System/Library/",
+            rf"^(?:{_any('node: internal/ wasm: dart: chrome-extension: moz-extension: safari-extension: safari-web-extension:')})",
+            r"^<frozen |^(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$",
+        )
+    )
+)
+"""Paths, with / as separator, of what is installed rather than written here."""
+
+VENDOR_PATH = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
+"""Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""
+
+PYTHON = sys.stdlib_module_names
+
+JAVA = re.compile(
+    r"(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|groovy|jakarta|akka|clojure|dalvik|android|androidx|com\.android|libcore"
+    rf"|org\.(?:{_any('springframework apache hibernate eclipse junit codehaus jboss wildfly slf4j jetbrains gradle postgresql')}"
+    rf"|{_any('mockito aspectj reactivestreams jooq flywaydb quartz mongodb redisson glassfish')})"
+    rf"|io\.(?:{_any('netty grpc micrometer reactivex vertx quarkus micronaut opentelemetry sentry ktor undertow lettuce')})"
+    rf"|com\.(?:{_any('fasterxml zaxxer mysql mongodb squareup netflix intellij ibm oracle datadog amazonaws bumptech')})"
+    rf"|com\.google\.(?:{_any('android common gson inject protobuf firebase api cloud crypto')})"
+    r"|software\.amazon|ch\.qos|feign|redis\.clients|reactor|rx|okhttp3|okio|retrofit2|net\.bytebuddy|leakcanary)\."
+)
+
+DOTNET = re.compile(
+    rf"(?:{_any('System Microsoft Windows Mono Newtonsoft Grpc Npgsql NUnit Xunit Serilog NLog MediatR Dapper Autofac AutoMapper')}"
+    rf"|{_any('Polly Castle StackExchange MySql MySqlConnector MongoDB Hangfire MassTransit Swashbuckle FluentValidation')}"
+    rf"|{_any('Google Amazon Azure Sentry OpenTelemetry UnityEngine UnityEditor FSharp Giraffe ServiceStack')})(?:\.|$)"
+)
+
+RUST = re.compile(
+    r"(?:<*&?(?:mut |dyn )?)?"
+    rf"(?:{_any('std core alloc tokio hyper actix axum tower tonic rayon_core backtrace anyhow eyre color_eyre serde_json')}"
+    rf"|{_any('sqlx_core test hashbrown panic_unwind')}|futures_\w+|actix_\w+)::"
+    r"|rust_begin_unwind|__rust_|_start$|main$|__libc_|clone3?$|start_thread"
+)
+
+GO = _words(
+    "archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go hash html",
+    "image index io internal iter log maps math mime net os path plugin reflect regexp runtime slices sort strconv strings",
+    "structs sync syscall testing text time unicode unique unsafe vendor weak",
+)
+"""First elements of the import paths of the standard library."""
+
+GO_EXTENDED = ("golang.org/x/", "google.golang.org/", "github.com/getsentry/sentry-go", "go.opentelemetry.io/")
+
+NATIVE = re.compile(
+    r"^(?:/usr/lib|/lib|/lib64|/System/|/system/|/apex/|/vendor/lib|C:/Windows/)|/Developer/|/usr/lib/|/RuntimeRoot/"
+    rf"|(?:^|/)(?:lib(?:system_\w+|objc(?:\.A)?|swift\w*|c\+\+(?:abi|_shared)?|stdc\+\+"
+    rf"|{_any('dispatch dyld c art artbase utils log binder pthread gcc_s m webviewchromium hwui skia android_runtime')})"
+    r"(?:-[\d.]+)?\.(?:so|dylib)[\d.]*"
+    rf"|{_any('dyld dyld_sim CoreFoundation Foundation UIKit UIKitCore CFNetwork CoreGraphics QuartzCore GraphicsServices AppKit')}"
+    rf"|{_any('Security CoreData AVFoundation CoreAutoLayout FrontBoardServices WebKit WebCore JavaScriptCore')}|SwiftUI|Combine"
+    r"|AudioToolbox\w*|libAudioToolboxUtility\.dylib|GameKit|GameCenter\w*|StoreKit"
+    rf"|(?:{_any('ntdll kernel32 kernelbase user32 ucrtbase msvcrt combase win32u')}|vcruntime\d*)\.(?:dll|pdb)"
+    r"|linux-vdso\.so\.\d|app_process(?:32|64)?|boot\.oat|boot-\w+\.oat)$",
+    re.IGNORECASE,
+)
+"""Binaries of systems."""
