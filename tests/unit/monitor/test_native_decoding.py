@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.decoding import bodies, native
-from souk_monitor.decoding.malformed import MalformedError
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
+from souk_monitor.exceptions import MalformedError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -184,3 +184,17 @@ def test_all_that_is_wrong_is_named_at_once():
 def test_a_report_that_tells_of_nothing_is_malformed():
     with pytest.raises(MalformedError, match="message or exceptions must be there"):
         native.event(pb.ErrorReport(), NOW)
+
+
+def test_what_is_nested_deeper_than_a_message_may_be_can_still_be_answered():
+    deep: dict[str, object] = {"end": 1}
+    for _ in range(100):
+        deep = {"d": deep}
+    message = native.report(Event("a" * 32, NOW, Source.SENTRY, contexts={"deep": deep}))
+    assert pb.ErrorReport.FromString(message.SerializeToString()) == message
+
+
+def test_a_report_over_the_limits_is_cut_and_not_refused():
+    made = native.event(report(message="word " * 4000, tags={"t": "x" * 600}), NOW)
+    assert len(made.message) <= 8192
+    assert set(made.scrubbed_fields) == {"message", "tags.t"}

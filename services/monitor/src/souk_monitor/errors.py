@@ -29,6 +29,11 @@ def _bad_fields(error: exc.FieldsError) -> ServiceError:
     return invalid_fields([FieldViolation(problem.field, problem.description) for problem in error.problems])
 
 
+def _malformed(error: exc.MalformedError) -> ServiceError:
+    violations = [FieldViolation(problem.field, problem.description) for problem in error.problems]
+    return ServiceError(Code.INVALID_ARGUMENT, "MALFORMED", str(error), domain=DOMAIN, violations=violations)
+
+
 def _unavailable(error: Exception) -> ServiceError:
     """Where the database is, is not for callers: the log has it."""
     return ServiceError(
@@ -54,6 +59,8 @@ ERRORS: ErrorTable = {
     exc.EventUnknownError: _tell(Code.NOT_FOUND, "EVENT_UNKNOWN", event="event"),
     exc.IssueChangedError: _tell(Code.FAILED_PRECONDITION, "ISSUE_CHANGED", revision="revision"),
     exc.FieldsError: _bad_fields,
+    exc.MalformedError: _malformed,
+    exc.TooLargeError: _tell(Code.INVALID_ARGUMENT, "TOO_LARGE", limit_bytes="limit_bytes"),
     exc.RequestIdReusedError: _tell(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", domain=COMMON_DOMAIN),
     exc.QueueFullError: _tell(Code.UNAVAILABLE, "OVERLOADED", domain=COMMON_DOMAIN),
     exc.QuotaExceededError: _tell(Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", domain=COMMON_DOMAIN, project="project"),

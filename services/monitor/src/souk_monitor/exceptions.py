@@ -9,6 +9,8 @@ MonitorError
 ├── EventUnknownError
 ├── IssueChangedError
 ├── FieldsError
+├── MalformedError
+├── TooLargeError
 ├── RequestIdReusedError
 └── NotTakenError               nothing of the call is stored: come again after `retry_delay` seconds
     ├── QueueFullError
@@ -94,6 +96,22 @@ class FieldsError(MonitorError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{problem.field} {problem.description}" for problem in self.problems))
+
+
+class MalformedError(MonitorError):
+    """What a reporter sent is no report; a repeat would not help. Names all that is wrong."""
+
+    def __init__(self, message: str, problems: Iterable[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{problem.field} {problem.description}" for problem in self.problems) or message)
+
+
+class TooLargeError(MonitorError):
+    """What a reporter sent has more bytes than it may, before or after decompression."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        super().__init__(f"more than {limit_bytes} bytes")
 
 
 class RequestIdReusedError(MonitorError):

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from souk.monitor.v1 import error_pb2 as pb
 
-from souk_monitor.decoding.malformed import MalformedError
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
+from souk_monitor.exceptions import MalformedError, Problem
+from souk_monitor.limits import DEFAULT, Limits, fit
 
 _HEX = frozenset("0123456789abcdef")
 _LEVELS = {
@@ -23,17 +25,22 @@ _LEVELS = {
     pb.SEVERITY_FATAL: Level.FATAL,
 }
 SEVERITIES = {level: severity for severity, level in _LEVELS.items() if severity}
+_DEPTH = 16
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, as in google.protobuf.Timestamp."""
 
-Problems = list[tuple[str, str]]
 
-
-def event(report: pb.ErrorReport, received: datetime) -> Event:
-    """The event that a report tells of; MalformedError that names every field that is wrong."""
+def event(report: pb.ErrorReport, received: datetime, limits: Limits = DEFAULT) -> Event:
+    """The event that a report tells of, within the limits; MalformedError that names every field that is wrong."""
     problems = list(_problems(report))
     if problems:
-        raise MalformedError.of(problems)
+        raise MalformedError("no report", problems)
+    made = _event(report, received)
+    fit(made, received, limits)
+    return made
+
+
+def _event(report: pb.ErrorReport, received: datetime) -> Event:
     return Event(
         event_id=report.event_id.lower() or uuid4().hex,
         time=_time(report, received),
@@ -97,10 +104,21 @@ def values(message: Struct) -> dict[str, Any]:
 
 
 def struct(known: Mapping[str, Any]) -> Struct:
-    """What JSON can say as a Struct; whole numbers above 2^53 are rounded."""
+    """What JSON can say as a Struct; whole numbers above 2^53 are rounded, and what is nested deeper than 16 is its text, because a
+    message may be nested 100 deep, and a Struct is by three for each level."""
     message = Struct()
-    message.update(known)
+    message.update({name: _flat(value, _DEPTH) for name, value in known.items()})
     return message
+
+
+def _flat(value: Any, depth: int) -> Any:
+    if not isinstance(value, dict | list):
+        return value
+    if depth == 0:
+        return orjson.dumps(value).decode()
+    if isinstance(value, dict):
+        return {name: _flat(each, depth - 1) for name, each in value.items()}
+    return [_flat(each, depth - 1) for each in value]
 
 
 def _value(message: Value) -> Any:
@@ -124,46 +142,46 @@ def _number(number: float) -> Any:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
-def _problems(report: pb.ErrorReport) -> Iterator[tuple[str, str]]:
+def _problems(report: pb.ErrorReport) -> Iterator[Problem]:
     if not (report.message or report.exceptions or report.stack):
-        yield "message", "or exceptions must be there"
+        yield Problem("message", "or exceptions must be there")
     yield from _not_hex("event_id", report.event_id, 32)
     yield from _not_hex("trace_id", report.trace_id, 32)
     yield from _not_hex("span_id", report.span_id, 16)
     if report.severity not in _LEVELS:
-        yield "severity", "must be one of Severity"
+        yield Problem("severity", "must be one of Severity")
     if report.HasField("time"):
         yield from _bad_time(report.time)
     for number, exception in enumerate(report.exceptions):
         path = f"exceptions[{number}]"
         if not (exception.type or exception.value or exception.frames or exception.stack_text):
-            yield path, "must have a type, a value or a stack"
+            yield Problem(path, "must have a type, a value or a stack")
         yield from _bad_frames(f"{path}.frames", exception.frames)
     yield from _bad_frames("stack", report.stack)
 
 
-def _not_hex(path: str, text: str, digits: int) -> Iterator[tuple[str, str]]:
+def _not_hex(path: str, text: str, digits: int) -> Iterator[Problem]:
     if text and (len(text) != digits or not _HEX.issuperset(text.lower())):
-        yield path, f"must be {digits} hexadecimal digits, or empty"
+        yield Problem(path, f"must be {digits} hexadecimal digits, or empty")
 
 
-def _bad_time(time: Timestamp) -> Iterator[tuple[str, str]]:
+def _bad_time(time: Timestamp) -> Iterator[Problem]:
     if not (0 <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
-        yield "time", "must be from 1970 to 9999, with nanos from 0 to 999,999,999"
+        yield Problem("time", "must be from 1970 to 9999, with nanos from 0 to 999,999,999")
 
 
-def _bad_frames(path: str, frames: Iterable[pb.StackFrame]) -> Iterator[tuple[str, str]]:
+def _bad_frames(path: str, frames: Iterable[pb.StackFrame]) -> Iterator[Problem]:
     for number, frame in enumerate(frames):
         if frame.line < 0:
-            yield f"{path}[{number}].line", "must be 0 or more"
+            yield Problem(f"{path}[{number}].line", "must be 0 or more")
         if frame.column < 0:
-            yield f"{path}[{number}].column", "must be 0 or more"
+            yield Problem(f"{path}[{number}].column", "must be 0 or more")
 
 
 def _time(report: pb.ErrorReport, received: datetime) -> datetime:
     if not report.HasField("time"):
         return received
-    return min(report.time.ToDatetime(UTC), received)
+    return report.time.ToDatetime(UTC)
 
 
 def _exception(message: pb.ExceptionReport) -> ExceptionInfo:
