@@ -119,6 +119,22 @@ async def migrate(
     return steps
 
 
+async def make_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, password: str | None) -> None:
+    """A role that may log in and nothing else. One that is there is left as it is, with its password. MigrationError."""
+    if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
+        return
+    statement = f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS'
+    quoted = "" if password is None else await connection.fetchval("SELECT format(' PASSWORD %L', $1::text)", password)
+    try:
+        await connection.execute(statement + quoted)
+    except asyncpg.InsufficientPrivilegeError:
+        raise MigrationError(
+            f"there is no role {role}, and the role that migrates may make none. Have it made once by one that may: {statement};"
+        ) from None
+    except asyncpg.UniqueViolationError:  # by another who migrates at the same time
+        return
+
+
 async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", step: Migration, script: str) -> None:
     try:
         async with connection.transaction():

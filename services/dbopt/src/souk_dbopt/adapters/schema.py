@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import asyncpg
 from souk_common import migrations
-from souk_common.migrations import Migration, MigrationError
+from souk_common.migrations import Migration
 
 SOUK, SHOP = "souk", "shop"
 """What dbopt keeps of its own, and the marketplace, which a shop with tables of its own leaves out."""
@@ -51,23 +51,7 @@ async def migrate(
 ) -> list[Migration]:
     """Make the roles that are missing, and bring the schema up to date. Returns what was applied. MigrationError."""
     steps = all_migrations(components)
-    await _make_role(connection, roles.service, roles.service_password)
-    await _make_role(connection, roles.explain, roles.explain_password)
+    await migrations.make_role(connection, roles.service, roles.service_password)
+    await migrations.make_role(connection, roles.explain, roles.explain_password)
     variables = {"service": roles.service, "explain": roles.explain}
     return await migrations.migrate(connection, steps, variables=variables, on_step=on_step, lock_timeout=lock_timeout)
-
-
-async def _make_role(connection: "asyncpg.Connection[asyncpg.Record]", role: str, password: str | None) -> None:
-    """One that is there is left as it is, with the password that it has."""
-    if await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
-        return
-    statement = f'CREATE ROLE "{role}" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS'
-    quoted = "" if password is None else await connection.fetchval("SELECT format(' PASSWORD %L', $1::text)", password)
-    try:
-        await connection.execute(statement + quoted)
-    except asyncpg.InsufficientPrivilegeError:
-        raise MigrationError(
-            f"there is no role {role}, and the role that migrates may make none. Have it made once by one that may: {statement};"
-        ) from None
-    except asyncpg.UniqueViolationError:  # by another who migrates at the same time
-        return

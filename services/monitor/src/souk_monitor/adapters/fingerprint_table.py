@@ -1,0 +1,188 @@
+"""Fingerprints, and the issues that new ones open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from souk_common.postgres import Session
+
+from souk_monitor.lifecycle import State
+from souk_monitor.preparing import Prepared
+from souk_monitor.searching import words
+
+_FIND = """
+SELECT f.project, f.fingerprint, f.id, f.issue
+FROM unnest($1::integer[], $2::bytea[]) AS w(project, fingerprint) JOIN monitor.fingerprints f USING (project, fingerprint)
+"""
+_ADD = """
+INSERT INTO monitor.fingerprints
+    (project, fingerprint, version, issue, title, first_seen, last_seen, first_release, last_release)
+SELECT project, fingerprint, version, issue, title, time, time, release, release
+FROM unnest($1::integer[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[], $6::timestamptz[], $7::text[])
+    AS n(project, fingerprint, version, issue, title, time, release)
+ON CONFLICT DO NOTHING RETURNING project, fingerprint, id, issue
+"""
+_NUMBERS = "UPDATE monitor.projects SET issue_count = issue_count + $2 WHERE number = $1 RETURNING issue_count"
+_OPEN = """
+INSERT INTO monitor.issues
+    (project, number, state, severity, category, platform, handled, events, first_seen, last_seen, first_release, last_release)
+SELECT project, number, $9, severity, category, platform, handled, 0, time, time, release, release
+FROM unnest($1::integer[], $2::integer[], $3::smallint[], $4::smallint[], $5::text[], $6::boolean[], $7::timestamptz[], $8::text[])
+    AS n(project, number, severity, category, platform, handled, time, release)
+RETURNING id, project, number
+"""
+_TEXTS = """
+INSERT INTO monitor.issue_texts (issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence, words)
+SELECT issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence,
+    to_tsvector('simple', words || ' ' || p.name || ' ' || n.number)
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+            $10::integer[], $11::integer[])
+        AS n(issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence, words, project, number)
+    JOIN monitor.projects p ON p.number = n.project
+"""
+_POINT = """
+UPDATE monitor.fingerprints f SET issue = n.issue FROM unnest($1::bigint[], $2::bigint[]) AS n(id, issue) WHERE f.id = n.id
+"""
+_REMOVE = """
+WITH gone AS (DELETE FROM monitor.fingerprints WHERE id = ANY ($1::bigint[]) RETURNING issue),
+    texts AS (DELETE FROM monitor.issue_texts WHERE issue = ANY ($2::bigint[]))
+DELETE FROM monitor.issues WHERE id = ANY ($2::bigint[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A fingerprint that has a row."""
+
+    project: int
+    fingerprint: bytes
+    number: int
+    """Of the row."""
+
+
+@dataclass(slots=True)
+class NewFingerprints:
+    """Those that a transaction has made."""
+
+    numbers: set[int] = field(default_factory=set)
+    issues: dict[int, int] = field(default_factory=dict)
+    """The issues that were opened for them, by their numbers."""
+
+    async def remove_unused(self, session: Session, used: set[int]) -> None:
+        """Take back what was made for events that turned out to be repeats."""
+        unused = self.numbers - used
+        if unused:
+            issues = [self.issues.pop(number) for number in sorted(unused) if number in self.issues]
+            await session.fetch("fingerprints.remove", _REMOVE, (sorted(unused), issues))
+            self.numbers -= unused
+
+
+async def resolve(session: Session, events: Sequence[Prepared]) -> tuple[list[Resolved], NewFingerprints]:
+    """The fingerprints of events, one of each, in their order; those that nobody has yet are made, with issues.
+
+    Who makes one that another transaction makes too waits until that has ended.
+    """
+    made = NewFingerprints()
+    if not events:
+        return [], made
+    found = await _find(session, [(event.project, event.grouping.fingerprint) for event in events])
+    missing = [event for event in events if (event.project, event.grouping.fingerprint) not in found]
+    if missing:
+        added = await _add(session, missing)
+        await _open_issues(session, [event for event in missing if _key(event) in added], added, made)
+        others = [_key(event) for event in missing if _key(event) not in added]
+        found |= {key: number for key, (number, _) in added.items()} | (await _find(session, others) if others else {})
+    return [Resolved(*key, number) for key, number in found.items()], made
+
+
+def _key(event: Prepared) -> tuple[int, bytes]:
+    return event.project, event.grouping.fingerprint
+
+
+async def _find(session: Session, keys: Sequence[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+    rows = await session.fetch("fingerprints.find", _FIND, ([key[0] for key in keys], [key[1] for key in keys]))
+    return {(row["project"], row["fingerprint"]): row["id"] for row in rows}
+
+
+async def _issues_of_older(session: Session, events: Sequence[Prepared]) -> dict[tuple[int, bytes], int]:
+    """The issues of events that have a fingerprint by older rules."""
+    older = [(event.project, fingerprint) for event in events for fingerprint in event.grouping.secondary]
+    if not older:
+        return {}
+    rows = await session.fetch("fingerprints.find", _FIND, ([key[0] for key in older], [key[1] for key in older]))
+    known = {(row["project"], row["fingerprint"]): row["issue"] for row in rows}
+    found = {}
+    for event in events:
+        issues = [known[event.project, each] for each in event.grouping.secondary if (event.project, each) in known]
+        if issues:
+            found[_key(event)] = issues[0]
+    return found
+
+
+async def _add(session: Session, events: Sequence[Prepared]) -> dict[tuple[int, bytes], tuple[int, int]]:
+    """Those that were added, with their numbers and issues; the issue of one that opens one is 0."""
+    older = await _issues_of_older(session, events)
+    columns = (
+        [event.project for event in events],
+        [event.grouping.fingerprint for event in events],
+        [event.grouping.version for event in events],
+        [older.get(_key(event), 0) for event in events],
+        [event.grouping.title for event in events],
+        [event.time for event in events],
+        [event.release for event in events],
+    )
+    rows = await session.fetch("fingerprints.add", _ADD, columns)
+    return {(row["project"], row["fingerprint"]): (row["id"], row["issue"]) for row in rows}
+
+
+async def _open_issues(
+    session: Session, events: Sequence[Prepared], added: dict[tuple[int, bytes], tuple[int, int]], made: NewFingerprints
+) -> None:
+    made.numbers = {number for number, _ in added.values()}
+    opening = [event for event in events if not added[_key(event)][1]]
+    if not opening:
+        return
+    numbers = await _numbers(session, opening)
+    columns = (
+        [event.project for event in opening],
+        numbers,
+        [event.severity for event in opening],
+        [event.understanding.category for event in opening],
+        [event.platform for event in opening],
+        [event.handled for event in opening],
+        [event.time for event in opening],
+        [event.release for event in opening],
+        State.OPEN,
+    )
+    rows = await session.fetch("issues.open", _OPEN, columns)
+    ids = {(row["project"], row["number"]): row["id"] for row in rows}
+    issues = [ids[event.project, number] for event, number in zip(opening, numbers, strict=True)]
+    await session.fetch("issue_texts.add", _TEXTS, _text_columns(opening, issues, numbers))
+    pointed = [added[_key(event)][0] for event in opening]
+    await session.fetch("fingerprints.point", _POINT, (pointed, issues))
+    made.issues = dict(zip(pointed, issues, strict=True))
+
+
+async def _numbers(session: Session, events: Sequence[Prepared]) -> list[int]:
+    """The next numbers of their projects, which are locked until the transaction ends."""
+    wanted: dict[int, int] = {}
+    for event in events:
+        wanted[event.project] = wanted.get(event.project, 0) + 1
+    following: dict[int, int] = {}
+    for project, count in sorted(wanted.items()):
+        rows = await session.fetch("projects.numbers", _NUMBERS, (project, count))
+        following[project] = rows[0]["issue_count"] - count
+    numbers = []
+    for event in events:
+        following[event.project] += 1
+        numbers.append(following[event.project])
+    return numbers
+
+
+def _text_columns(events: Sequence[Prepared], issues: list[int], numbers: list[int]) -> Sequence[list[object]]:
+    rows = []
+    for event, issue, number in zip(events, issues, numbers, strict=True):
+        grouping, fix = event.grouping, event.understanding.fix
+        found_by = words(grouping.title, grouping.culprit, grouping.type, grouping.message_template)
+        texts = (grouping.title, grouping.culprit, grouping.type, grouping.message_template, *fix, found_by)
+        rows.append((issue, *texts, event.project, number))
+    return [list(column) for column in zip(*rows, strict=True)]

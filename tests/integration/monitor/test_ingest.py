@@ -1,0 +1,106 @@
+"""Events into PostgreSQL: each counted once, whoever sends it, how often and at once."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitoring import error, pipeline, stored, user
+from souk_common.postgres import Pool
+from souk_monitor.events import Event
+from souk_monitor.projects import Project
+
+COUNTS = """
+SELECT (SELECT sum(events)::int FROM monitor.issues) AS issues, (SELECT sum(events)::int FROM monitor.fingerprints) AS fingerprints,
+    (SELECT sum(events)::int FROM monitor.hours) AS hours, (SELECT count(DISTINCT event_id)::int FROM monitor.events) AS events
+"""
+
+
+async def counts(owner: Any) -> set[int]:
+    """What the tables say of how many events there are; one number where they agree."""
+    return set((await owner.fetchrow(COUNTS)).values())
+
+
+async def test_events_of_one_cause_are_one_issue_and_others_another(pool: Pool, project: Project, owner: Any) -> None:
+    async with pipeline(pool) as ingest:
+        first = stored(await ingest.submit(project, [error("KeyError"), error("KeyError"), error("ValueError")]))
+        again = stored(await ingest.submit(project, [error("KeyError")]))
+    assert first[0].issue_id == first[1].issue_id == again[0].issue_id != first[2].issue_id
+    assert [each.new_issue for each in first + again] == [True, False, True, False]
+    assert await counts(owner) == {4}
+    rows = await owner.fetch("SELECT number, events, state FROM monitor.issues ORDER BY number")
+    assert sorted(map(tuple, rows)) == [(1, 3, 1), (2, 1, 1)] or sorted(map(tuple, rows)) == [(1, 1, 1), (2, 3, 1)]
+
+
+async def test_a_repeat_is_counted_once_and_answered_as_the_first(pool: Pool, project: Project, owner: Any) -> None:
+    event = error("KeyError")
+    async with pipeline(pool) as ingest:
+        first = stored(await ingest.submit(project, [event, event]))
+        later = stored(await ingest.submit(project, [event, error("KeyError")]))
+    assert [each.repeated for each in first + later] == [False, True, True, False]
+    assert len({each.issue_id for each in first + later}) == 1
+    assert await counts(owner) == {2}
+
+
+async def test_one_occurrence_on_both_sides_of_midnight_is_counted_once(pool: Pool, project: Project, owner: Any) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    before, after = (error("KeyError", event_id="ab" * 16, time=midnight + timedelta(microseconds=n)) for n in (-3, 3))
+    other = error("ValueError", event_id="ab" * 16, time=midnight + timedelta(minutes=90))
+    async with pipeline(pool) as ingest:
+        first = stored(await ingest.submit(project, [before]))
+        second = stored(await ingest.submit(project, [after, other]))
+        third = stored(await ingest.submit(project, [other]))
+    assert not first[0].repeated
+    assert all(each.repeated and each.issue_id == first[0].issue_id for each in second + third)
+    assert await counts(owner) == {1}
+    assert await owner.fetchval("SELECT count(*) FROM monitor.issues") == 1
+
+
+async def test_counts_are_exact_when_many_report_the_same_at_once(pool: Pool, project: Project, owner: Any) -> None:
+    chance = random.Random(7)
+    events = [error(f"Error{n % 17}", user=user(f"u{n % 23}"), release=f"shop@{n % 3}") for n in range(300)]
+    nodes = [pipeline(pool) for _ in range(3)]
+
+    async def send(number: int) -> None:
+        mine = chance.sample(events, len(events))
+        for first in range(0, len(mine), 25):
+            await nodes[number % 3].submit(project, mine[first : first + 25])
+
+    for node in nodes:
+        await node.__aenter__()
+    await asyncio.gather(*(send(n) for n in range(6)))
+    for node in nodes:
+        await node.__aexit__(None, None, None)
+    assert await counts(owner) == {300}
+    assert await owner.fetchval("SELECT count(*) FROM monitor.issues") == 17
+    assert {row["users"] for row in await owner.fetch("SELECT users FROM monitor.issues")} <= {17, 18, 23}
+    members = "SELECT count(*) FROM monitor.users u WHERE u.fingerprint = f.id"
+    assert await owner.fetchval(f"SELECT count(*) FROM monitor.fingerprints f WHERE users <> ({members})") == 0
+    assert sum(node.counts.stored for node in nodes) == 300
+
+
+async def test_an_event_that_the_database_refuses_is_rejected_alone(pool: Pool, project: Project, owner: Any) -> None:
+    poisoned = error("KeyError", release="1\0")
+    events: list[Event] = [*(error(f"E{n}") for n in range(9)), poisoned, *(error(f"E{n}") for n in range(9))]
+    async with pipeline(pool) as ingest:
+        outcomes = await ingest.submit(project, events)
+    assert [n for n, outcome in enumerate(outcomes) if not hasattr(outcome, "issue_id")] == [9]
+    assert await counts(owner) == {18}
+
+
+async def test_bodies_are_thinned_and_counts_are_not(pool: Pool, project: Project, owner: Any) -> None:
+    async with pipeline(pool, keep=10) as ingest:
+        for _ in range(9):
+            await ingest.submit(project, [error("KeyError") for _ in range(9)])
+    assert await counts(owner) == {81}
+    assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 10 + 5 + 5 + 5 + 0
+
+
+async def test_users_are_exact_up_to_a_thousand_and_true_to_two_percent_above(pool: Pool, project: Project, owner: Any) -> None:
+    async with pipeline(pool, keep=1) as ingest:
+        await ingest.submit(project, [error("KeyError", user=user(f"u{n}")) for n in range(1000)])
+        assert await owner.fetchval("SELECT users FROM monitor.issues") == 1000
+        await ingest.submit(project, [error("KeyError", user=user(f"u{n}")) for n in range(900, 5000)])
+        await ingest.submit(project, [error("KeyError", user=user(f"u{n}")) for n in range(5000)])
+    assert abs(await owner.fetchval("SELECT users FROM monitor.issues") - 5000) <= 100
+    assert await owner.fetchval("SELECT count(*) FROM monitor.users") == 0
