@@ -24,6 +24,8 @@ from souk.client import (
     Loaded,
     NearConfig,
     NotFoundError,
+    ResourceExhaustedError,
+    SoukError,
     UnavailableError,
     message,
     put_request,
@@ -214,6 +216,22 @@ async def test_many_at_once_and_what_fails_is_told_in_its_place(shop: Shop):
         await client.get("product", "x" * 1000)
     with pytest.raises(NotFoundError):
         await client.get("nothing", "1")
+
+
+async def test_puts_that_are_too_many_or_too_large_for_one_call_are_all_made_and_told_in_their_order(shop: Shop):
+    client = await shop.client()
+    large = [put_request("product", f"large {number}", bytes([number]) * 700_000) for number in range(8)]
+    small = [put_request("product", str(number), b"small") for number in range(1100)]
+    refused = put_request("product", "huge", bytes(5 << 20))
+    told = await client.batch_put([*large, refused, *small])
+    errors = {number: each for number, each in enumerate(told) if isinstance(each, SoukError)}
+    assert (len(told), list(errors), type(errors[8])) == (len(large) + 1 + len(small), [8], ResourceExhaustedError)
+    keys = [put.key for put in (*large, *small)]
+    found = await client.batch_get("product", keys)
+    assert [each.hit.value for each in found] == [put.value for put in (*large, *small)]
+    assert await client.batch_put([]) == []
+    with pytest.raises(ResourceExhaustedError):
+        await client.batch_put([refused])
 
 
 # Near caches

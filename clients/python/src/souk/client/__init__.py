@@ -14,7 +14,7 @@
 ...     orders = await db.list_orders(17)  # has it, whichever server answers
 """
 
-from souk.client._cache import CLIENTS, NODES, CacheClient, CacheCounts, NearConfig, WarmProgress, put_request, warm_progress
+from souk.client._cache import CacheClient, CacheCounts, NearConfig
 from souk.client._channel import open_channel, service_config
 from souk.client._codecs import BYTES, JSON, Codec, message
 from souk.client._config import ClientConfig
@@ -47,9 +47,11 @@ from souk.client._loading import Load, Loaded, Loader, LoadMany, ManyLoader, cur
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
+from souk.client._puts import CLIENTS, NODES, put_request
 from souk.client._sources import PhotoSource
 from souk.client._time_bucket import TimeBucket, time_bucket
 from souk.client._upload import Progress
+from souk.client._warm_progress import WarmProgress, warm_progress
 
 __all__ = [
     "BYTES",

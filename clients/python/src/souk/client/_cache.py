@@ -1,16 +1,15 @@
 """The client of souk.cache.v1.CacheService."""
 
 import asyncio
+import itertools
 import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any, Self, TypeVar, overload
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import cache_pb2_grpc
 from souk.client._calls import typed
@@ -21,15 +20,14 @@ from souk.client._errors import DeadlineExceededError, SoukError, from_failure, 
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
+from souk.client._puts import MAX_KEYS, NODES, parts, put_request, set_content
 from souk.client._read_stream import ReadStream, StreamEndedError
+from souk.client._spans import Span, duration, seconds
+from souk.client._warm_progress import WarmProgress, warm_progress
 from souk.client._watch import Watching
 from souk.common.v1 import operations_pb2
 
 T = TypeVar("T")
-Span = float | timedelta
-"""Seconds, or a timedelta."""
-NODES = pb.INVALIDATION_LEVEL_NODES
-CLIENTS = pb.INVALIDATION_LEVEL_CLIENTS
 log = logging.getLogger("souk.client")
 WARN_EVERY = 10.0
 """Seconds between two log lines about what one namespace does not take."""
@@ -60,27 +58,6 @@ class CacheCounts:
     """Loads whose value was not cached: the service did not answer or did not take it, or another took too long."""
     refreshes: int = 0
     """Loads in the background, before a TTL was over."""
-
-
-@dataclass(frozen=True, slots=True)
-class WarmProgress:
-    """How far a warming is, in keys."""
-
-    total: int
-    """In all; grows while a loader lists them."""
-    fetched: int
-    """Brought into memory from Redis."""
-    loaded: int
-    """Loaded by the namespace's loader."""
-    skipped: int
-    """In memory before, or being loaded by another."""
-    failed: int
-    """In no place, where the namespace has no loader, or loading failed."""
-
-    @property
-    def done(self) -> int:
-        """Those that are done with."""
-        return self.fetched + self.loaded + self.skipped + self.failed
 
 
 class CacheClient:
@@ -194,7 +171,7 @@ class CacheClient:
                 return found
         near = self.near if self.near is not None and namespace in self.near.namespaces else None
         options = pb.ReadOptions(
-            lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None, wait=_duration(wait)
+            lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None, wait=duration(wait)
         )
         request = pb.GetRequest(namespace=namespace, options=options)
         if alias:
@@ -202,7 +179,7 @@ class CacheClient:
         else:
             request.key = key
         sent = time.monotonic()
-        result = await self._read(request, _seconds(wait) + (self._config.timeout if timeout is None else timeout))
+        result = await self._read(request, seconds(wait) + (self._config.timeout if timeout is None else timeout))
         kind = result.WhichOneof("result")
         if kind in ("hit", "negative"):
             self._counts.hits += 1
@@ -221,24 +198,21 @@ class CacheClient:
         after: pb.ConsistencyToken | None = None,
         timeout: float | None = None,
     ) -> list[pb.Result]:
-        """What up to 1,000 keys have, in the order asked. What is wrong with one key is the `error` of its result.
+        """What keys have, in the order asked. What is wrong with one key is the `error` of its result.
 
-        Values that find no room in one answer are read one by one, within the same timeout.
+        More than 1,000 different keys are read by several calls, and values that find no room in one answer one by one, all within
+        the same timeout.
         """
+        until = time.monotonic() + (self._config.timeout if timeout is None else timeout)
         near = self.near if self.near is not None and namespace in self.near.namespaces else None
         found = {key: kept for key in keys if after is None and (kept := self.kept(namespace, key)) is not None}
         missing = [key for key in dict.fromkeys(keys) if key not in found]
-        if missing:
-            options = pb.ReadOptions(lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None)
-            request = pb.BatchGetRequest(namespace=namespace, keys=missing, options=options)
+        options = pb.ReadOptions(lease=lease, allow_stale=allow_stale, load=load, after=after, describe=near is not None)
+        for first in range(0, len(missing), MAX_KEYS):
+            request = pb.BatchGetRequest(namespace=namespace, keys=missing[first : first + MAX_KEYS], options=options)
             sent = time.monotonic()
-            answer = await typed(self._stub.BatchGet(request, **self._options(timeout)))
-            until = sent + (self._config.timeout if timeout is None else timeout)
-            large = [key for key, result in zip(missing, answer.results, strict=True) if _is_batch_too_large(result)]
-            alone = await asyncio.gather(*(self._read_alone(request, key, until) for key in large))
-            found |= zip(missing, answer.results, strict=True)
-            found |= zip(large, alone, strict=True)
-            for key in missing:
+            found |= await self._get_part(request, until)
+            for key in request.keys:
                 result = found[key]
                 if result.WhichOneof("result") in ("hit", "negative"):
                     self._counts.hits += 1
@@ -271,11 +245,11 @@ class CacheClient:
             alias=alias,
             tags=tags,
             aliases=aliases,
-            ttl=_duration(ttl),
+            ttl=duration(ttl),
             version=version,
-            load_duration=_duration(load_duration),
+            load_duration=duration(load_duration),
         )
-        _set(request, value)
+        set_content(request, value)
         return (await typed(self._stub.Fill(request, **self._options(timeout)))).outcome
 
     async def abandon(
@@ -307,12 +281,24 @@ class CacheClient:
         return answer
 
     async def batch_put(self, puts: Sequence[pb.PutRequest], *, timeout: float | None = None) -> list[pb.PutResponse | SoukError]:
-        """Make up to 1,000 puts (see put_request); what came of each, in the order given."""
-        answer = await typed(self._stub.BatchPut(pb.BatchPutRequest(puts=puts), **self._options(timeout)))
-        for put, item in zip(puts, answer.items, strict=True):
-            if item.HasField("put"):
-                self._has_put(put, item.put)
-        return [item.put if item.HasField("put") else from_failure(item.error) for item in answer.items]
+        """Make puts (see put_request); what came of each, in the order given.
+
+        More than 1,000, or than go into one message of `ClientConfig.max_request_bytes`, are made by several calls, one after the
+        other, within the same timeout. A call that fails is told as the error of each of its puts, which may have been made
+        nevertheless; where none succeeds, the error of the first is raised.
+        """
+        until = time.monotonic() + (self._config.timeout if timeout is None else timeout)
+        told: list[list[pb.PutResponse | SoukError]] = []
+        failures: list[SoukError] = []
+        for part in parts(puts, self._config.max_request_bytes):
+            try:
+                told.append(await self._put_part(part, until))
+            except SoukError as error:
+                failures.append(error)
+                told.append([error] * len(part))
+        if failures and len(failures) == len(told):
+            raise failures[0]
+        return list(itertools.chain.from_iterable(told))
 
     async def invalidate(
         self,
@@ -401,7 +387,7 @@ class CacheClient:
             priority=priority,
             concurrency=concurrency,
             request_id=request_id or str(uuid.uuid4()),
-            time_limit=_duration(time_limit),
+            time_limit=duration(time_limit),
         )
         if keys is not None:
             request.keys.keys.extend(keys)
@@ -439,14 +425,30 @@ class CacheClient:
         except TimeoutError:
             raise DeadlineExceededError("the read took longer than it may", code=grpc.StatusCode.DEADLINE_EXCEEDED) from None
         except StreamEndedError:  # gRPC makes it again, at another node perhaps
-            left = max(0.0, deadline - time.monotonic())
-            return (await typed(self._stub.Get(request, timeout=left, metadata=self._metadata))).result
+            return (await typed(self._stub.Get(request, timeout=_left(deadline), metadata=self._metadata))).result
+
+    async def _get_part(self, request: pb.BatchGetRequest, until: float) -> dict[str, pb.Result]:
+        """What the keys of one BatchGet have."""
+        answer = await typed(self._stub.BatchGet(request, **self._options(_left(until))))
+        found = dict(zip(request.keys, answer.results, strict=True))
+        large = [key for key, result in found.items() if _is_batch_too_large(result)]
+        return found | dict(
+            zip(large, await asyncio.gather(*(self._read_alone(request, key, until) for key in large)), strict=True)
+        )
+
+    async def _put_part(self, puts: Sequence[pb.PutRequest], until: float) -> list[pb.PutResponse | SoukError]:
+        """What came of the puts of one BatchPut."""
+        answer = await typed(self._stub.BatchPut(pb.BatchPutRequest(puts=puts), **self._options(_left(until))))
+        for put, item in zip(puts, answer.items, strict=True):
+            if item.HasField("put"):
+                self._has_put(put, item.put)
+        return [item.put if item.HasField("put") else from_failure(item.error) for item in answer.items]
 
     async def _read_alone(self, batch: pb.BatchGetRequest, key: str, until: float) -> pb.Result:
         """The result of one key of a batch, as the batch would have told it."""
         request = pb.GetRequest(namespace=batch.namespace, key=key, options=batch.options)
         try:
-            return await self._read(request, max(0.0, until - time.monotonic()))
+            return await self._read(request, _left(until))
         except SoukError as error:
             return pb.Result(error=to_failure(error))
 
@@ -458,50 +460,10 @@ class CacheClient:
         return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
 
 
-def put_request(
-    namespace: str,
-    key: str,
-    value: bytes | None,
-    *,
-    tags: Iterable[str] = (),
-    aliases: Iterable[str] = (),
-    ttl: Span | None = None,
-    version: int | None = None,
-    level: pb.InvalidationLevel.ValueType = NODES,
-) -> pb.PutRequest:
-    """One put, for batch_put. value None: there is nothing any more."""
-    request = pb.PutRequest(
-        namespace=namespace, key=key, tags=tags, aliases=aliases, ttl=_duration(ttl), version=version, level=level
-    )
-    _set(request, value)
-    return request
-
-
-def warm_progress(operation: operations_pb2.Operation) -> WarmProgress:
-    """What the operation of a warming says of its progress."""
-    told = operation.progress
-    numbers = {name: told.counts.get(name, 0) for name in ("fetched", "loaded", "skipped", "failed")}
-    return WarmProgress(total=told.total, **numbers)
-
-
 def _is_batch_too_large(result: pb.Result) -> bool:
     return result.HasField("error") and (result.error.domain, result.error.reason) == ("souk.cache.v1", "BATCH_TOO_LARGE")
 
 
-def _set(request: pb.FillRequest | pb.PutRequest, value: bytes | None) -> None:
-    if value is None:
-        request.negative.SetInParent()
-    else:
-        request.value = value
-
-
-def _seconds(span: Span) -> float:
-    return span.total_seconds() if isinstance(span, timedelta) else span
-
-
-def _duration(span: Span | None) -> Duration | None:
-    if span is None:
-        return None
-    duration = Duration()
-    duration.FromMicroseconds(round(_seconds(span) * 1e6))
-    return duration
+def _left(until: float) -> float:
+    """Seconds, by time.monotonic."""
+    return max(0.0, until - time.monotonic())

@@ -40,6 +40,8 @@ class ClientConfig:
     """Photos are sent in pieces of so many bytes; at most 1 MiB, the fastest. Smaller ones make a progress bar smoother."""
     max_message_bytes: int = 4 * 1024 * 1024
     """Largest message taken."""
+    max_request_bytes: int = 4 * 1024 * 1024
+    """Largest message that the service takes (its MAX_MESSAGE_BYTES): what is more is sent in parts, where there are parts."""
     keepalive: float = 30.0
     """A connection with calls in flight that is silent for so long is asked whether it is alive."""
     keepalive_timeout: float = 10.0
@@ -54,6 +56,8 @@ class ClientConfig:
             raise ValueError("attempts must be 1 to 5, which is the most that gRPC makes")
         if not 1 <= self.chunk_bytes <= 1024 * 1024:
             raise ValueError("chunk_bytes must be 1 to 1 MiB")
+        if self.max_request_bytes < 1:
+            raise ValueError("max_request_bytes must be at least 1")
         if bool(self.tls_cert_file) != bool(self.tls_key_file):
             raise ValueError("tls_cert_file and tls_key_file are set together, or not at all")
         if self.token is not None and not all("!" <= letter <= "~" for letter in self.token):

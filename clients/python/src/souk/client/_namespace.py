@@ -53,7 +53,7 @@ class Namespace(Generic[T]):
         return self._decode(value)
 
     async def get_many(self, keys: Sequence[str], *, allow_stale: bool = False, timeout: float | None = None) -> dict[str, T]:
-        """The values of up to 1,000 keys; those that have none are left out. Raises the error of one that cannot be read."""
+        """The values of keys; those that have none are left out. Raises the error of one that cannot be read."""
         results = await self._client.batch_get(self.name, keys, allow_stale=allow_stale, timeout=timeout)
         return self._decoded(keys, results)
 
