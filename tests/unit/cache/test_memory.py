@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from souk_cache.cells import Cells
+from souk_cache.change import GIVEN
 from souk_cache.counts import Counts, CountsByNamespace
 from souk_cache.expiry import SLOT_SECONDS
 from souk_cache.memory import OVERHEAD_BYTES, RELEASED, TAG_BYTES, Entry, Memory
@@ -296,15 +297,19 @@ def test_the_hottest_are_those_that_were_read_last():
     assert case.memory.hottest(0) == []
 
 
-def test_one_pass_over_other_keys_does_not_take_the_place_of_what_is_read_again_and_again():
+def test_of_passes_over_other_keys_the_first_takes_a_part_of_what_is_read_again_and_again_and_those_after_it_nothing():
     case = Case(max_entries=200)
     working_set = [f"product:{number}" for number in range(150)]
-    for _ in range(4):
-        for key in working_set:
-            case.read(key)
-    for number in range(1500):
-        case.read(f"export:{number}")
-    assert sum(case.read(key) for key in working_set) >= 0.95 * len(working_set)
+    kept = []
+    for passes in range(3):
+        for _ in range(6):
+            for key in working_set:
+                case.read(key)
+        for number in range(1500):
+            case.read(f"export:{passes}:{number}")
+        kept.append(sum(case.memory.hit(key, case.clock.now) is not None for key in working_set))
+    assert kept[0] >= (1 - GIVEN) * len(working_set) - 2
+    assert min(kept[1:]) >= 0.95 * len(working_set)
 
 
 @pytest.mark.parametrize("max_entries", [1, 2, 3])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from souk_cache.policy import LRU, MAX_EVICTIONS, RULES, Contest, Ghosts, Node, Policy, Rule
+from souk_cache.policy import LRU, MAX_EVICTIONS, RULES, TOO_LONG, UNKNOWN, Contest, Ghosts, Node, Policy, Rule
 
 ENTRIES = 100
 
@@ -155,13 +155,13 @@ def test_a_large_value_gets_the_room_of_many_small_ones_in_steps_that_are_bounde
 def test_a_key_that_is_gone_is_remembered_with_its_age_until_enough_others_went():
     ghosts = Ghosts(256)
     ghosts.put(hash("a"), 100)
-    assert ghosts.take(hash("b"), reach=10, clock=130) == -1
+    assert ghosts.take(hash("b"), reach=10, clock=130) == UNKNOWN
     assert ghosts.take(hash("a"), reach=10, clock=130) == 30
-    assert ghosts.take(hash("a"), reach=10, clock=130) == -1
+    assert ghosts.take(hash("a"), reach=10, clock=130) == UNKNOWN
     ghosts.put(hash("a"), 100)
     for number in range(10):
         ghosts.put(hash(f"other {number}"), 101 + number)
-    assert ghosts.take(hash("a"), reach=10, clock=130) == -1
+    assert ghosts.take(hash("a"), reach=10, clock=130) == TOO_LONG
 
 
 def test_the_memory_for_keys_that_are_gone_does_not_grow():

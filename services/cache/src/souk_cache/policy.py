@@ -4,13 +4,16 @@ LIRS (Jiang and Zhang, SIGMETRICS 2002) keeps what comes back soon: a value is h
 hot value that was used longest ago has waited. Here no stack of past keys is kept: the time of a use tells the same as its place
 in the stack, and keys that are gone are eight bytes each. It holds through scans and loops, where LRU has no hits, and loses to LRU
 where what is read changes quickly; how long a key that is gone is remembered (the reach) makes it follow recency or frequency.
-So three rules run beside each other over a sample of the keys (SHARDS: Waldspurger et al., FAST 2015), without values, and the
+A report that begins all at once would be kept out until it comes around, even where it fits: a rule that is open lets most of it
+in. So four rules run beside each other over a sample of the keys (SHARDS: Waldspurger et al., FAST 2015), without values, and the
 memory itself follows the one that hits.
 """
 
 from collections.abc import Callable
 from mmap import mmap
 from typing import Any, NamedTuple
+
+from souk_cache.change import Change
 
 COLD_SHARE = 0.01
 """Of the memory, for values that are not hot, at the least."""
@@ -29,6 +32,7 @@ FORGETTING = 0.2
 """Share of a lead that is forgotten while the sample has as many uses as the shadow has entries."""
 WAYS = 4
 """Cells in which a key that is gone may be found."""
+UNKNOWN, TOO_LONG = -1, -2
 _24_BITS = (1 << 24) - 1
 
 
@@ -56,12 +60,15 @@ class Rule(NamedTuple):
     name: str
     reach: float
     """Keys that are gone are remembered until so many others are, as a share of the entries. 0: LRU."""
+    opens: bool = False
+    """Where what is read changes (souk_cache.change), keys that were never seen before are hot, too."""
 
 
+OPEN_LIRS = Rule("LIRS, open to change", 2.0, opens=True)
 LIRS = Rule("LIRS", 2.0)
 LRU = Rule("LRU", 0.0)
 SHORT_LIRS = Rule("LIRS with a short reach", 0.3)
-RULES = (LIRS, LRU, SHORT_LIRS)
+RULES = (OPEN_LIRS, LRU, LIRS, SHORT_LIRS)
 
 
 class Ghosts:
@@ -92,7 +99,7 @@ class Ghosts:
         self._cells[place] = tag | (self.evictions & _24_BITS) << 24 | (last & _24_BITS)
 
     def take(self, hashed: int, *, reach: float, clock: int) -> int:
-        """Forget a key. Returns how many uses ago it was used; -1 where it is not known, or `reach` others went since."""
+        """Forget a key. Returns how many uses ago it was used; TOO_LONG where `reach` others went since, or UNKNOWN."""
         first = (hashed & (self.capacity - 1)) * WAYS
         tag = hashed >> 40 & 0xFFFF
         for at in range(first, first + WAYS):
@@ -101,7 +108,8 @@ class Ghosts:
                 self._cells[at] = 0
                 if (self.evictions - (cell >> 24)) & _24_BITS < reach:
                     return (clock - cell) & _24_BITS
-        return -1
+                return TOO_LONG
+        return UNKNOWN
 
 
 class Policy:
@@ -122,6 +130,7 @@ class Policy:
         """Let go of every node. Keys that went before stay known: when they were used is as true as it was."""
         self.bytes = 0
         self.entries = 0
+        self._change = Change(self._clock)
         self.hot_bytes = 0
         self.hot_entries = 0
         self.filling = True
@@ -153,11 +162,7 @@ class Policy:
         replaced: what the key had until now, which was removed.
         """
         hashed = hash(node.key)
-        if replaced is not None:
-            age = 0 if replaced.hot else self._clock - replaced.last
-        else:
-            age = self._ghosts.take(hashed, reach=self.rule.reach * self.entries, clock=self._clock)
-        returns = 0 <= age <= self._clock - self._hot.after.last
+        returns = self._returns(hashed, replaced)
         self._clock += 1
         if self.filling and self._hot_is_full(node):
             self.filling = False
@@ -179,6 +184,15 @@ class Policy:
             self.hot_entries += 1
             self._demote()
         return True
+
+    def _returns(self, hashed: int, replaced: Node | None) -> bool:
+        """Whether what comes is to be hot: it comes back soon enough, or it is new where what is read has changed."""
+        if replaced is not None:
+            age = 0 if replaced.hot else self._clock - replaced.last
+        else:
+            age = self._ghosts.take(hashed, reach=self.rule.reach * self.entries, clock=self._clock)
+            self._change.missed(self._clock + 1, new=age == UNKNOWN, entries=self.entries)
+        return 0 <= age <= self._clock - self._hot.after.last or (self.rule.opens and age < 0 and self._change.gives_place())
 
     def remove(self, node: Node) -> None:
         """Take a node out, without remembering it. Its `last` and `hot` stay as they were until the caller says otherwise."""
