@@ -1,0 +1,270 @@
+"""Secrets and personal data within a text, whatever the field that it is in is called.
+
+Every detector is a cheap sign that is looked for in the whole event, and a pattern that is applied to the texts only where the sign
+was found. All patterns take time in proportion to the text: what repeats is bounded, or cannot give back.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
+from typing import NamedTuple
+
+from souk_monitor.scrubbing.vocabulary import Vocabulary
+
+SECRET, EMAIL, ADDRESS = "[secret]", "[email]", "[ip]"
+
+Sign = Callable[["Body"], bool]
+"""Whether an event may have a secret of a kind."""
+
+
+class Body:
+    """An event's JSON, to look for signs in."""
+
+    __slots__ = ("_flat", "raw", "suspects", "words")
+
+    def __init__(self, raw: bytes, vocabulary: Vocabulary) -> None:
+        self.raw = raw
+        self.words = frozenset(raw.replace(b"\\n", b" ").translate(_WORD_CLASS).split())
+        """Its different words, with digits, - and _ in them."""
+        self.suspects = b" ".join(vocabulary.suspects(self.words))
+        """Those that may be secrets, or names of some."""
+        self._flat = b""
+
+    def flat(self) -> bytes:
+        """All words in lower case and in their order, with a space for every character that is no letter and no digit."""
+        self._flat = self._flat or self.raw.replace(b"\\n", b" ").lower().translate(_FLAT)
+        return self._flat
+
+
+class Rewrite(NamedTuple):
+    """Takes secrets of a kind out of texts."""
+
+    least: int
+    """Characters that a text with one has at the least."""
+    needed: str
+    """What is in every text with one."""
+    rewrite: Callable[[str], str]
+    """The text without them."""
+
+
+class Detector(NamedTuple):
+    """One kind of secret."""
+
+    sign: Sign
+    rewrite: Rewrite
+
+
+def _having(*parts: str) -> Sign:
+    wanted = [part.encode() for part in parts]
+    return lambda body: all(part in body.raw for part in wanted)
+
+
+def _having_word(*words: str) -> Sign:
+    wanted = [word.encode() for word in words]
+    return lambda body: any(word in body.suspects.lower() for word in wanted)
+
+
+def _having_prefix(body: Body) -> bool:
+    return any(prefix in body.suspects for prefix in _PREFIX_BYTES)
+
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----(?:(?!-----END)[\s\S])*+(?:-----END[A-Z0-9 ]{0,60}-----)?"
+)
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{10,}+(?:\.[\w-]*+){0,4}")
+_BEARER = re.compile(r"(?i)(?<![a-z])(bearer|negotiate|dpop)([ :=]{1,3})([\w.~+/=:-]{8,}+)")
+_BASIC = re.compile(r"(?i)(?<![a-z])(basic)([ :=]{1,3})([\w+/=-]{6,}+)")
+_PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16}"
+    r"|(?:sk|rk|pk)_(?:live|test)_\w{8,}|whsec_[\w+/=]{8,}"
+    r"|gh[opsur]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{8,}|xapp-[\w-]{8,}"
+    r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|GOCSPX-[\w-]{16,}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|key-[0-9a-f]{32}|SK[0-9a-f]{32}"
+    r"|sk-[\w-]{16,}|hf_\w{16,}|npm_\w{16,}|pypi-[\w-]{16,}|dop_v1_\w{16,}|shp(?:at|ca|pa|ss)_\w{16,}|hv[sb]\.[\w-]{16,}"
+    r"|sq0(?:atp|csp)-[\w-]{16,}|EAAA[\w-]{32,}|sntry[su]_[\w+/=]{16,}|rzp_(?:live|test)_\w{8,}|access_token\$\w+\$\w{8,}\$\w{16,}"
+    r")"
+)
+_PREFIXES = (
+    "AKIA", "ASIA", "AROA", "AIDA", "ABIA", "ACCA", "_live_", "_test_", "whsec_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_",
+    "github_pat_", "glpat-", "xox", "xapp-", "AIza", "ya29.", "GOCSPX-", "SG.", "key-", "SK", "sk-", "hf_", "npm_", "pypi-",
+    "dop_v1_", "shpat_", "shpca_", "shppa_", "shpss_", "hvs.", "hvb.", "sq0", "EAAA", "sntry", "access_token$",
+)  # fmt: skip
+_USERINFO = re.compile(r"(://[^\s/?#:@'\"<>]{0,128}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,256}?@(?=[\w.\[-][^\s@'\"<>]*+(?:[\s'\"<>]|$))")
+_URL_TOKEN = re.compile(r"(://)[^\s/?#:@'\"<>]{12,256}+@")
+_HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
+_HASH_WORDS = re.compile(
+    r"(?i)(?:hash|tx|txn|transaction|block|sha-?\d*|digest|root|etag|checksum|commit|topics?|cid|image)\W{0,8}$"
+)
+_BASE58_KEY = re.compile(
+    r"(?<![0-9A-Za-z])(?:[5KL9c][1-9A-HJ-NP-Za-km-z]{50,51}|[xyzt]prv[1-9A-HJ-NP-Za-km-z]{90,120}|[1-9A-HJ-NP-Za-km-z]{87,88})"
+    r"(?![0-9A-Za-z])"
+)
+_CARD = re.compile(r"(?<![\d.])(?<!\d[ -])[2-6]\d{2,3}+(?:[ -]?\d){8,16}(?![ -]?\d)")
+_BRANDS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|35\d{14,17}|6\d{15,18}|5[06-9]\d{10,17}"
+)
+_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,63}+")
+_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d]|\.\d)")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
+_WORDS = re.compile(r"(?<![A-Za-z])[A-Za-z]++(?:(?:\s|,|\\n|\d{1,2}[.)])++[A-Za-z]++){11,}")
+_IPV4_SIGN = re.compile(rb"\.(?!0\.0\.0(?!\d))\d{1,3}\.\d{1,3}\.\d")
+_IPV6_SIGN = re.compile(rb":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)")
+_WORD = re.compile(r"[A-Za-z]+")
+_MNEMONIC_WORDS = 12
+_DIFFERENT_WORDS = 8
+"""Of 12 that are drawn of 2048 hardly ever fewer are different; phrases of tests, which repeat one word, are known."""
+_TEST_PHRASES = (b"abandon abandon", b"test test test", b"zoo zoo zoo")
+_LONG = 16
+_PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
+
+
+def _wordlist() -> frozenset[str]:
+    return frozenset(files(__package__).joinpath("bip39_english.txt").read_text("ascii").split())
+
+
+_BIP39 = _wordlist()
+"""The English words of BIP-39, of which the recovery phrases of wallets are made."""
+
+_FLAT = bytes(c if chr(c) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for c in range(256))
+_BIP39_FORMS = frozenset(form.encode() for word in _BIP39 for form in (word, word.title(), word.upper()))
+_WORD_CLASS = bytes(
+    c if chr(c) in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-$." or c > 127 else ord(" ") for c in range(256)
+)
+_LETTER_CLASS = bytes(c if c < 128 and chr(c).isalpha() else ord(" ") for c in range(256))
+_HEX_CLASS = bytes(ord("h") if chr(c) in "0123456789abcdefABCDEF" else ord(".") for c in range(256))
+_DIGIT_CLASS = bytes(ord("0") if chr(c).isdigit() and c < 128 else ord(".") for c in range(256))
+_BASE58_CLASS = bytes(
+    ord("b") if chr(c) in "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz" else ord(".") for c in range(256)
+)
+
+
+def _keep_scheme(match: re.Match[str]) -> str:
+    scheme, between, token = match.groups()
+    is_word = token.isalpha() and (token.islower() or token.istitle()) and len(token) < 20  # as in "Bearer authentication"
+    return match[0] if is_word else f"{scheme}{between}{SECRET}"
+
+
+def _keep_basic(match: re.Match[str]) -> str:
+    scheme, between, token = match.groups()
+    try:
+        known = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_")
+    except (binascii.Error, ValueError):
+        return match[0]
+    return f"{scheme}{between}{SECRET}" if b":" in known else match[0]
+
+
+def _hex_key(match: re.Match[str]) -> str:
+    """64 digits may be a private key as well as a hash: it is a hash where the word before says so."""
+    before = match.string[max(0, match.start() - 32) : match.start()]
+    return match[0] if _HASH_WORDS.search(before) else SECRET
+
+
+def is_card(digits: str) -> bool:
+    """Whether it is a number of a payment card: of a known brand's form, with the right last digit (ISO/IEC 7812-1, Luhn)."""
+    if not _BRANDS.fullmatch(digits):
+        return False
+    total = 0
+    for place, digit in enumerate(map(int, reversed(digits))):
+        total += digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4)
+    return total % 10 == 0
+
+
+def _card(match: re.Match[str]) -> str:
+    return SECRET if is_card(match[0].replace(" ", "").replace("-", "")) else match[0]
+
+
+def _ip(match: re.Match[str]) -> str:
+    text = match[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return text
+    is_version = address.version == 4 and text.endswith(".0.0.0")  # as browsers write theirs
+    return text if address.is_loopback or address.is_unspecified or is_version else ADDRESS
+
+
+def _mnemonic(match: re.Match[str]) -> str:
+    """The run of words without those parts of it that are 12 or more words of the list."""
+    text, kept, end = match[0], [], 0
+    run: list[re.Match[str]] = []
+    for word in (*_WORD.finditer(text), None):
+        if word is not None and word[0].lower() in _BIP39:
+            run.append(word)
+            continue
+        if len(run) >= _MNEMONIC_WORDS:
+            kept += [text[end : run[0].start()], SECRET]
+            end = run[-1].end()
+        run = []
+    return "".join((*kept, text[end:]))
+
+
+def _has_words(body: Body) -> bool:
+    if len(body.words & _BIP39_FORMS) < _DIFFERENT_WORDS and not any(phrase in body.raw for phrase in _TEST_PHRASES):
+        return False
+    in_order = body.raw.replace(b"\\n", b" ").translate(_LETTER_CLASS).split()
+    return b"\1" * _MNEMONIC_WORDS in bytes(map(_BIP39_FORMS.__contains__, in_order))
+
+
+def _has_digits(body: Body) -> bool:
+    return b"0" * 12 in body.raw.translate(_DIGIT_CLASS, b" -")
+
+
+def _has_hex(body: Body) -> bool:
+    return b"h" * 64 in body.suspects.translate(_HEX_CLASS)
+
+
+def _has_base58(body: Body) -> bool:
+    return b"b" * 51 in body.suspects.translate(_BASE58_CLASS)
+
+
+def _has_ipv4(body: Body) -> bool:
+    return _IPV4_SIGN.search(body.raw) is not None
+
+
+def _has_ipv6(body: Body) -> bool:
+    return _IPV6_SIGN.search(body.raw) is not None
+
+
+def may_be_card(number: int) -> bool:
+    """Whether a whole number that is no text is one of a card."""
+    return 10**11 < number < 10**19 and is_card(str(number))
+
+
+SUSPICIOUS = rb"|".join(
+    (
+        *(re.escape(prefix) for prefix in _PREFIX_BYTES),
+        rb"[0-9a-fA-F]{64}",
+        rb"[1-9A-HJ-NP-Za-km-z]{51}",
+        rb"(?i:bearer|negotiate|dpop|basic)",
+    )
+)
+"""What is in words that a detector looks for."""
+
+
+def _sub(pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str] = SECRET) -> Callable[[str], str]:
+    return partial(pattern.sub, by)
+
+
+SECRETS: tuple[Detector, ...] = (
+    Detector(_having("PRIVATE KEY"), Rewrite(27, "PRIVATE KEY", _sub(_PEM))),
+    Detector(_having("://", "@"), Rewrite(6, "://", _sub(_USERINFO, rf"\1{SECRET}@"))),
+    Detector(_having("://", "@"), Rewrite(16, "://", _sub(_URL_TOKEN, rf"\1{SECRET}@"))),
+    Detector(_having("eyJ"), Rewrite(13, "eyJ", _sub(_JWT))),
+    Detector(_having_word("bearer", "negotiate", "dpop"), Rewrite(12, "", _sub(_BEARER, _keep_scheme))),
+    Detector(_having_word("basic"), Rewrite(12, "", _sub(_BASIC, _keep_basic))),
+    Detector(_having_prefix, Rewrite(_LONG, "", _sub(_PREFIXED))),
+    Detector(_has_hex, Rewrite(64, "", _sub(_HEX_KEY, _hex_key))),
+    Detector(_has_base58, Rewrite(51, "", _sub(_BASE58_KEY))),
+    Detector(_has_digits, Rewrite(12, "", _sub(_CARD, _card))),
+    Detector(_has_words, Rewrite(47, "", _sub(_WORDS, _mnemonic))),
+)
+EMAILS = (Detector(_having("@"), Rewrite(6, "@", _sub(_EMAIL, EMAIL))),)
+ADDRESSES = (
+    Detector(_has_ipv4, Rewrite(7, ".", _sub(_IPV4, _ip))),
+    Detector(_has_ipv6, Rewrite(3, ":", _sub(_IPV6, _ip))),
+)

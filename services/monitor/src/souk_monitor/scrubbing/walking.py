@@ -1,0 +1,166 @@
+"""Going through all texts and names of an event."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
+from souk_monitor.scrubbing.names import Names
+from souk_monitor.scrubbing.texts import ADDRESS, EMAIL, SECRET, Rewrite, may_be_card
+
+_EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist")
+_EXCEPTION = ("type", "value", "module")
+_FRAME = ("function", "module", "file", "abs_path", "package")
+_USER = ("id", "username", "email", "ip_address")
+_MARKS = (SECRET, EMAIL, ADDRESS)
+_DEPTH = 4
+
+
+class Rules(NamedTuple):
+    """What rewrites the texts of an event."""
+
+    texts: Sequence[Rewrite]
+    source: Sequence[Rewrite]
+    """Lines of source."""
+    places: Sequence[Rewrite]
+    """Functions, modules and files."""
+
+
+class Walk:
+    """Goes through one event, in place. What is not changed stays the same object."""
+
+    def __init__(self, names: Names, rules: Rules) -> None:
+        self._names = names
+        self._rules = rules
+        self._rewrites = rules.texts
+        self._noted: list[str] = []
+
+    def event(self, event: Event) -> list[str]:
+        """Paths of what was changed."""
+        if self._rewrites:
+            self._fields(event, _EVENT, "")
+        event.tags = self._mapping(event.tags, "tags")
+        event.contexts = self._mapping(event.contexts, "contexts")
+        event.extra = self._mapping(event.extra, "extra")
+        for number, exception in enumerate(event.exceptions):
+            self._exception(exception, f"exceptions[{number}]")
+        for frame in event.stack:
+            self._frame(frame, "stack")
+        if event.user is not None:
+            self._user(event.user)
+        if self._rewrites and event.fingerprint:
+            clean = tuple([_rewritten(part, self._rewrites) for part in event.fingerprint])
+            if clean != event.fingerprint:
+                event.fingerprint = clean
+                self._noted.append("fingerprint")
+        return self._noted
+
+    def _user(self, user: User) -> None:
+        if self._rewrites:
+            self._fields(user, _USER, "user.")
+            for field in _USER:  # a mark would make one user of all
+                if getattr(user, field) in _MARKS:
+                    setattr(user, field, "")
+        user.extra = self._mapping(user.extra, "user")
+
+    def _exception(self, exception: ExceptionInfo, path: str) -> None:
+        if self._rewrites:
+            self._fields(exception, _EXCEPTION, f"{path}.")
+        exception.extra = self._mapping(exception.extra, path)
+        path = f"{path}.frames"
+        for frame in exception.frames:
+            self._frame(frame, path)
+
+    def _frame(self, frame: Frame, path: str) -> None:
+        if self._rewrites:
+            self._places(frame, path)
+            self._lines(frame, path)
+        if frame.local_variables:
+            frame.local_variables = self._mapping(frame.local_variables, f"{path}.local_variables")
+        if frame.extra:
+            frame.extra = self._mapping(frame.extra, path)
+
+    def _places(self, frame: Frame, path: str) -> None:
+        rewrites = self._rules.places
+        together = f"{frame.function}\n{frame.module}\n{frame.file}\n{frame.abs_path}\n{frame.package}"
+        if _rewritten(together, rewrites) != together:  # one look instead of five: mostly there is nothing
+            self._fields(frame, _FRAME, f"{path}.", rewrites)
+
+    def _lines(self, frame: Frame, path: str) -> None:
+        rewrites = self._rules.source
+        together = "\n".join((*frame.pre_context, frame.context_line, *frame.post_context))
+        if not together or _rewritten(together, rewrites) == together:
+            return
+        frame.context_line = _rewritten(frame.context_line, rewrites)
+        frame.pre_context = tuple([_rewritten(line, rewrites) for line in frame.pre_context])
+        frame.post_context = tuple([_rewritten(line, rewrites) for line in frame.post_context])
+        self._noted.append(f"{path}.context_line")
+
+    def _fields(
+        self, part: Event | ExceptionInfo | Frame | User, fields: Iterable[str], path: str, rewrites: Sequence[Rewrite] = ()
+    ) -> None:
+        for field in fields:
+            text: str = getattr(part, field)
+            if text:
+                clean = _rewritten(text, rewrites or self._rewrites)
+                if clean != text:
+                    setattr(part, field, clean)
+                    self._noted.append(path + field)
+
+    def _mapping(self, known: Mapping[str, Json], path: str) -> Mapping[str, Json]:
+        if not known:
+            return known
+        clean = self._object(known)
+        if clean == known:
+            return known
+        self._noted += _differences(known, clean, path)
+        return clean
+
+    def _value(self, value: Json) -> Json:
+        kind = value.__class__
+        if kind is str:
+            return _rewritten(value, self._rewrites)
+        if kind is dict:
+            return self._object(value)
+        if kind is list:
+            return self._list(value)
+        return SECRET if kind is int and may_be_card(value) else value
+
+    def _object(self, known: Mapping[str, Json]) -> dict[str, Json]:
+        names, rewrites = self._names, self._rewrites
+        clean = {
+            _rewritten(name, rewrites): _hidden(value) if name in names else self._value(value) for name, value in known.items()
+        }
+        named = known.get("name", known.get("key"))
+        if "value" in known and named.__class__ is str and named in names:
+            clean["value"] = _hidden(known["value"])
+        return clean
+
+    def _list(self, known: list[Json]) -> list[Json]:
+        if len(known) == 2 and known[0].__class__ is str and known[0] in self._names:
+            return [known[0], _hidden(known[1])]
+        return [self._value(value) for value in known]
+
+
+def _rewritten(text: str, rewrites: Sequence[Rewrite]) -> str:
+    length = len(text)
+    for least, needed, rewrite in rewrites:
+        if length >= least and needed in text:
+            text = rewrite(text)
+    return text
+
+
+def _hidden(value: Json) -> Json:
+    """What stands for the value of a sensitive name: whether there is one is no secret."""
+    return value if value is None or value == "" or value.__class__ is bool else SECRET
+
+
+def _differences(before: Mapping[str, Json], after: Mapping[str, Json], path: str) -> Iterator[str]:
+    """Paths, two names deep, of what is not as it was."""
+    for (name, old), (clean_name, new) in zip(before.items(), after.items(), strict=False):
+        if old == new and name == clean_name:
+            continue
+        where = f"{path}.{clean_name}"
+        if isinstance(old, dict) and isinstance(new, dict) and path.count(".") < _DEPTH:
+            yield from _differences(old, new, where)
+        else:
+            yield where
