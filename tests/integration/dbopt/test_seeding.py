@@ -141,6 +141,8 @@ async def test_the_planner_knows_the_tables_in_the_end(make: Make):
         plan = "\n".join(row[0] for row in await connection.fetch(query))
         assert "Index Only Scan" in plan
         assert re.search(r"Heap Fetches: 0$", plan, re.MULTILINE), plan
+    options = await connection.fetchval("SELECT reloptions FROM pg_class WHERE oid = 'shop.products_search'::regclass")
+    assert options == ["fastupdate=off"]  # while it filled, words waited to be put into it
     await connection.close()
 
 

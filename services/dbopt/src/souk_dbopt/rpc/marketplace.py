@@ -40,9 +40,9 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
         """See the proto."""
         validate.list_products(request)
         query = self._query(LISTS[request.order])
-        bound_to = (query.key, shop.filter_of(request.filter))
-        rows, following, token = await self._page(query, shop.filter_of(request.filter), request, bound_to)
-        return pb.ListProductsResponse(products=map(shop.product_summary, rows), next_page_token=following, consistency_token=token)
+        values = shop.filter_of(request.filter)
+        rows, following, token = await self._page(query, values, request, (query.key, values))
+        return pb.ListProductsResponse(products=shop.products(rows), next_page_token=following, consistency_token=token)
 
     async def SearchProducts(self, request: pb.SearchProductsRequest, context: Context) -> pb.SearchProductsResponse:
         """See the proto."""
@@ -50,19 +50,13 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
         query = self._query("product.search")
         values = {"words": request.text, **shop.filter_of(request.filter)}
         rows, following, token = await self._page(query, values, request, (query.key, values))
-        return pb.SearchProductsResponse(
-            products=map(shop.product_summary, rows), next_page_token=following, consistency_token=token
-        )
+        return pb.SearchProductsResponse(products=shop.products(rows), next_page_token=following, consistency_token=token)
 
     async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
         """See the proto."""
         rows, token = await self._read(self._query("product.get"), {"product_id": request.product_id}, request)
-        response = pb.GetProductResponse(consistency_token=token)
-        if rows:
-            response.product.CopyFrom(shop.product(rows[0]))
-        else:
-            response.missing.SetInParent()
-        return response
+        found = {"product": shop.product(rows[0])} if rows else {"missing": {}}
+        return pb.GetProductResponse(**found, consistency_token=token)
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         """See the proto."""
@@ -75,12 +69,8 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
     async def GetSellerDashboard(self, request: pb.GetSellerDashboardRequest, context: Context) -> pb.GetSellerDashboardResponse:
         """See the proto."""
         rows, token = await self._read(self._query("seller.dashboard"), {"seller_id": request.seller_id}, request)
-        response = pb.GetSellerDashboardResponse(consistency_token=token)
-        if rows:
-            response.dashboard.CopyFrom(shop.dashboard(rows[0]))
-        else:
-            response.missing.SetInParent()
-        return response
+        found = {"dashboard": shop.dashboard(rows[0])} if rows else {"missing": {}}
+        return pb.GetSellerDashboardResponse(**found, consistency_token=token)
 
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
         """See the proto."""

@@ -56,6 +56,8 @@ ORDER BY seller_id
 ON CONFLICT (seller_id) DO UPDATE SET items_sold = excluded.items_sold, revenue_cents = excluded.revenue_cents,
                                       rating_count = excluded.rating_count, rating_sum = excluded.rating_sum
 """
+_WAITING = "ALTER INDEX IF EXISTS shop.products_search SET (fastupdate = %s)"
+"""Whether words wait before they are put into the index of searches, many at once. With searches at the same time they must not."""
 _COUNTED = """
 INSERT INTO shop.seeded_batches (table_name, batch, row_count) SELECT 'seller_stats', 0, count(*) FROM shop.seller_stats
 ON CONFLICT (table_name, batch) DO UPDATE SET row_count = excluded.row_count RETURNING row_count
@@ -125,6 +127,7 @@ async def _make_room(connection: Connection, plan: Plan) -> None:
         plan.end,
         plan.batch,
     )
+    await connection.execute(_WAITING % "on")
     for table, column in _IDS.items():
         await connection.execute("SELECT setval(pg_get_serial_sequence($1, $2), $3)", f"shop.{table}", column, getattr(plan, table))
 
@@ -168,6 +171,7 @@ async def count_stats(connection: Connection) -> int:
 
 async def finish(connection: Connection) -> None:
     """Gather statistics and visibility for the planner, and note that the seeding is complete."""
+    await connection.execute(_WAITING % "off")
     await connection.execute("VACUUM (ANALYZE) " + ", ".join(f"shop.{table}" for table in TABLES))
     await connection.execute("UPDATE shop.seeding SET finished_at = now() WHERE finished_at IS NULL")
 

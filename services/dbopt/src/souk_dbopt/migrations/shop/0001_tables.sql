@@ -54,7 +54,7 @@ CREATE TABLE shop.products (
     stock        integer NOT NULL CHECK (stock >= 0),
     status       text NOT NULL DEFAULT 'active' CHECK (status IN ('draft', 'active', 'removed')),
     attributes   jsonb NOT NULL DEFAULT '{}',
-    popularity   bigint NOT NULL DEFAULT 0,
+    popularity   bigint NOT NULL DEFAULT 0 CHECK (popularity >= 0),
     rating_count integer NOT NULL DEFAULT 0,
     rating_sum   integer NOT NULL DEFAULT 0,
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -65,6 +65,16 @@ CREATE TABLE shop.products (
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE shop.products IS 'What is for sale. Stock and ratings are in no index, so that a sale and a review touch none.';
 COMMENT ON COLUMN shop.products.popularity IS 'Views of the last 30 days, as of the last refresh.';
+
+CREATE FUNCTION shop.search_terms(search tsvector, popularity bigint, category_id integer, seller_id bigint) RETURNS tsvector
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN search || array_to_tsvector(ARRAY[
+    'popularity ' || least(length(ltrim(popularity::bit(64)::text, '0')), 40)::text,
+    'category ' || category_id::text,
+    'seller ' || seller_id::text]);
+COMMENT ON FUNCTION shop.search_terms IS 'What a product is searched by: its words, and terms that no word is, for they have a space: its category, its seller, and its octave, which is how many binary digits its popularity has.';
+REVOKE EXECUTE ON FUNCTION shop.search_terms FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION shop.search_terms TO :"service", :"explain";
 
 CREATE TABLE shop.images (
     product_id bigint NOT NULL REFERENCES shop.products ON DELETE CASCADE,
