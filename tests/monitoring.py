@@ -36,7 +36,7 @@ def user(name: str) -> User:
 def preparer() -> Preparer:
     """One that leaves events as they are."""
     return Preparer(
-        tidy=lambda _, event, __: event,
+        scrub=lambda _, __: None,
         group=lambda _, event: group(event),
         understand=lambda _: Understanding(),
         encode=bodies.encode,

@@ -2,37 +2,212 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
 
+import structlog
+from souk.monitor.v1 import error_pb2_grpc, project_pb2_grpc
+from souk_common import operation_service
 from souk_common.health import Dependency
-from souk_common.postgres import Pool, PoolOptions
-from souk_common.server import Application
+from souk_common.operations import Operations, Work
+from souk_common.postgres import Pool, PoolOptions, PostgresError
+from souk_common.server import Application, Registration
 from souk_common.telemetry import Telemetry
 
+from souk_monitor import telemetry
+from souk_monitor.adapters.change_reads import ChangeTable
+from souk_monitor.adapters.duty_table import DutyRows
+from souk_monitor.adapters.event_reads import EventRows
+from souk_monitor.adapters.event_store import EventTables, Keeping
+from souk_monitor.adapters.facet_tables import FacetTables
+from souk_monitor.adapters.issue_changes import IssueChangeRows
+from souk_monitor.adapters.issue_reads import IssueRows
+from souk_monitor.adapters.project_table import ProjectRows
+from souk_monitor.adapters.report_reads import ReportSums
+from souk_monitor.adapters.trend_rows import TrendRows
+from souk_monitor.adapters.upkeep import Retention, Upkeep
+from souk_monitor.adapters.user_erasure import Erasure
+from souk_monitor.counting import FacetWriter
+from souk_monitor.decoding import bodies
+from souk_monitor.duties import Duties, Duty
 from souk_monitor.errors import ERRORS
+from souk_monitor.events import Event
+from souk_monitor.facets import Counts, Limits
+from souk_monitor.grouping import Grouping, group
+from souk_monitor.in_app import InAppRules
+from souk_monitor.ingest import Pipeline, Queue
+from souk_monitor.limits import Limits as EventLimits
+from souk_monitor.preparing import Preparer, Understanding
+from souk_monitor.projects import Project, Projects
+from souk_monitor.rpc.errors import ErrorParts, ErrorServicer
+from souk_monitor.rpc.projects import ProjectServicer
+from souk_monitor.rpc.reporting import Reporting
+from souk_monitor.scrubbing import scrub
 from souk_monitor.settings import MonitorSettings
+from souk_monitor.tracker import Tracker
+from souk_monitor.watching import Watch
+
+log = structlog.get_logger(__name__)
+ERRORS_SERVICE, PROJECTS = "souk.monitor.v1.ErrorService", "souk.monitor.v1.ProjectService"
+_REPORT, _READ, _WRITE, _ADMIN = "monitor.report", "monitor.read", "monitor.write", "monitor.admin"
+_OF_ERRORS = {
+    _REPORT: ("ReportErrors", "ReportErrorStream"),
+    _READ: (*("ListIssues", "GetIssue", "ListEvents", "GetEvent", "ExplainGrouping", "GetErrorReport", "WatchIssues"),),
+    _WRITE: ("UpdateIssue", "MergeIssues", "SplitIssue", "EraseUser"),
+}
+_OF_PROJECTS = {
+    _READ: ("ListProjects", "GetProject"),
+    _ADMIN: ("CreateProject", "UpdateProject", "CreateProjectKey", "RevokeProjectKey"),
+}
+SCOPES = {
+    **{f"/{ERRORS_SERVICE}/{name}": scope for scope, names in _OF_ERRORS.items() for name in names},
+    **{f"/{PROJECTS}/{name}": scope for scope, names in _OF_PROJECTS.items() for name in names},
+    **operation_service.scopes("monitor"),
+}
 
 
 @contextlib.asynccontextmanager
 async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIterator[Application]:
     """Monitor, ready to be served."""
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(Pool(settings.dsn.get_secret_value(), _options("read", settings)))
+        core = await _open_core(stack, settings)
+        operations = await stack.enter_async_context(_operations(settings))
+        operations.register(reporting.metrics)
+        telemetry.register(reporting.metrics, core.pipeline, {"read": core.read, "write": core.write})
+
+        def erasure(project: Project, user: str) -> Work:
+            return Erasure(core.read, project.number, user).work()
+
+        errors = ErrorServicer(
+            ErrorParts(
+                reporting=Reporting(core.pipeline, core.projects, EventLimits(age=timedelta(seconds=settings.retention))),
+                tracker=core.tracker,
+                projects=core.projects,
+                watch=core.watch,
+                operations=operations,
+                erasure=erasure,
+            )
+        )
+        projects = ProjectServicer(core.projects, core.project_rows, settings.public_url)
 
         async def check() -> None:
-            await pool.fetchval("check", "SELECT 1")
+            await core.read.fetchval("check", "SELECT 1 FROM monitor.projects LIMIT 1")
 
         yield Application(
             name="monitor",
-            registrations=[],
+            registrations=[
+                Registration(error_pb2_grpc.add_ErrorServiceServicer_to_server, errors, ERRORS_SERVICE),
+                Registration(project_pb2_grpc.add_ProjectServiceServicer_to_server, projects, PROJECTS),
+                operation_service.registration(operations),
+            ],
             errors=ERRORS,
+            scopes=SCOPES,
             dependencies=[Dependency("database", check, interval=settings.check_interval)],
+            long_lived=frozenset({f"/{ERRORS_SERVICE}/ReportErrorStream", f"/{ERRORS_SERVICE}/WatchIssues"})
+            | operation_service.LONG_LIVED,
         )
 
 
-def _options(name: str, settings: MonitorSettings) -> PoolOptions:
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What the faces stand on."""
+
+    read: Pool
+    write: Pool
+    project_rows: ProjectRows
+    projects: Projects
+    pipeline: Pipeline
+    tracker: Tracker
+    watch: Watch
+
+
+async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings) -> _Core:
+    dsn = settings.dsn.get_secret_value()
+    read = await stack.enter_async_context(Pool(dsn, _options("read", settings, settings.connections)))
+    write = await stack.enter_async_context(Pool(dsn, _options("write", settings, settings.writers + 1)))
+    rows = ProjectRows(read)
+    await _make_default(rows, settings)
+    projects = await stack.enter_async_context(
+        Projects(rows, default=settings.default_project, interval=settings.projects_interval)
+    )
+    counts = Counts()
+    facets = FacetTables(write, Limits(settings.max_tags, settings.max_tag_values))
+    await stack.enter_async_context(FacetWriter(counts, facets, interval=settings.facet_interval))
+    store = EventTables(write, Keeping(settings.keep_bodies, settings.compression_level), counts)
+    pipeline = await stack.enter_async_context(Pipeline(store, _preparer(settings), _queue(settings)))
+    events = EventRows(read)
+    issues = IssueRows(read, events)
+    tracker = Tracker(issues, events, IssueChangeRows(read), ReportSums(read, issues), _group)
+    watch = await stack.enter_async_context(Watch(ChangeTable(read), interval=settings.watch_interval))
+    await stack.enter_async_context(Duties(DutyRows(read), _duties(settings, read, projects)))
+    return _Core(read, write, rows, projects, pipeline, tracker, watch)
+
+
+async def _make_default(rows: ProjectRows, settings: MonitorSettings) -> None:
+    """Where the database is not there yet, or has no schema, `monitor.database` says so, and the next start makes it."""
+    try:
+        await rows.ensure(settings.default_project)
+    except PostgresError as error:
+        log.warning("the default project was not looked for", problem=str(error))
+
+
+def _preparer(settings: MonitorSettings) -> Preparer:
+    return Preparer(
+        scrub=_scrub,
+        group=_group,
+        understand=lambda _: Understanding(),
+        encode=bodies.encode,
+        retention=timedelta(seconds=settings.retention),
+    )
+
+
+def _group(project: Project, event: Event) -> Grouping:
+    return group(event, InAppRules.of(project.options.in_app))
+
+
+def _scrub(project: Project, event: Event) -> None:
+    options = project.options
+    scrub(event, options.sensitive_fields, keep_emails=options.keep_emails, keep_ip_addresses=options.keep_ip_addresses)
+
+
+def _duties(settings: MonitorSettings, pool: Pool, projects: Projects) -> list[Duty]:
+    retention = Retention(
+        timedelta(seconds=settings.retention),
+        timedelta(seconds=settings.count_retention),
+        timedelta(seconds=settings.request_retention),
+    )
+    return [
+        Duty("trends", settings.trend_interval, TrendRows(pool).do),
+        Duty("upkeep", settings.maintenance_interval, Upkeep(pool, retention, projects.all).do),
+    ]
+
+
+def _queue(settings: MonitorSettings) -> Queue:
+    return Queue(
+        events=settings.queue_events,
+        bytes=settings.queue_bytes,
+        writers=settings.writers,
+        batch_events=settings.batch_events,
+        batch_bytes=settings.batch_bytes,
+        delay=settings.batch_delay,
+        patience=settings.store_patience,
+    )
+
+
+def _operations(settings: MonitorSettings) -> Operations:
+    return Operations(
+        settings.node,
+        ERRORS,
+        max_active=settings.max_operations,
+        max_kept=settings.max_kept_operations,
+        retention=settings.operation_retention,
+    )
+
+
+def _options(name: str, settings: MonitorSettings, size: int) -> PoolOptions:
     return PoolOptions(
         name=name,
-        size=settings.connections,
+        size=size,
         max_waiting=settings.max_waiting,
         acquire_timeout=settings.acquire_timeout,
         connect_timeout=settings.connect_timeout,

@@ -73,8 +73,8 @@ class Prepared:
 class Preparer:
     """Makes events ready."""
 
-    tidy: Callable[[Project, Event, datetime], Event]
-    """Takes out secrets and what is over the limits."""
+    scrub: Callable[[Project, Event], None]
+    """Takes out secrets and personal data."""
     group: Callable[[Project, Event], Grouping]
     understand: Callable[[Event], Understanding]
     encode: Callable[[Event], bytes]
@@ -87,10 +87,11 @@ class Preparer:
             event.time = received
         event.time = event.time.astimezone(UTC)
         event.service = event.service or project.service
-        event = self.tidy(project, event, received)
+        known = identity(event.user)  # of which only a hash stays, where what it is made of is not kept
+        known_by = people(project.number, event.user)
+        self.scrub(project, event)
         grouping = self.group(project, event)
         understanding = self.understand(event)
-        known = identity(event.user)
         last = event.exceptions[-1] if event.exceptions else None
         return Prepared(
             project=project.number,
@@ -104,7 +105,7 @@ class Preparer:
             handled=last.handled if last is not None else None,
             release=event.release,
             person=person(project.number, known) if known else None,
-            people=people(project.number, event.user),
+            people=known_by,
             trace_id=event.trace_id,
             error_id=event.error_id,
             body=self.encode(event),

@@ -117,6 +117,23 @@ class Projects:
             raise KeyInvalidError
         return found
 
+    async def known(self, name: str) -> Project:
+        """A project by its name, whether it takes reports or not. ProjectUnknownError, PostgresError."""
+        project = await self.named(name)
+        if project is None:
+            raise ProjectUnknownError(name or self._default)
+        return project
+
+    def numbered(self, number: int) -> Project:
+        """A project that there is. ProjectUnknownError, where that is not known here yet."""
+        if number not in self._by_number:
+            raise ProjectUnknownError(number)
+        return self._by_number[number]
+
+    def all(self) -> list[Project]:
+        """All of them, by name."""
+        return list(self._by_name.values())
+
     def name_of(self, number: int) -> str:
         """Of a project that there is; empty where it is not known yet."""
         project = self._by_number.get(number)

@@ -13,6 +13,8 @@ _FIND = """
 SELECT f.project, f.fingerprint, f.id, f.issue
 FROM unnest($1::integer[], $2::bytea[]) AS w(project, fingerprint) JOIN monitor.fingerprints f USING (project, fingerprint)
 """
+_FIND_OLDER = _FIND + "FOR SHARE OF f"
+"""Who merges or splits their issues meanwhile waits, and finds what is made now."""
 _ADD = """
 INSERT INTO monitor.fingerprints
     (project, fingerprint, version, issue, title, first_seen, last_seen, first_release, last_release)
@@ -108,7 +110,7 @@ async def _issues_of_older(session: Session, events: Sequence[Prepared]) -> dict
     older = [(event.project, fingerprint) for event in events for fingerprint in event.grouping.secondary]
     if not older:
         return {}
-    rows = await session.fetch("fingerprints.find", _FIND, ([key[0] for key in older], [key[1] for key in older]))
+    rows = await session.fetch("fingerprints.find_older", _FIND_OLDER, ([key[0] for key in older], [key[1] for key in older]))
     known = {(row["project"], row["fingerprint"]): row["issue"] for row in rows}
     found = {}
     for event in events:

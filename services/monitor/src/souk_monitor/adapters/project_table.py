@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 from souk_common.postgres import Pool, Record, Session
 
-from souk_monitor.adapters.requests import Request, first_result, keep_result
+from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.exceptions import KeyUnknownError, ProjectExistsError, ProjectUnknownError
 from souk_monitor.projects import Project, ProjectKey, ProjectOptions
+from souk_monitor.tracker import Request
 
 _ALL = "SELECT number, name, options::text, disabled, created_at FROM monitor.projects ORDER BY name"
 _KEYS = """
@@ -20,7 +21,8 @@ _CREATE = """
 INSERT INTO monitor.projects (name, options) VALUES ($1, $2::text::jsonb) ON CONFLICT DO NOTHING RETURNING number
 """
 _UPDATE = """
-UPDATE monitor.projects SET options = $2::text::jsonb, disabled = coalesce($3, disabled) WHERE name = $1 RETURNING number
+UPDATE monitor.projects SET options = coalesce($2::text::jsonb, options), disabled = coalesce($3, disabled)
+WHERE name = $1 RETURNING number
 """
 _ADD_KEY = """
 INSERT INTO monitor.project_keys (public_key, project, label)
@@ -63,9 +65,11 @@ class ProjectRows:
             await _add_key(session, name, "")
             await keep_result(session, request, name)
 
-    async def update(self, name: str, options: ProjectOptions, disabled: bool | None) -> None:
+    async def update(self, name: str, options: ProjectOptions | None, disabled: bool | None) -> None:
         """Change what it takes and keeps. ProjectUnknownError."""
-        if not await self._pool.fetch("projects.update", _UPDATE, (name, _json(options), disabled)):
+        if not await self._pool.fetch(
+            "projects.update", _UPDATE, (name, _json(options) if options is not None else None, disabled)
+        ):
             raise ProjectUnknownError(name)
 
     async def create_key(self, project: str, label: str, request: Request) -> str:

@@ -1,10 +1,9 @@
 """Request ids of changes, in a table beside what they change: a change and its id are committed together."""
 
-from dataclasses import dataclass
-
 from souk_common.postgres import Pool, Session
 
 from souk_monitor.exceptions import RequestIdReusedError
+from souk_monitor.tracker import Request
 
 _CLAIM = """
 INSERT INTO monitor.requests (principal, request_id, fingerprint, result) VALUES ($1, $2, $3, '')
@@ -13,17 +12,6 @@ ON CONFLICT DO NOTHING RETURNING true
 _FIND = "SELECT fingerprint, result FROM monitor.requests WHERE principal = $1 AND request_id = $2"
 _KEEP = "UPDATE monitor.requests SET result = $3 WHERE principal = $1 AND request_id = $2"
 _FORGET = "DELETE FROM monitor.requests WHERE created_at < now() - make_interval(secs => $1)"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a change is known by, so that a repeat changes nothing more."""
-
-    principal: str
-    request_id: str
-    """Empty: a repeat is not known."""
-    fingerprint: bytes
-    """Of all that the request says."""
 
 
 async def first_result(session: Session, request: Request) -> str | None:

@@ -156,6 +156,12 @@ CREATE TABLE monitor.requests (
 );
 CREATE INDEX requests_created ON monitor.requests (created_at);
 
+-- What one node does for all from time to time.
+CREATE TABLE monitor.duties (
+    name     text PRIMARY KEY,
+    next_at  timestamptz NOT NULL
+);
+
 -- Every event that was counted, so that none is counted twice. One that happened around midnight has a row in both days.
 CREATE TABLE monitor.events (
     day         date NOT NULL,

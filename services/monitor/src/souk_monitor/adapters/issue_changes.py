@@ -1,0 +1,155 @@
+"""What people do with issues, in PostgreSQL. Locks are taken as the store takes them: fingerprints, then issues, by their ids."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from souk_common.postgres import Pool, Record, Session
+
+from souk_monitor.adapters import issue_rows
+from souk_monitor.adapters.requests import first_result, keep_result
+from souk_monitor.adapters.user_sets import of_issues
+from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknownError, Problem
+from souk_monitor.lifecycle import Change, Counted, act
+from souk_monitor.searching import words
+from souk_monitor.tracker import Request, Texts, Update
+
+_LOCK = "SELECT * FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
+_LOCK_FINGERPRINTS = """
+SELECT id, issue, fingerprint, title, version FROM monitor.fingerprints WHERE issue = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
+"""
+_ASSIGN = "UPDATE monitor.issues SET assignee = $2 WHERE id = $1"
+_TELL = """
+UPDATE monitor.issues SET revision = revision + 1, changed = pg_current_xact_id(), told = pg_current_xact_id(), told_change = $2
+WHERE id = ANY ($1::bigint[])
+"""
+_MOVE = "UPDATE monitor.fingerprints SET issue = $2, by_hand = true WHERE issue = ANY ($1::bigint[])"
+_MERGED = """
+UPDATE monitor.issues SET merged_into = $2, events = 0, users = 0 WHERE id = ANY ($1::bigint[]) OR merged_into = ANY ($1::bigint[])
+"""
+_MOVE_SOME = "UPDATE monitor.fingerprints SET issue = $2, by_hand = true WHERE id = ANY ($1::bigint[])"
+_RECOUNT = """
+UPDATE monitor.issues i SET events = s.events, users = $2, first_seen = s.first_seen, last_seen = s.last_seen,
+    first_release = coalesce(s.first_release, ''), last_release = coalesce(s.last_release, '')
+FROM (
+    SELECT sum(events)::bigint AS events, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
+        (array_agg(first_release ORDER BY first_seen) FILTER (WHERE first_release <> ''))[1] AS first_release,
+        (array_agg(last_release ORDER BY last_seen DESC) FILTER (WHERE last_release <> ''))[1] AS last_release
+    FROM monitor.fingerprints WHERE issue = $1
+) AS s WHERE i.id = $1
+"""
+_NUMBER = "UPDATE monitor.projects SET issue_count = issue_count + 1 WHERE number = $1 RETURNING issue_count, name"
+_COPY = """
+INSERT INTO monitor.issues
+    (project, number, state, severity, category, platform, handled, events, first_seen, last_seen)
+SELECT project, $2, 1, severity, category, platform, handled, 0, first_seen, last_seen FROM monitor.issues WHERE id = $1
+RETURNING id
+"""
+_TEXTS = """
+INSERT INTO monitor.issue_texts (issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence, words)
+SELECT $2, $3, $4, $5, $6, fix_rule, fix_text, fix_evidence, to_tsvector('simple', $7) FROM monitor.issue_texts WHERE issue = $1
+"""
+
+
+class IssueChangeRows:
+    """monitor.issues as people change them."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def update(self, issue: int, update: Update, request: Request, now: datetime) -> None:
+        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+        async with self._pool.transaction() as session:
+            if await first_result(session, request) is not None:
+                return
+            row = (await _lock(session, [issue]))[0]
+            if update.revision and row["revision"] != update.revision:
+                raise IssueChangedError(str(issue), row["revision"])
+            if update.action is not None:
+                counted = Counted(row["events"], row["users"], row["last_release"])
+                await issue_rows.turn(session, issue, act(update.action, counted, now), actor=update.actor, now=now)
+            if update.assignee is not None:
+                await session.fetch("issues.assign", _ASSIGN, (issue, update.assignee))
+                await issue_rows.note(session, issue, actor=update.actor, kind="assigned", text=update.assignee, now=now)
+            if update.comment:
+                await issue_rows.note(session, issue, actor=update.actor, kind="commented", text=update.comment, now=now)
+            if update.action is None and (update.assignee is not None or update.comment):
+                await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
+            await keep_result(session, request, str(issue))
+
+    async def merge(self, issues: Sequence[int], into: int | None, actor: str, now: datetime) -> int:
+        """Make one issue of several of one project; which one is left: `into`, or the one seen first.
+
+        IssueUnknownError, FieldsError.
+        """
+        async with self._pool.transaction() as session:
+            await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, (issues,))
+            rows = await _lock(session, issues)
+            if len({row["project"] for row in rows}) > 1:
+                raise FieldsError([Problem("issue_ids", "must be of one project")])
+            target = into if into is not None else min(rows, key=lambda row: (row["first_seen"], row["id"]))["id"]
+            others = [row["id"] for row in rows if row["id"] != target]
+            if not others:
+                return int(target)
+            await session.fetch("fingerprints.move", _MOVE, (others, target))
+            await session.fetch("issues.merged", _MERGED, (others, target))
+            await _recount(session, [target])
+            await session.fetch("issues.tell", _TELL, (others, Change.MERGED))
+            await session.fetch("issues.tell", _TELL, ([target], Change.UPDATED))
+            told = ", ".join(str(row["number"]) for row in rows if row["id"] != target)
+            await issue_rows.note(session, target, actor=actor, kind="merged", text=told, now=now)
+            return int(target)
+
+    async def split(self, issue: int, fingerprints: Sequence[bytes], texts: Texts, actor: str, now: datetime) -> int:
+        """Take fingerprints out of an issue into a new one; its id. texts: what that is called.
+
+        IssueUnknownError, FieldsError.
+        """
+        async with self._pool.transaction() as session:
+            known = {
+                row["fingerprint"]: row["id"] for row in await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, ([issue],))
+            }
+            row = (await _lock(session, [issue]))[0]
+            _check_split(known, fingerprints)
+            made = await _copy(session, row, texts)
+            await session.fetch("fingerprints.move_some", _MOVE_SOME, ([known[each] for each in fingerprints], made))
+            await _recount(session, [issue, made])
+            await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
+            told = ", ".join(each.hex() for each in fingerprints)
+            await issue_rows.note(session, issue, actor=actor, kind="split", text=told, now=now)
+            await issue_rows.note(session, made, actor=actor, kind="split", text=told, now=now)
+            return made
+
+
+async def _lock(session: Session, issues: Sequence[int]) -> list[Record]:
+    rows = await session.fetch("issues.lock", _LOCK, (sorted(set(issues)),))
+    gone = set(issues) - {row["id"] for row in rows if row["merged_into"] is None}
+    if gone:
+        raise IssueUnknownError(", ".join(map(str, sorted(gone))))
+    return rows
+
+
+async def _recount(session: Session, issues: Sequence[int]) -> None:
+    users = await of_issues(session, issues)
+    for issue in issues:
+        await session.fetch("issues.recount", _RECOUNT, (issue, users.get(issue, 0)))
+
+
+async def _copy(session: Session, row: Record, texts: Texts) -> int:
+    numbered = (await session.fetch("projects.number", _NUMBER, (row["project"],)))[0]
+    made: int = (await session.fetch("issues.copy", _COPY, (row["id"], numbered["issue_count"])))[0]["id"]
+    found_by = words(texts.title, texts.culprit, texts.type, texts.template, numbered["name"], str(numbered["issue_count"]))
+    columns = (row["id"], made, texts.title, texts.culprit, texts.type, texts.template, found_by)
+    await session.fetch("issue_texts.copy", _TEXTS, columns)
+    return made
+
+
+def _check_split(known: dict[bytes, int], wanted: Sequence[bytes]) -> None:
+    problems = [
+        Problem(f"fingerprints[{number}]", "must be a fingerprint of the issue")
+        for number, each in enumerate(wanted)
+        if each not in known
+    ]
+    if not problems and len(set(wanted)) == len(known):
+        problems = [Problem("fingerprints", "must leave the issue one at least")]
+    if problems:
+        raise FieldsError(problems)

@@ -1,0 +1,74 @@
+"""A user erased from PostgreSQL: bodies are rewritten without them, their hash goes; counts stay."""
+
+from datetime import timedelta
+
+import zstandard
+from souk_common.operations import Progress, Work
+from souk_common.postgres import Pool, Session
+
+from souk_monitor.adapters.event_reads import open_body
+from souk_monitor.erasing import erase
+from souk_monitor.people import person
+
+METHOD = "souk.monitor.v1.ErrorService/EraseUser"
+AT_ONCE = 100
+TIME_LIMIT = timedelta(hours=6)
+_DAYS = "SELECT day FROM monitor.days() ORDER BY day"
+_FIND = """
+SELECT event_id, body FROM monitor.bodies WHERE day = $1 AND project = $2 AND people @> ARRAY[$3::bigint] LIMIT $4 FOR UPDATE
+"""
+_REWRITE = """
+UPDATE monitor.bodies b SET body = n.body, people = NULL
+FROM unnest($3::uuid[], $4::bytea[]) AS n(event_id, body) WHERE b.day = $1 AND b.project = $2 AND b.event_id = n.event_id
+"""
+_FORGET = """
+DELETE FROM monitor.users u USING monitor.fingerprints f WHERE u.person = $2 AND f.id = u.fingerprint AND f.project = $1
+"""
+_FORGET_TAGS = """
+DELETE FROM monitor.facets a USING monitor.fingerprints f
+WHERE f.id = a.fingerprint AND f.project = $1 AND a.kind = 4 AND (a.value = $2 OR length($2) >= 4 AND strpos(a.value, $2) > 0)
+"""
+
+
+class Erasure:
+    """One user of one project."""
+
+    def __init__(self, pool: Pool, project: int, user: str) -> None:
+        self._pool = pool
+        self._project = project
+        self._user = user
+        self._person = person(project, user)
+        self._days = 0
+        self._done = 0
+        self._bodies = 0
+
+    def work(self) -> Work:
+        """What an operation is told. Its target does not name the user."""
+        return Work(METHOD, f"project {self._project}", self.run, self.look, TIME_LIMIT.total_seconds())
+
+    def look(self) -> Progress:
+        """How far it is, in days."""
+        return Progress(self._days, self._done, "day", {"bodies": self._bodies})
+
+    async def run(self) -> None:
+        """Erase. What was erased stays so where it is cancelled. PostgresError."""
+        days = [row["day"] for row in await self._pool.fetch("erase.days", _DAYS)]
+        self._days = len(days)
+        for day in days:
+            while True:
+                async with self._pool.transaction() as session:
+                    if not await self._rewrite(session, day):
+                        break
+            self._done += 1
+        await self._pool.fetch("erase.users", _FORGET, (self._project, self._person))
+        await self._pool.fetch("erase.tags", _FORGET_TAGS, (self._project, self._user))
+
+    async def _rewrite(self, session: Session, day: object) -> bool:
+        rows = await session.fetch("erase.find", _FIND, (day, self._project, self._person, AT_ONCE))
+        if not rows:
+            return False
+        compressor = zstandard.ZstdCompressor()
+        rewritten = [compressor.compress(erase(open_body(row["body"]), self._user)) for row in rows]
+        await session.fetch("erase.rewrite", _REWRITE, (day, self._project, [row["event_id"] for row in rows], rewritten))
+        self._bodies += len(rows)
+        return True

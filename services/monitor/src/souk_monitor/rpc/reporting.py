@@ -1,0 +1,114 @@
+"""The half of ErrorService that takes errors."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from souk.monitor.v1 import error_pb2 as pb
+from souk_common.call import annotate
+
+from souk_monitor.decoding import native
+from souk_monitor.events import Event
+from souk_monitor.exceptions import MalformedError
+from souk_monitor.ingest import Outcome, Pipeline, Rejected
+from souk_monitor.limits import Limits
+from souk_monitor.projects import Project, Projects
+from souk_monitor.rpc import mapping, validate
+
+MAX_UNANSWERED = 16
+"""Requests of a stream that wait for their answers."""
+DECODED_AT_ONCE = 20
+"""Reports that are decoded before others have their turn in the event loop."""
+Results = list[pb.ReportResult]
+
+
+class Reporting:
+    """Reports in, results out."""
+
+    def __init__(self, pipeline: Pipeline, projects: Projects, limits: Limits) -> None:
+        self._pipeline = pipeline
+        self._projects = projects
+        self._limits = limits
+
+    async def take(self, project: Project, reports: Sequence[pb.ErrorReport]) -> Results:
+        """Store reports of a project; what became of each."""
+        decoded: list[Event | Rejected] = []
+        received = datetime.now(UTC)
+        for number, report in enumerate(reports):
+            if number % DECODED_AT_ONCE == DECODED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            decoded.append(self._decode(report, received))
+        events = [each for each in decoded if isinstance(each, Event)]
+        stored = iter(await self._pipeline.submit(project, events) if events else ())
+        outcomes: list[Outcome] = [each if isinstance(each, Rejected) else next(stored) for each in decoded]
+        return list(map(mapping.result, outcomes))
+
+    async def one(self, request: pb.ReportErrorsRequest) -> Results:
+        """A call by itself."""
+        validate.reports(request.project, request.reports)
+        project = await self._projects.by_name(request.project)
+        annotate(project=project.name, reports=len(request.reports))
+        return await self.take(project, request.reports)
+
+    async def stream(self, requests: AsyncIterator[pb.ReportErrorStreamRequest]) -> AsyncIterator[Results]:
+        """The results of each request, in order; requests that came meanwhile are stored at the same time."""
+        waiting: asyncio.Queue[asyncio.Task[Results] | None] = asyncio.Queue(MAX_UNANSWERED - 1)
+        reader = asyncio.create_task(self._read(requests, waiting), name="read-reports")
+        try:
+            while (task := await self._next(waiting, reader)) is not None:
+                yield await task
+            await reader
+        finally:
+            await _cancelled([reader, *_drained(waiting)])
+
+    async def _read(
+        self, requests: AsyncIterator[pb.ReportErrorStreamRequest], waiting: "asyncio.Queue[asyncio.Task[Results] | None]"
+    ) -> None:
+        project: Project | None = None
+        async for request in requests:
+            validate.reports(request.project, request.reports)
+            if project is None:
+                project = await self._projects.by_name(request.project)
+                annotate(project=project.name)
+            await waiting.put(asyncio.create_task(self.take(project, request.reports), name="take-reports"))
+        await waiting.put(None)
+
+    async def _next(
+        self, waiting: "asyncio.Queue[asyncio.Task[Results] | None]", reader: "asyncio.Task[None]"
+    ) -> "asyncio.Task[Results] | None":
+        """The next one; where the reader has failed, what it failed with once all before are answered."""
+        getting = asyncio.create_task(waiting.get(), name="next-reports")
+        try:
+            await asyncio.wait({getting, reader}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done() and waiting.empty():
+                await reader  # raises
+            return await getting
+        finally:
+            getting.cancel()
+
+    def decode(self, report: pb.ErrorReport) -> Event:
+        """A report that is not to be stored. MalformedError."""
+        return native.event(report, datetime.now(UTC), self._limits)
+
+    def _decode(self, report: pb.ErrorReport, received: datetime) -> Event | Rejected:
+        try:
+            return native.event(report, received, self._limits)
+        except MalformedError as error:
+            return Rejected(report.event_id, "MALFORMED", str(error))
+
+
+def _drained(waiting: "asyncio.Queue[asyncio.Task[Results] | None]") -> list["asyncio.Task[Results]"]:
+    tasks = []
+    while not waiting.empty():
+        task = waiting.get_nowait()
+        if task is not None:
+            tasks.append(task)
+    return tasks
+
+
+async def _cancelled(tasks: Sequence["asyncio.Task[None] | asyncio.Task[Results]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,174 @@
+"""Issues, as people see and change them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from souk_monitor.events import Event
+from souk_monitor.exceptions import EventUnknownError
+from souk_monitor.grouping import Grouping
+from souk_monitor.issues import Details, EventFilter, Issue, IssueFilter, KeptEvent, Order
+from souk_monitor.lifecycle import Action
+from souk_monitor.projects import Project
+from souk_monitor.reports import Report, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a change is known by, so that a repeat changes nothing more."""
+
+    principal: str
+    request_id: str
+    """Empty: a repeat is not known."""
+    fingerprint: bytes
+    """Of all that the request says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What somebody changes of an issue."""
+
+    action: Action | None = None
+    assignee: str | None = None
+    comment: str = ""
+    revision: int = 0
+    """That the caller has seen. 0: any."""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What an issue is called."""
+
+    title: str
+    culprit: str = ""
+    type: str = ""
+    template: str = ""
+
+
+class IssueReads(Protocol):
+    """Where issues are read."""
+
+    async def find(self, wanted: str) -> int:
+        """The number of an issue by its id or its short id; of one that was merged, that of the other. IssueUnknownError."""
+
+    async def page(self, wanted: IssueFilter, order: Order, after: tuple[Any, int] | None, size: int, now: datetime) -> list[Issue]:
+        """Up to `size` issues in their order. after: the key and the id of the last one of the page before."""
+
+    async def many(self, issues: Sequence[int], now: datetime) -> dict[int, Issue]:
+        """Issues by their ids."""
+
+    async def one(self, issue: int, now: datetime) -> Issue:
+        """An issue. IssueUnknownError."""
+
+    async def details(self, issue: int, now: datetime) -> Details:
+        """An issue and what is around it. IssueUnknownError."""
+
+    async def of_fingerprint(self, project: int, fingerprints: Sequence[bytes]) -> int | None:
+        """The issue that the first of these goes to that is known."""
+
+
+class EventReads(Protocol):
+    """Where events are read."""
+
+    async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
+        """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
+
+    async def one(self, project: int, event_id: str) -> KeptEvent:
+        """An event. EventUnknownError."""
+
+    async def latest(self, project: int, fingerprint: bytes) -> KeptEvent | None:
+        """The newest of a fingerprint."""
+
+
+class IssueChanges(Protocol):
+    """Where issues are changed."""
+
+    async def update(self, issue: int, update: Update, request: Request, now: datetime) -> None:
+        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+
+    async def merge(self, issues: Sequence[int], into: int | None, actor: str, now: datetime) -> int:
+        """Make one issue of several; which one is left."""
+
+    async def split(self, issue: int, fingerprints: Sequence[bytes], texts: Texts, actor: str, now: datetime) -> int:
+        """Take fingerprints out of an issue into a new one; its id."""
+
+
+class ReportReads(Protocol):
+    """Where reports are read."""
+
+    async def report(self, project: int | None, span: Span, limit: int, now: datetime) -> Report:
+        """What went wrong in a span of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """What can be asked of issues, and done with them."""
+
+    issues: IssueReads
+    events: EventReads
+    changes: IssueChanges
+    reports: ReportReads
+    group: Callable[[Project, Event], Grouping]
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def page(self, wanted: IssueFilter, order: Order, after: tuple[Any, int] | None, size: int) -> list[Issue]:
+        """Up to `size` issues in their order."""
+        return await self.issues.page(wanted, order, after, size, self.now())
+
+    async def many(self, issues: Sequence[int]) -> dict[int, Issue]:
+        """Issues by their ids."""
+        return await self.issues.many(issues, self.now())
+
+    async def details(self, wanted: str) -> Details:
+        """An issue, by its id or short id, and what is around it. IssueUnknownError."""
+        return await self.issues.details(await self.issues.find(wanted), self.now())
+
+    async def event(self, project: Project, event_id: str) -> tuple[KeptEvent, Issue]:
+        """An event, and the issue that it is in. EventUnknownError."""
+        kept = await self.events.one(project.number, event_id)
+        known = await self.many([kept.issue_id])
+        if kept.issue_id not in known:
+            raise EventUnknownError(event_id)
+        return kept, known[kept.issue_id]
+
+    async def update(self, wanted: str, update: Update, request: Request) -> Issue:
+        """Change an issue; as it is now. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+        issue = await self.issues.find(wanted)
+        await self.changes.update(issue, update, request, self.now())
+        return await self.issues.one(issue, self.now())
+
+    async def merge(self, wanted: Sequence[str], into: str, actor: str) -> Issue:
+        """Make one issue of several; the one that is left. IssueUnknownError, FieldsError."""
+        issues = [await self.issues.find(each) for each in wanted]
+        target = await self.issues.find(into) if into else None
+        left = await self.changes.merge(sorted({*issues, *([target] if target is not None else ())}), target, actor, self.now())
+        return await self.issues.one(left, self.now())
+
+    async def split(
+        self, wanted: str, fingerprints: Sequence[bytes], actor: str, project: Callable[[int], Project]
+    ) -> tuple[Issue, Issue]:
+        """Take fingerprints out of an issue into a new one; both. project: one by its number.
+
+        IssueUnknownError, FieldsError.
+        """
+        issue = await self.issues.one(await self.issues.find(wanted), self.now())
+        latest = await self.events.latest(issue.project, fingerprints[0])
+        texts = Texts(issue.title, issue.culprit, issue.type, issue.template)
+        if latest is not None:
+            found = self.group(project(issue.project), latest.event)
+            texts = Texts(found.title, found.culprit, found.type, found.message_template)
+        made = await self.changes.split(issue.issue_id, fingerprints, texts, actor, self.now())
+        both = await self.many([issue.issue_id, made])
+        return both[issue.issue_id], both[made]
+
+    async def explain(self, project: Project, event: Event) -> tuple[Grouping, int | None]:
+        """What an event is grouped by, and the issue that it is in or would go to."""
+        found = self.group(project, event)
+        return found, await self.issues.of_fingerprint(project.number, [found.fingerprint, *found.secondary])
+
+    async def report(self, project: Project | None, span: Span, limit: int) -> Report:
+        """What went wrong in a span of time."""
+        return await self.reports.report(project.number if project is not None else None, span, limit, self.now())

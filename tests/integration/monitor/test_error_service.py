@@ -1,0 +1,271 @@
+"""ErrorService against a real PostgreSQL: errors in, issues out, and what people do with them."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from monitor_serving import Monitor, report, serving
+from souk.common.v1 import operations_pb2, operations_pb2_grpc
+from souk.monitor.v1 import error_pb2 as pb
+
+
+@pytest.fixture
+async def monitor(dsn: str) -> AsyncIterator[Monitor]:
+    async with serving(dsn) as monitor:
+        yield monitor
+
+
+def stamp(time: datetime) -> Timestamp:
+    made = Timestamp()
+    made.FromDatetime(time)
+    return made
+
+
+async def refused(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+async def test_a_report_is_in_the_list_in_its_issue_and_among_its_events(monitor: Monitor) -> None:
+    first, second = await monitor.report(report("KeyError", service="checkout"), report("KeyError", service="checkout"))
+    assert first.accepted.new_issue
+    assert not second.accepted.new_issue
+    issues = (await monitor.errors.ListIssues(pb.ListIssuesRequest())).issues
+    assert [(issue.short_id, issue.events, issue.state) for issue in issues] == [("DEFAULT-1", 2, pb.ISSUE_STATE_OPEN)]
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id="default-1"))
+    assert known.latest_event.report.exceptions[0].type == "KeyError"
+    assert sum(hour.events for hour in known.hours) == sum(day.events for day in known.days) == 2
+    assert (len(known.hours), len(known.days), len(known.fingerprints)) == (24, 30, 1)
+    events = (await monitor.errors.ListEvents(pb.ListEventsRequest(issue_id=issues[0].issue_id))).events
+    assert {event.report.event_id for event in events} == {first.accepted.event_id, second.accepted.event_id}
+    one = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=first.accepted.event_id))
+    assert one.event.source == "native"
+    assert one.issue.issue_id == issues[0].issue_id
+
+
+async def test_a_report_that_is_wrong_is_rejected_and_the_others_are_stored(monitor: Monitor) -> None:
+    results = await monitor.report(report("A"), pb.ErrorReport(), report("B"))
+    assert [result.WhichOneof("outcome") for result in results] == ["accepted", "rejected", "accepted"]
+    assert results[1].rejected.reason == "MALFORMED"
+
+
+async def test_a_stream_is_answered_in_order_and_a_repeat_is_known(monitor: Monitor) -> None:
+    async def requests() -> AsyncIterator[pb.ReportErrorStreamRequest]:
+        for number in range(40):
+            reports = [report(f"E{number % 4}", event_id=f"{number:032x}"), report("E9", event_id=f"{7:032x}")]
+            yield pb.ReportErrorStreamRequest(reports=reports)
+
+    answers = [answer.results async for answer in monitor.errors.ReportErrorStream(requests())]
+    assert [answer[0].accepted.event_id for answer in answers] == [f"{number:032x}" for number in range(40)]
+    assert sum(result.accepted.repeated for answer in answers for result in answer) == 40
+
+
+async def test_an_unknown_project_and_no_reports_are_refused(monitor: Monitor) -> None:
+    assert (await refused(monitor.report(report(), project="nowhere"))).code() == grpc.StatusCode.NOT_FOUND
+    assert (await refused(monitor.report())).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+    async def requests() -> AsyncIterator[pb.ReportErrorStreamRequest]:
+        yield pb.ReportErrorStreamRequest(project="nowhere", reports=[report()])
+
+    async def drain() -> None:
+        async for _ in monitor.errors.ReportErrorStream(requests()):
+            pass
+
+    assert (await refused(drain())).code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_issues_are_found_by_filter_search_and_page_in_every_order(monitor: Monitor) -> None:
+    now = datetime.now(UTC)
+    for number in range(7):
+        ago = stamp(now - timedelta(minutes=number))
+        user = pb.ReportedUser(id="u")
+        many = [report(f"Kind{number}Error", time=ago, service=f"s{number % 2}", user=user) for _ in range(number + 1)]
+        await monitor.report(*many)
+
+    async def listed(**fields: Any) -> list[str]:
+        found: list[str] = []
+        token = ""
+        while True:
+            page = await monitor.errors.ListIssues(pb.ListIssuesRequest(page_size=3, page_token=token, **fields))
+            found += [issue.type for issue in page.issues]
+            token = page.next_page_token
+            if not token:
+                return found
+
+    kinds = [f"Kind{number}Error" for number in range(7)]
+    for order in pb.IssueOrder.values():
+        assert sorted(await listed(order=order)) == kinds
+    assert await listed(order=pb.ISSUE_ORDER_LAST_SEEN) == kinds
+    assert await listed(order=pb.ISSUE_ORDER_EVENTS) == kinds[::-1]
+    assert await listed(search="kind3error") == ["Kind3Error"]
+    assert await listed(search='"value of kind4error"') == ["Kind4Error"]
+    assert sorted(await listed(search="error kind")) == kinds
+    assert await listed(search="error nothing") == []
+    assert await listed(search="default-2") == ["Kind1Error"]
+    assert await listed(since_time=stamp(now - timedelta(seconds=90))) == kinds[:2]
+    assert await listed(states=[pb.ISSUE_STATE_IGNORED]) == []
+    assert await listed(min_severity=pb.SEVERITY_FATAL) == []
+    async with asyncio.timeout(10):
+        while await listed(service="s1") != kinds[1::2]:
+            await asyncio.sleep(0.02)
+    first = (await monitor.errors.ListIssues(pb.ListIssuesRequest(page_size=3))).next_page_token
+    other = monitor.errors.ListIssues(pb.ListIssuesRequest(page_size=3, page_token=first, search="kind"))
+    assert "INVALID_PAGE_TOKEN" in str((await refused(other)).trailing_metadata())
+
+
+async def test_an_issue_goes_through_its_states_and_its_activity_tells(monitor: Monitor) -> None:
+    (result,) = await monitor.report(report("KeyError"))
+    issue_id = result.accepted.issue_id
+
+    async def update(**fields: Any) -> pb.Issue:
+        request = pb.UpdateIssueRequest(issue_id=issue_id, actor="ana", **fields)
+        return (await monitor.errors.UpdateIssue(request)).issue
+
+    assert (await update(acknowledge=pb.Acknowledge(), assignee="ana")).state == pb.ISSUE_STATE_ACKNOWLEDGED
+    resolved = await update(resolve=pb.Resolve(), request_id="r1", comment="mended")
+    assert resolved.state == pb.ISSUE_STATE_RESOLVED
+    await monitor.report(report("KeyError"))
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue_id))
+    assert known.issue.state == pb.ISSUE_STATE_REGRESSED
+    again = await update(resolve=pb.Resolve(), request_id="r1", comment="mended")
+    assert again.state == pb.ISSUE_STATE_REGRESSED
+    stale = monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=issue_id, revision=1, reopen=pb.Reopen()))
+    assert (await refused(stale)).code() == grpc.StatusCode.FAILED_PRECONDITION
+    kinds = [each.kind for each in known.activity]
+    assert kinds == ["regressed", "commented", "resolved", "assigned", "acknowledged"]
+    assert known.issue.assignee == "ana"
+
+
+async def test_a_resolved_issue_regresses_only_by_releases_that_count(monitor: Monitor) -> None:
+    (result,) = await monitor.report(report("KeyError", release="shop@1.2.0"))
+    issue_id = result.accepted.issue_id
+
+    async def state_after(release: str) -> int:
+        await monitor.report(report("KeyError", release=release))
+        return int((await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue_id))).issue.state)
+
+    resolve = pb.UpdateIssueRequest(issue_id=issue_id, resolve=pb.Resolve(in_next_release=True))
+    await monitor.errors.UpdateIssue(resolve)
+    assert await state_after("shop@1.2.0") == pb.ISSUE_STATE_RESOLVED
+    assert await state_after("shop@1.1.9") == pb.ISSUE_STATE_RESOLVED
+    assert await state_after("shop@1.10.0") == pb.ISSUE_STATE_REGRESSED
+
+
+async def test_an_ignored_issue_comes_back_after_so_many_events(monitor: Monitor) -> None:
+    (result,) = await monitor.report(report("KeyError"))
+    ignore = pb.UpdateIssueRequest(issue_id=result.accepted.issue_id, ignore=pb.Ignore(until_events=3))
+    ignored = (await monitor.errors.UpdateIssue(ignore)).issue
+    assert ignored.ignored_until.until_events == 3
+    for expected in (pb.ISSUE_STATE_IGNORED, pb.ISSUE_STATE_IGNORED, pb.ISSUE_STATE_OPEN):
+        await monitor.report(report("KeyError"))
+        known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=result.accepted.issue_id))
+        assert known.issue.state == expected
+
+
+async def test_merging_teaches_and_splitting_unteaches_and_counts_stay_exact(monitor: Monitor) -> None:
+    results = await monitor.report(*(report(kind, user=pb.ReportedUser(id=f"u{n}")) for n, kind in enumerate("AABBBC")))
+    first, other, third = results[0].accepted.issue_id, results[2].accepted.issue_id, results[5].accepted.issue_id
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[other, first, third], into_issue_id=first))).issue
+    assert (merged.issue_id, merged.events, merged.users) == (first, 6, 6)
+    (again,) = await monitor.report(report("B", user=pb.ReportedUser(id="u1")))
+    assert again.accepted.issue_id == first
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=other))
+    assert (known.issue.issue_id, known.issue.events, known.issue.users) == (first, 7, 6)
+    leaving = next(each for each in known.fingerprints if each.title.startswith("B"))
+    split = await monitor.errors.SplitIssue(pb.SplitIssueRequest(issue_id=first, fingerprints=[leaving.fingerprint]))
+    assert (split.issue.events, split.new_issue.events, split.new_issue.type) == (3, 4, "B")
+    (later,) = await monitor.report(report("B"))
+    assert later.accepted.issue_id == split.new_issue.issue_id
+    everything = [each.fingerprint for each in (await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=first))).fingerprints]
+    none_left = monitor.errors.SplitIssue(pb.SplitIssueRequest(issue_id=first, fingerprints=everything))
+    assert (await refused(none_left)).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_who_watches_hears_of_changes_and_goes_on_where_they_were_on_another_node(monitor: Monitor, dsn: str) -> None:
+    watching = monitor.errors.WatchIssues(pb.WatchIssuesRequest())
+    start = await watching.read()
+    assert start.change == pb.ISSUE_CHANGE_UNSPECIFIED
+    async with serving(dsn, node="two") as other:
+        (result,) = await other.report(report("KeyError"))
+        new = await watching.read()
+        assert (new.change, new.issue.issue_id) == (pb.ISSUE_CHANGE_NEW, result.accepted.issue_id)
+        await other.report(report("KeyError"))
+        more = await watching.read()
+        assert (more.change, more.issue.events) == (pb.ISSUE_CHANGE_EVENTS, 2)
+        watching.cancel()
+        await other.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=result.accepted.issue_id, resolve=pb.Resolve()))
+        resumed = other.errors.WatchIssues(pb.WatchIssuesRequest(resume_token=more.resume_token))
+        async with asyncio.timeout(10):
+            while (heard := await resumed.read()).change != pb.ISSUE_CHANGE_UPDATED:
+                pass
+        assert heard.issue.state == pb.ISSUE_STATE_RESOLVED
+        resumed.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await resumed.read()
+
+
+async def test_a_report_says_what_went_wrong(monitor: Monitor) -> None:
+    await monitor.report(*(report("A", service="web", release="1") for _ in range(3)), report("B", service="api"))
+    async with asyncio.timeout(10):
+        while True:
+            found = await monitor.errors.GetErrorReport(pb.GetErrorReportRequest())
+            if len(found.services) == 2:
+                break
+            await asyncio.sleep(0.02)
+    assert (found.events, found.issues, found.new_issues, found.events_before) == (4, 2, 2, 0)
+    assert [(each.issue.type, each.events) for each in found.top_issues] == [("A", 3), ("B", 1)]
+    assert [(each.name, each.events) for each in found.services] == [("web", 3), ("api", 1)]
+    assert sum(count.events for count in found.counts) == 4
+
+
+async def test_a_user_is_erased_and_counts_stay(monitor: Monitor) -> None:
+    user = pb.ReportedUser(id="user-4711", email="ana@shop.example")
+    said = pb.ExceptionReport(type="KeyError", value="user-4711 has no basket")
+    (result,) = await monitor.report(pb.ErrorReport(exceptions=[said], user=user, tags={"who": "user-4711"}))
+    started = await monitor.errors.EraseUser(pb.EraseUserRequest(user="user-4711", request_id="e1"))
+    operations = operations_pb2_grpc.OperationServiceStub(monitor.server.channel())
+    watch = operations.WatchOperation(operations_pb2.WatchOperationRequest(operation_id=started.operation.operation_id))
+    last = [response.operation async for response in watch][-1]
+    assert last.state == operations_pb2.OPERATION_STATE_SUCCEEDED
+    assert last.progress.counts["bodies"] == 1
+    one = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=result.accepted.event_id))
+    assert "4711" not in str(one.event)
+    assert "ana" not in str(one.event)
+    assert one.issue.events == one.issue.users == 1
+
+
+async def test_events_are_found_by_trace_and_by_error_id(monitor: Monitor) -> None:
+    trace = uuid.uuid4().hex
+    await monitor.report(report("A", trace_id=trace), report("B", trace_id=trace), report("C", error_id="e77"))
+    by_trace = (await monitor.errors.ListEvents(pb.ListEventsRequest(trace_id=trace))).events
+    assert {event.report.exceptions[0].type for event in by_trace} == {"A", "B"}
+    by_error = (await monitor.errors.ListEvents(pb.ListEventsRequest(error_id="e77"))).events
+    assert [event.report.exceptions[0].type for event in by_error] == ["C"]
+
+
+async def test_it_says_why_an_event_is_where_it_is(monitor: Monitor) -> None:
+    (result,) = await monitor.report(report("A"))
+    explained = await monitor.errors.ExplainGrouping(pb.ExplainGroupingRequest(event_id=result.accepted.event_id))
+    assert explained.issue_id == result.accepted.issue_id
+    unknown = await monitor.errors.ExplainGrouping(pb.ExplainGroupingRequest(report=report("Never")))
+    assert not unknown.issue_id
+    assert unknown.fingerprint != explained.fingerprint
+
+
+async def test_what_is_unknown_is_not_found(monitor: Monitor) -> None:
+    calls = [
+        monitor.errors.GetIssue(pb.GetIssueRequest(issue_id="999")),
+        monitor.errors.GetIssue(pb.GetIssueRequest(issue_id="nonsense")),
+        monitor.errors.GetEvent(pb.GetEventRequest(event_id="0" * 32)),
+        monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id="999", reopen=pb.Reopen())),
+        monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=["998", "999"])),
+    ]
+    for call in calls:
+        assert (await refused(call)).code() == grpc.StatusCode.NOT_FOUND
