@@ -1,0 +1,57 @@
+"""JSON as reporters write it: NaN, halves of surrogate pairs and bytes that are no UTF-8 are mended, not refused."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from souk_monitor.events import Json
+from souk_monitor.exceptions import MalformedError
+
+
+def parse(text: bytes, what: str) -> Json:
+    """The value; MalformedError that says that `what` is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text.decode("utf-8", "replace"), parse_constant=str)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits is a ValueError
+        raise MalformedError(f"{what} is no JSON") from None
+
+
+def parse_object(text: bytes, what: str) -> dict[str, Json]:
+    """The object; MalformedError where it is none."""
+    value = parse(text, what)
+    if not isinstance(value, dict):
+        raise MalformedError(f"{what} is no JSON object")
+    return value
+
+
+def text_of(value: Json) -> str:
+    """A text as it is, nothing as nothing, and anything else as its JSON."""
+    if value.__class__ is str:
+        return str(value)
+    if value is None:
+        return ""
+    try:
+        return orjson.dumps(value).decode()
+    except (TypeError, ValueError):
+        return str(value)[:8192]
+
+
+def object_of(value: Json) -> dict[str, Json]:
+    """An object as it is, and nothing of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Json) -> list[Json]:
+    """A list as it is, and nothing of anything else."""
+    return value if isinstance(value, list) else []
+
+
+def rest_of(value: Mapping[str, Json]) -> dict[str, Any]:
+    """What is left of an object, without what is null."""
+    return {name: each for name, each in value.items() if each is not None}
