@@ -1,0 +1,1 @@
+"""The HTTP face of monitor: what Sentry's SDKs send to."""

@@ -1,0 +1,210 @@
+"""The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+from souk_common.call import annotate
+from souk_common.postgres import PostgresError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, public_key_of, store_reports
+from souk_monitor.exceptions import (
+    KeyInvalidError,
+    MalformedError,
+    MonitorError,
+    NotTakenError,
+    ProjectUnknownError,
+    QuotaExceededError,
+    StoreUnavailableError,
+    TooLargeError,
+)
+from souk_monitor.ingest import Pipeline, Rejected
+from souk_monitor.limits import DEFAULT, Limits
+from souk_monitor.projects import Project, Projects
+from souk_monitor.web.bodies import collect, decompress
+
+log = structlog.get_logger(__name__)
+_EXPOSED = "X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After"
+_PREFLIGHT = {
+    "access-control-allow-methods": "POST, OPTIONS",
+    "access-control-allow-headers": "X-Sentry-Auth, Authorization, Content-Type, Content-Encoding, Accept, Origin, Referer, "
+    "Sentry-Trace, Baggage, Traceparent, X-Requested-With",
+    "access-control-max-age": "86400",
+}
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SentryOptions:
+    """What a request may be."""
+
+    max_bytes: int = 8 * MEBIBYTE
+    """As it is sent."""
+    max_decompressed_bytes: int = 32 * MEBIBYTE
+    max_in_flight: int = 64
+    """Requests whose bodies are held at once; one more is told to come again."""
+    limits: Limits = field(default_factory=lambda: DEFAULT)
+
+
+class RefusedError(Exception):
+    """What an SDK is told in place of an id."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> list[Route]:
+    """The routes, with a slash at the end and without."""
+    face = _Face(projects, pipeline, options)
+    return [
+        Route(f"/api/{{number:int}}/{name}{slash}", face.guarded(endpoint), methods=["POST", "OPTIONS"])
+        for name, endpoint in (("envelope", face.envelope), ("store", face.store))
+        for slash in ("/", "")
+    ]
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Read = Callable[[Request, bytes], Awaitable[tuple[Project, Reports]]]
+
+
+class _Face:
+    def __init__(self, projects: Projects, pipeline: Pipeline, options: SentryOptions) -> None:
+        self._projects = projects
+        self._pipeline = pipeline
+        self._options = options
+        self._in_flight = 0
+
+    def guarded(self, read: Read) -> Endpoint:
+        """The endpoint: its errors as answers, with the headers that every answer has."""
+
+        async def guarded(request: Request) -> Response:
+            if request.method == "OPTIONS":
+                return Response(status_code=204, headers={**_PREFLIGHT, **_cors(request)})
+            try:
+                response = await self._answer(request, read)
+            except RefusedError as refused:
+                response = _refusal(refused)
+            except (MonitorError, PostgresError) as error:
+                response = _refusal(_refused(error))
+            response.headers.update(_cors(request))
+            return response
+
+        return guarded
+
+    async def envelope(self, request: Request, body: bytes) -> tuple[Project, Reports]:
+        """Of an envelope; the key may be in its header."""
+        envelope = parse_envelope(body)
+        project = await self._project(request, public_key_of(envelope.header))
+        return project, envelope_reports(envelope, datetime.now(UTC), self._options.limits)
+
+    async def store(self, request: Request, body: bytes) -> tuple[Project, Reports]:
+        """Of a request of an SDK from before there were envelopes."""
+        project = await self._project(request, "")
+        return project, store_reports(body, datetime.now(UTC), self._options.limits)
+
+    async def _answer(self, request: Request, read: Read) -> Response:
+        if self._in_flight >= self._options.max_in_flight:
+            raise RefusedError(429, "too many requests at once", _come_again(1.0))
+        self._in_flight += 1
+        try:
+            if key_of(request):  # before a byte of the body is kept
+                await self._project(request, "")
+            project, reports = await read(request, await self._body(request))
+            await self._submit(project, reports)
+        finally:
+            self._in_flight -= 1
+        return JSONResponse({"id": reports.event_id} if reports.event_id else {})
+
+    async def _project(self, request: Request, key: str) -> Project:
+        key = key_of(request) or key
+        if not key:
+            raise RefusedError(401, "the request names no key: X-Sentry-Auth, sentry_key or the envelope's dsn does")
+        project = await self._projects.by_number_and_key(request.path_params["number"], key)
+        allowed, origin = project.options.allowed_origins, request.headers.get("origin")
+        if allowed is not None and origin is not None and "*" not in allowed and origin not in allowed:
+            raise RefusedError(403, "the project does not take reports from this site")
+        return project
+
+    async def _body(self, request: Request) -> bytes:
+        limit = self._options.max_bytes
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length[:20]) > limit:
+            raise TooLargeError(limit)
+        try:
+            body = await collect(request.stream(), limit)
+        except ClientDisconnect:
+            raise RefusedError(400, "the request ended too early") from None
+        return decompress(body, request.headers.get("content-encoding", ""), self._options.max_decompressed_bytes)
+
+    async def _submit(self, project: Project, reports: Reports) -> None:
+        annotate(project=project.name, events=len(reports.events), dropped=dict(reports.dropped) or None)
+        if not reports.events:
+            return
+        for event in reports.events:
+            event.service = event.service or project.service
+        for outcome in await self._pipeline.submit(project, reports.events):
+            if isinstance(outcome, Rejected):
+                raise RefusedError(400, outcome.message)
+
+
+def key_of(request: Request) -> str:
+    """The public key that the headers or the query of a request name; empty where there is none."""
+    for name in ("x-sentry-auth", "authorization"):
+        scheme, _, fields = request.headers.get(name, "").partition(" ")
+        if scheme.lower() == "sentry":
+            for field_ in fields.split(","):
+                field_name, _, value = field_.strip().partition("=")
+                if field_name == "sentry_key":
+                    return value
+    return request.query_params.get("sentry_key", "")
+
+
+def _cors(request: Request) -> dict[str, str]:
+    """Any site may read the answer: whether it may report is the project's to say, and its key is public."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return {}
+    return {"access-control-allow-origin": origin, "access-control-expose-headers": _EXPOSED, "vary": "Origin"}
+
+
+def _refusal(refused: RefusedError) -> Response:
+    headers = {"x-sentry-error": refused.detail.encode("ascii", "replace").decode().replace("\n", " ")[:500], **refused.headers}
+    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=headers)
+
+
+def _refused(error: MonitorError | PostgresError) -> RefusedError:
+    match error:
+        case ProjectUnknownError() | KeyInvalidError():
+            # the same for both, so that nobody learns which projects there are
+            return RefusedError(401, "there is no such project, or its key is wrong or revoked")
+        case MalformedError():
+            return RefusedError(400, str(error))
+        case TooLargeError():
+            return RefusedError(413, str(error))
+        case QuotaExceededError():
+            return RefusedError(429, str(error), _come_again(error.retry_delay))
+        case StoreUnavailableError() | PostgresError():
+            delay: float = getattr(error, "retry_delay", None) or 1.0
+            return RefusedError(503, "the database does not answer", {"retry-after": str(_seconds(delay))})
+        case NotTakenError():
+            return RefusedError(429, str(error), _come_again(error.retry_delay))
+    log.error("a report was not taken", problem=str(error))
+    return RefusedError(500, "the report cannot be taken")
+
+
+def _come_again(delay: float) -> dict[str, str]:
+    """https://develop.sentry.dev/sdk/expected-features/rate-limiting/."""
+    seconds = _seconds(delay)
+    return {"retry-after": str(seconds), "x-sentry-rate-limits": f"{seconds}:error;default:key"}
+
+
+def _seconds(delay: float) -> int:
+    return max(1, math.ceil(delay))

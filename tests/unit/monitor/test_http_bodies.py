@@ -1,0 +1,101 @@
+"""Bodies of requests: read whole, within limits, however they are compressed."""
+
+import contextlib
+import gzip
+import os
+import zlib
+from collections.abc import AsyncIterator, Callable
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from souk_monitor.exceptions import MalformedError, TooLargeError
+from souk_monitor.web.bodies import collect, decompress
+
+TEXT = b'{"message": "no stock"}' * 500 + os.urandom(3000)
+
+
+def raw_deflate(body: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-15)
+    return deflater.compress(body) + deflater.flush()
+
+
+def streamed_zstd(body: bytes) -> bytes:
+    """Without the size of its content in its header."""
+    deflater = zstandard.ZstdCompressor().compressobj()
+    return deflater.compress(body) + deflater.flush()
+
+
+COMPRESSORS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "zlib": ("deflate", zlib.compress),
+    "raw": ("deflate", raw_deflate),
+    "br": ("br", lambda body: brotli.compress(body, quality=5)),
+    "zstd": ("zstd", zstandard.compress),
+    "zstd-streamed": ("zstd", streamed_zstd),
+}
+
+
+@pytest.fixture(params=COMPRESSORS)
+def compressor(request: pytest.FixtureRequest) -> tuple[str, Callable[[bytes], bytes]]:
+    return COMPRESSORS[request.param]
+
+
+@pytest.mark.parametrize("body", [b"", b"x", TEXT, TEXT * 50])
+def test_a_body_is_what_it_was_before_it_was_compressed(compressor: tuple[str, Callable[[bytes], bytes]], body: bytes):
+    encoding, compress = compressor
+    assert decompress(compress(body), encoding, 10_000_000) == body
+
+
+def test_a_body_that_ends_too_early_is_malformed(compressor: tuple[str, Callable[[bytes], bytes]]):
+    encoding, compress = compressor
+    whole = compress(TEXT)
+    for cut in (0, 1, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(MalformedError):
+            decompress(whole[:cut], encoding, 10_000_000)
+
+
+def test_a_bomb_is_stopped_at_the_limit(compressor: tuple[str, Callable[[bytes], bytes]]):
+    encoding, compress = compressor
+    bomb = compress(bytes(20_000_000))
+    assert len(bomb) < 50_000
+    with pytest.raises(TooLargeError):
+        decompress(bomb, encoding, 1_000_000)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@given(body=st.binary(max_size=80))
+def test_whatever_bytes_come_the_answer_is_a_body_or_a_typed_error(encoding: str, body: bytes):
+    with contextlib.suppress(MalformedError, TooLargeError):
+        assert len(decompress(body, encoding, 1000)) <= 1000
+
+
+def test_several_encodings_are_undone_from_the_last():
+    assert decompress(gzip.compress(brotli.compress(b"x")), "br, gzip", 100) == b"x"
+    assert decompress(b"x", "", 100) == decompress(b"x", "identity", 100) == b"x"
+
+
+def test_an_encoding_that_is_not_known_is_malformed():
+    with pytest.raises(MalformedError, match="compress"):
+        decompress(b"x", "compress", 100)
+
+
+def test_an_uncompressed_body_has_the_limit_too():
+    with pytest.raises(TooLargeError):
+        decompress(b"x" * 101, "", 100)
+
+
+async def test_collecting_stops_at_the_limit():
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 1
+            yield bytes(1000)
+
+    with pytest.raises(TooLargeError):
+        await collect(endless(), 10_000)
+    assert read == 11

@@ -1,0 +1,242 @@
+"""What Sentry's SDKs are answered over HTTP."""
+
+import asyncio
+import contextlib
+import gzip
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from souk_common.postgres import UnavailableError
+from souk_monitor.events import Event
+from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
+from souk_monitor.ingest import Outcome, Rejected, Stored
+from souk_monitor.projects import Project, ProjectKey, ProjectOptions, Projects
+from souk_monitor.web.sentry import SentryOptions, routes
+from starlette.applications import Starlette
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEY, REVOKED = "a" * 32, "b" * 32
+ID = "0123456789abcdef0123456789abcdef"
+SHOP = Project(7, "shop", NOW, keys=(ProjectKey(KEY, "", NOW), ProjectKey(REVOKED, "", NOW, NOW)))
+CLOSED = Project(8, "closed", NOW, keys=(ProjectKey(KEY, "", NOW),), disabled=True)
+AUTH = {"x-sentry-auth": f"Sentry sentry_version=7, sentry_client=test/1, sentry_key={KEY}"}
+EVENT = json.dumps({"event_id": ID, "message": "no stock"}).encode()
+ENVELOPE = b'{"event_id":"%s"}\n{"type":"event"}\n%s\n' % (ID.encode(), EVENT)
+URL = "/api/7/envelope/"
+
+
+class Table:
+    """Projects that are there."""
+
+    def __init__(self, *projects: Project) -> None:
+        self.projects = projects
+        self.problem: Exception | None = None
+
+    async def all(self) -> Sequence[Project]:
+        if self.problem is not None:
+            raise self.problem
+        return self.projects
+
+
+class Store:
+    """A pipeline that keeps what it gets, or answers as it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.problem: Exception | None = None
+        self.rejects = False
+        self.gate: asyncio.Event | None = None
+
+    async def submit(self, project: Project, events: Sequence[Event]) -> list[Outcome]:
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.problem is not None:
+            raise self.problem
+        if self.rejects:
+            return [Rejected(event.event_id, "MALFORMED", "it cannot be kept") for event in events]
+        self.events += events
+        return [Stored(event.event_id, "1", new_issue=True, repeated=False) for event in events]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table(SHOP, CLOSED)
+
+
+@pytest.fixture
+async def http(store: Store, table: Table) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(store, table) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def serving(store: Store, table: Table, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    projects: Any = Projects(table, default="shop", interval=300)
+    app = Starlette(routes=routes(projects, store, SentryOptions(**options)))
+    app.router.redirect_slashes = False
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://monitor.example") as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/api/7/envelope/", ENVELOPE), ("/api/7/envelope", ENVELOPE), ("/api/7/store/", EVENT), ("/api/7/store", EVENT)],
+)
+async def test_an_event_is_stored_and_its_id_is_answered(http: httpx.AsyncClient, store: Store, path: str, body: bytes):
+    response = await http.post(path, content=body, headers=AUTH)
+    assert (response.status_code, response.json()) == (200, {"id": ID})
+    assert [(event.event_id, event.message, event.service) for event in store.events] == [(ID, "no stock", "shop")]
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "header"),
+    [
+        (URL, AUTH, b"{}"),
+        (URL, {"authorization": f"Sentry sentry_key={KEY}"}, b"{}"),
+        (f"{URL}?sentry_key={KEY}&sentry_version=7", {}, b"{}"),
+        (URL, {}, b'{"dsn": "https://%s@monitor.example/7"}' % KEY.encode()),
+    ],
+)
+async def test_the_key_may_be_in_a_header_the_query_or_the_envelope(
+    http: httpx.AsyncClient, store: Store, url: str, headers: dict[str, str], header: bytes
+):
+    response = await http.post(url, content=ENVELOPE.replace(ENVELOPE.split(b"\n")[0], header), headers=headers)
+    assert response.status_code == 200
+    assert len(store.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        (URL, {}),
+        (URL, {"x-sentry-auth": "Sentry sentry_key="}),
+        (URL, {"x-sentry-auth": "Basic abc"}),
+        (f"{URL}?sentry_key=nobody", {}),
+        (f"{URL}?sentry_key={REVOKED}", {}),
+        (f"/api/8/envelope/?sentry_key={KEY}", {}),
+        (f"/api/99/envelope/?sentry_key={KEY}", {}),
+    ],
+)
+async def test_without_a_key_that_holds_nothing_is_stored(http: httpx.AsyncClient, store: Store, url: str, headers: dict[str, str]):
+    response = await http.post(url, content=ENVELOPE, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["x-sentry-error"]
+    assert not store.events
+
+
+@pytest.mark.parametrize("path", ["/api/shop/envelope/", "/api/7/other/", "/api//envelope/", "/api/7/envelope/x"])
+async def test_other_paths_are_not_there(http: httpx.AsyncClient, path: str):
+    assert (await http.post(path, content=ENVELOPE, headers=AUTH)).status_code == 404
+
+
+async def test_items_that_are_no_errors_are_taken_and_forgotten(http: httpx.AsyncClient, store: Store):
+    response = await http.post(URL, content=b'{}\n{"type":"session"}\n{}\n{"type":"tomorrow"}\n{}', headers=AUTH)
+    assert (response.status_code, response.json()) == (200, {})
+    assert not store.events
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{}\n{"type":"event"}\n{', b'{}\n{"type":"event","length":999}\n{}', b"\xff" * 50])
+async def test_what_is_malformed_is_answered_with_what_is_wrong(http: httpx.AsyncClient, store: Store, body: bytes):
+    response = await http.post(URL, content=body, headers=AUTH)
+    assert response.status_code == 400
+    assert response.headers["x-sentry-error"]
+    assert response.json()["detail"]
+    assert not store.events
+
+
+async def test_an_envelope_of_which_one_event_is_broken_is_not_stored_by_halves(http: httpx.AsyncClient, store: Store):
+    body = b'{}\n{"type":"event"}\n{"message":"fine"}\n{"type":"event"}\n[]'
+    assert (await http.post(URL, content=body, headers=AUTH)).status_code == 400
+    assert not store.events
+
+
+async def test_bodies_may_be_compressed(http: httpx.AsyncClient, store: Store):
+    headers = {**AUTH, "content-encoding": "gzip"}
+    assert (await http.post(URL, content=gzip.compress(ENVELOPE), headers=headers)).status_code == 200
+    assert (await http.post(URL, content=ENVELOPE, headers=headers)).status_code == 400
+    assert len(store.events) == 1
+
+
+async def test_what_is_too_large_is_refused_before_and_after_decompression(store: Store, table: Table):
+    async with serving(store, table, max_bytes=5000, max_decompressed_bytes=20_000) as http:
+        for content, encoding in ((bytes(6000), ""), (gzip.compress(bytes(1_000_000)), "gzip")):
+            response = await http.post(URL, content=content, headers={**AUTH, "content-encoding": encoding})
+            assert response.status_code == 413
+
+        async def endless() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(1000)
+
+        assert (await http.post(URL, content=endless(), headers=AUTH)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "delay"),
+    [
+        (QuotaExceededError("shop", 12.3), 429, "13"),
+        (QueueFullError(0.2), 429, "1"),
+        (StoreUnavailableError(2.0), 503, "2"),
+        (UnavailableError("gone"), 503, "1"),
+    ],
+)
+async def test_an_sdk_is_told_when_to_come_again(
+    http: httpx.AsyncClient, store: Store, problem: Exception, status: int, delay: str
+):
+    store.problem = problem
+    response = await http.post(URL, content=ENVELOPE, headers=AUTH)
+    assert (response.status_code, response.headers["retry-after"]) == (status, delay)
+    if status == 429:
+        assert response.headers["x-sentry-rate-limits"] == f"{delay}:error;default:key"
+
+
+async def test_where_projects_cannot_be_read_the_sdk_comes_again(http: httpx.AsyncClient, table: Table):
+    table.problem = UnavailableError("gone")
+    response = await http.post(URL, content=ENVELOPE, headers=AUTH)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def test_an_event_that_the_store_rejects_is_answered_so(http: httpx.AsyncClient, store: Store):
+    store.rejects = True
+    response = await http.post(URL, content=ENVELOPE, headers=AUTH)
+    assert (response.status_code, response.headers["x-sentry-error"]) == (400, "it cannot be kept")
+
+
+async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(store: Store, table: Table):
+    store.gate = asyncio.Event()
+    async with serving(store, table, max_in_flight=2) as http, asyncio.TaskGroup() as group:
+        posts = [group.create_task(http.post(URL, content=ENVELOPE, headers=AUTH)) for _ in range(3)]
+        done, _ = await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.result().status_code for task in done] == [429]
+        store.gate.set()
+    assert sorted(task.result().status_code for task in posts) == [200, 200, 429]
+
+
+async def test_browsers_may_ask_and_report(http: httpx.AsyncClient, store: Store):
+    origin = {"origin": "https://shop.example"}
+    asked = await http.options(URL, headers={**origin, "access-control-request-method": "POST"})
+    assert asked.status_code == 204
+    assert asked.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "X-Sentry-Auth" in asked.headers["access-control-allow-headers"]
+    told = await http.post(f"{URL}?sentry_key={KEY}", content=ENVELOPE, headers=origin)
+    assert told.headers["access-control-allow-origin"] == "https://shop.example"
+    refused = await http.post(URL, content=ENVELOPE, headers=origin)
+    assert refused.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "X-Sentry-Error" in refused.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(("origin", "status"), [("https://shop.example", 200), ("https://other.example", 403), (None, 200)])
+async def test_only_sites_of_the_project_may_report(store: Store, origin: str | None, status: int):
+    shop = replace(SHOP, options=ProjectOptions(allowed_origins=("https://shop.example",)))
+    async with serving(store, Table(shop)) as http:
+        headers = {**AUTH, **({"origin": origin} if origin else {})}
+        assert (await http.post(URL, content=ENVELOPE, headers=headers)).status_code == status
