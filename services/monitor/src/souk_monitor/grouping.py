@@ -1,11 +1,24 @@
 """What an event is grouped by."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import blake2b
 
-from souk_monitor.events import Event
+from souk_monitor import templates
+from souk_monitor.chains import Deciding, Node, decide, tree
+from souk_monitor.events import Event, ExceptionInfo
+from souk_monitor.frames import Entry, counting, stack_of
+from souk_monitor.functions import go_type, short_type
 from souk_monitor.in_app import NO_RULES, InAppRules
+from souk_monitor.platforms import family_of
+
+MOST_MEMBERS = 32
+"""Of a group, different ones, that count."""
+
+LONGEST_TITLE = 250
+_LONGEST_CULPRIT = 200
+_DEFAULT = ("{{ default }}", "{{default}}")
 
 
 class Method(Enum):
@@ -37,10 +50,141 @@ class Grouping:
     is the event's own, and is given `fingerprint` too."""
 
 
-def group(event: Event, in_app: InAppRules = NO_RULES) -> Grouping:
+@dataclass(slots=True)
+class Found:
+    """What a version of the rules finds in an event, or in a member of a group."""
+
+    method: Method
+    parts: tuple[str, ...]
+    """What the fingerprint is made of."""
+    deciding: Deciding | None = None
+    type: str = ""
+    entries: Sequence[Entry] = ()
+    members: Sequence["Found"] = ()
+    template: str = ""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Of the parts, 16 bytes."""
+        return blake2b("\n".join((self.method.value, *self.parts)).encode(errors="replace"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the rules. One that has made issues is kept as it was, so that they are found again."""
+
+    number: int
+    find: Callable[[Event, InAppRules], Found]
+
+
+def find(event: Event, rules: InAppRules) -> Found:
+    """What decides of an event, by version 1."""
+    root = tree(event.exceptions)
+    if root is not None:
+        family = family_of(event)
+        found = _of_exception(root, family, rules)
+        if found.parts != ("", ""):
+            return found
+    return _of_message(event, rules)
+
+
+def _of_exception(node: Node, family: str, rules: InAppRules) -> Found:
+    deciding = decide(node, family, rules)
+    if deciding.members:
+        return _of_group(deciding, family, rules)
+    return _of_stack(deciding, family, rules)
+
+
+def _of_group(deciding: Deciding, family: str, rules: InAppRules) -> Found:
+    """A group is the set of its members, and where it was raised; with one kind of member it is as that one."""
+    members = [_of_exception(member, family, rules) for member in deciding.members]
+    different = {member.fingerprint.hex(): member for member in members}
+    if len(different) == 1:
+        return members[0]
+    found = _of_stack(deciding, family, rules)
+    found.parts = (*found.parts, *sorted(different)[:MOST_MEMBERS])
+    found.members = members
+    return found
+
+
+def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
+    exception = deciding.exception
+    kind = _type(exception, family)
+    template = templates.of_message(exception.value)
+    entries = stack_of(deciding.frames, family, rules)
+    places = counting(entries)
+    if places:
+        parts = (kind, *[f"{module}\t{name}" for module, name in places])
+        return Found(Method.STACK, parts, deciding, kind, entries, template=template)
+    return Found(Method.EXCEPTION, (kind, template), deciding, kind, entries, template=template)
+
+
+def _type(exception: ExceptionInfo, family: str) -> str:
+    if family == "go":
+        return go_type(f"{exception.module}.{exception.type}" if exception.module else exception.type, exception.value)
+    return short_type(exception.type)
+
+
+def _of_message(event: Event, rules: InAppRules) -> Found:
+    """A message by its template; an event without one by the stack that it was made at, else by who made it."""
+    if event.template:
+        template = templates.of_template(event.template)
+        return Found(Method.TEMPLATE, (template,), template=template)
+    if template := templates.of_message(event.message):
+        return Found(Method.MESSAGE, (template,), template=template)
+    entries = stack_of(event.stack, family_of(event), rules)
+    if places := counting(entries):
+        return Found(Method.STACK, ("", *[f"{module}\t{name}" for module, name in places]), entries=entries)
+    return Found(Method.MESSAGE, (event.logger, event.transaction, event.platform))
+
+
+VERSIONS = (Version(1, find),)
+"""The newest first: by it fingerprints are made; by the others issues that are there are found."""
+
+
+def group(event: Event, in_app: InAppRules = NO_RULES, versions: Sequence[Version] = VERSIONS) -> Grouping:
     """What an event is grouped by. Never fails: of an event that says nothing, its logger and its platform are what there is."""
-    kind = event.exceptions[-1].type if event.exceptions else ""
-    text = event.exceptions[-1].value if event.exceptions else event.template or event.message
-    digest = blake2b(f"{kind}\0{text}".encode(errors="replace"), digest_size=16).digest()
-    title = " ".join(f"{kind}: {text}".split())[:250] if kind else " ".join(text.split())[:250]
-    return Grouping(digest, 1, Method.EXCEPTION if kind else Method.MESSAGE, title, event.transaction, kind, text[:250])
+    newest, *older = versions
+    found = newest.find(event, in_app)
+    fingerprint = _with_reporter(event, found)
+    earlier = [_with_reporter(event, version.find(event, in_app)) for version in older]
+    return Grouping(
+        fingerprint,
+        newest.number,
+        Method.REPORTER if is_by_reporter(event) else found.method,
+        _title(event, found),
+        _culprit(event, found),
+        short_type(found.deciding.exception.type) if found.deciding else "",
+        found.template[:LONGEST_TITLE],
+        tuple(dict.fromkeys(one for one in earlier if one != fingerprint)),
+    )
+
+
+def is_by_reporter(event: Event) -> bool:
+    """Whether the reporter says what it is to be grouped by."""
+    return any(part not in _DEFAULT for part in event.fingerprint)
+
+
+def _with_reporter(event: Event, found: Found) -> bytes:
+    if not is_by_reporter(event):
+        return found.fingerprint
+    parts = [found.fingerprint.hex() if part in _DEFAULT else part for part in event.fingerprint]
+    return blake2b("\n".join((Method.REPORTER.value, *parts)).encode(errors="replace"), digest_size=16).digest()
+
+
+def _title(event: Event, found: Found) -> str:
+    if found.deciding is None:
+        text = event.message or event.template or event.transaction or event.logger or "An event without a message"
+        return " ".join(text[: 4 * LONGEST_TITLE].split())[:LONGEST_TITLE]
+    exception = found.deciding.exception
+    text = " ".join(exception.value[: 4 * LONGEST_TITLE].split())
+    kind = short_type(exception.type)
+    return (f"{kind}: {text}" if kind and text else kind or text or "An exception without a name")[:LONGEST_TITLE]
+
+
+def _culprit(event: Event, found: Found) -> str:
+    places = counting(found.entries)
+    if not places:
+        return event.transaction[:_LONGEST_CULPRIT]
+    module, name = places[-1]
+    return (f"{module} in {name}" if module and name else module or name)[:_LONGEST_CULPRIT]

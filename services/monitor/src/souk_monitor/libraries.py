@@ -12,20 +12,20 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
-PATH = re.compile(
-    "|".join(
-        (
-            rf"/(?:{_any('site-packages dist-packages node_modules bower_components jspm_packages pkg/mod gems Pods')})/",
-            rf"/(?:{_any(r'[.]cargo rustc [.]pub-cache erlang/lib elixir/lib usr/share/php lib/ruby usr/lib')})/",
-            r"/lib/python3?\.?\d*/|/Python3\d+/Lib/|/usr/local/go/src/",
-            rf"/go\d?[\w.-]*/src/(?:{_any('runtime net internal reflect')})/",
-            r"(?:^|/)deps/[\w.-]+/(?:lib|src)/|^/lib/|^/System/Library/",
-            rf"^(?:{_any('node: internal/ wasm: dart: chrome-extension: moz-extension: safari-extension: safari-web-extension:')})",
-            r"^<frozen |^(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$",
-        )
-    )
+FOLDER = re.compile(
+    "/(?:"
+    rf"(?:{_any('site-packages dist-packages node_modules bower_components jspm_packages pkg/mod gems Pods rustc')}"
+    rf"|{_any('[.]cargo [.]pub-cache erlang/lib elixir/lib usr/share/php lib/ruby usr/lib usr/local/go/src System/Library')}"
+    rf"|go\d?[\w.-]*/src/(?:{_any('runtime net internal reflect')})|lib/python3?\.?\d*|Python3\d+/Lib|deps/[\w.-]+/(?:lib|src))/"
+    ")"
 )
-"""Paths, with / as separator, of what is installed rather than written here."""
+"""Folders, anywhere in a path with / as separator, of what is installed rather than written here."""
+
+BEGINNING = re.compile(
+    rf"(?:{_any('node: internal/ wasm: dart: /lib/ deps/ <frozen')}|(?:chrome|moz|safari|safari-web)-extension:)"
+    r"|(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$"
+)
+"""What a path begins with that is of a runtime."""
 
 VENDOR_PATH = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""

@@ -1,0 +1,158 @@
+"""Which of an event's exceptions decides where it belongs: wrappers do not, causes do, and members of a group do together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from souk_monitor.events import ExceptionInfo, Frame
+from souk_monitor.frames import has_in_app, same_call
+from souk_monitor.functions import short_type
+from souk_monitor.in_app import InAppRules
+
+MOST_EXCEPTIONS = 100
+"""Of an event; the last ones, which the program saw."""
+
+_IMPLICIT = frozenset(("python", "ruby"))
+"""Languages that note as cause whatever was being handled."""
+
+_CONTROL = frozenset(("CancelledError", "StopIteration", "StopAsyncIteration", "GeneratorExit", "TaskCanceledException"))
+"""Ways of a program rather than failures: never what decides, where something else can."""
+
+
+@dataclass(slots=True)
+class Node:
+    """An exception with what it came of."""
+
+    exception: ExceptionInfo
+    cause: "Node | None" = None
+    members: list["Node"] = field(default_factory=list)
+    """Of a group."""
+
+
+@dataclass(slots=True)
+class Deciding:
+    """What decides."""
+
+    exception: ExceptionInfo
+    frames: tuple[Frame, ...]
+    """Its stack, from where the program began: in some languages a cause has only the part below the one who caught it."""
+    members: list[Node]
+    reason: str
+    passed: list[tuple[ExceptionInfo, str]]
+    """The others of its chain, outermost first, and why they do not decide."""
+
+
+def tree(exceptions: Sequence[ExceptionInfo]) -> Node | None:
+    """The exception that the program saw, with its causes and members."""
+    exceptions = exceptions[-MOST_EXCEPTIONS:]
+    if not exceptions:
+        return None
+    if any(
+        exception.exception_id is not None and (exception.is_group or exception.parent_id is not None) for exception in exceptions
+    ):
+        return _by_number(exceptions)
+    root = None
+    for exception in exceptions:
+        root = Node(exception, cause=root)
+    return root
+
+
+def _by_number(exceptions: Sequence[ExceptionInfo]) -> Node:
+    nodes = {exception.exception_id: Node(exception) for exception in exceptions if exception.exception_id is not None}
+    root = nodes[min(number for number in nodes if number is not None)]
+    for number in sorted(number for number in nodes if number is not None):
+        node = nodes[number]
+        parent = nodes.get(_parent(node.exception, number))
+        if node is root or parent is None or node.exception.mechanism == "suppressed":
+            continue
+        if parent.exception.is_group and not _is_cause(node.exception):
+            parent.members.append(node)
+        elif parent.cause is None:
+            parent.cause = node
+    return root
+
+
+def _is_cause(exception: ExceptionInfo) -> bool:
+    return exception.source in ("__cause__", "__context__", "cause")
+
+
+def _parent(exception: ExceptionInfo, number: int) -> int:
+    """The number of its parent, smaller than its own; -1: none.
+
+    Sentry's SDK for Python says 0 of every cause, and means the one before.
+    """
+    if exception.source in ("__cause__", "__context__"):
+        return number - 1
+    parent = exception.parent_id
+    return parent if parent is not None and parent < number else -1
+
+
+def _joined(outer: Sequence[Frame], inner: Sequence[Frame]) -> tuple[Frame, ...]:
+    """The inner stack with the outer's part above it, where it begins in the midst of the outer."""
+    if not inner:
+        return tuple(outer)
+    for index in range(len(outer) - 1, -1, -1):
+        if same_call(outer[index], inner[0]):
+            return (*outer[:index], *inner)
+    return tuple(inner)
+
+
+def _goes_deeper(outer: Sequence[Frame], inner: Sequence[Frame]) -> bool:
+    """Whether the outer one was raised below the function that handled the inner one: it is no wrapper then."""
+    common = 0
+    for one, other in zip(outer, inner, strict=False):
+        if not same_call(one, other):
+            break
+        common += 1
+    return 0 < common < len(outer)
+
+
+def decide(node: Node, family: str, rules: InAppRules) -> Deciding:
+    """The innermost cause with frames of the application, else the innermost with frames, else the innermost."""
+    chain = [node]
+    while not chain[-1].members and (cause := chain[-1].cause) is not None:
+        chain.append(cause)
+    if chain[-1].members:
+        return _group(chain)
+    return _innermost([link.exception for link in chain], family, rules)
+
+
+def _group(chain: Sequence[Node]) -> Deciding:
+    group = chain[-1]
+    passed = [(link.exception, "a wrapper of the group") for link in chain[:-1]]
+    return Deciding(group.exception, group.exception.frames, group.members, "its members decide together", passed)
+
+
+def _innermost(chain: Sequence[ExceptionInfo], family: str, rules: InAppRules) -> Deciding:
+    if len(chain) == 1:
+        return Deciding(chain[0], chain[0].frames, [], "the only one", [])
+    chosen, frames, end = _last_in_app(chain, family, rules)
+    reason = "the innermost with frames of the application"
+    if chosen is None:
+        failures = [index for index, exception in enumerate(chain) if short_type(exception.type) not in _CONTROL] or [0]
+        with_frames = [index for index in failures if chain[index].frames]
+        chosen = (with_frames or failures)[-1]
+        frames, reason = chain[chosen].frames, "the innermost" + (" with frames" if with_frames else "")
+    passed = []
+    for index, exception in enumerate(chain):
+        if index < chosen:
+            passed.append((exception, "a wrapper"))
+        elif index > chosen:
+            passed.append(
+                (exception, "what was being handled when another failed" if index >= end else "no frames of the application")
+            )
+    return Deciding(chain[chosen], frames, [], reason, passed)
+
+
+def _last_in_app(chain: Sequence[ExceptionInfo], family: str, rules: InAppRules) -> tuple[int | None, tuple[Frame, ...], int]:
+    """The innermost that may decide, its whole stack, and where looking further ended."""
+    chosen: int | None = None
+    frames: tuple[Frame, ...] = ()
+    joined: tuple[Frame, ...] = ()
+    for index, exception in enumerate(chain):
+        joined = _joined(joined, exception.frames)
+        if short_type(exception.type) in _CONTROL or not has_in_app(exception.frames, family, rules):
+            continue
+        if chosen is not None and family in _IMPLICIT and _goes_deeper(frames, joined):
+            return chosen, frames, index
+        chosen, frames = index, joined
+    return chosen, frames, len(chain)

@@ -1,0 +1,215 @@
+"""Names of functions and types without what compilers, runtimes and generators put into them."""
+
+import re
+
+ANONYMOUS = frozenset(
+    (
+        "",
+        "?",
+        "<anonymous>",
+        "anonymous",
+        "<unknown>",
+        "<global>",
+        "global code",
+        "module code",
+        "eval code",
+        "eval",
+        "anonymous function",
+    )
+)
+"""What a function without a name is called; all of it becomes the empty name."""
+
+_JS_CALLER = re.compile(r"^(?:async |new |[\w ]{1,40}\*)+")
+_JS_ALIAS = re.compile(r" \[as [^\]]*\]$")
+_JAVA_NUMBERED = re.compile(r"\$\d+")
+_GO_CLOSURE = re.compile(r"(?:\.(?:func|gowrap|deferwrap|init)?\d+|-range\d+|-fm|\.\d+)+$")
+_GO_TYPES = re.compile(r"\[[^\]]*\]+")
+_CSHARP_STATE = re.compile(r"^(.*?)[.+/]?<(\w*)>[a-z]__?\w*(?:\|\w+)?$")
+_CSHARP_NOISE = re.compile(r"`\d+(?:\[[^\]]*\])?|<>c(?:__DisplayClass\w*)?|\[[^\]]*\]$")
+_RUBY_BLOCK = re.compile(r"^(?:block (?:\(\d+ levels\) )?in|rescue in|ensure in) ")
+_RUST_NOISE = re.compile(r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+")
+_NATIVE_CLONE = re.compile(r"(?:\.(?:cold|isra|part|constprop|llvm|lto_priv)(?:\.\d+)*|\$VARIANT\$\w+|\s*\[clone[^\]]*\])+")
+_SWIFT_WRAP = re.compile(
+    r"^(?:@objc|@nonobjc|static|specialized|generic specialization <[^>]*> of|merged|partial apply(?: forwarder)? for|"
+    r"protocol witness for|reabstraction thunk helper for|thunk for|closure #\d+(?: \([^)]*\))? in|implicit closure #\d+ in|"
+    r"\(\d+\) (?:await resume|suspend resume) partial function for) "
+)
+_OBJC = re.compile(r"^[-+]\[([\w$]+)(?:\([\w$]*\))? ([^\]]+)\]$")
+
+
+def python(name: str) -> str:
+    """A Python function; nested ones by their own name."""
+    return name.rpartition(".")[2] if "." in name else name
+
+
+def javascript(name: str) -> str:
+    """A JavaScript function as every browser would call it: `add` of `async Cart.add [as put]` and `Cart.prototype.add`."""
+    if name in ANONYMOUS:
+        return ""
+    if name.isidentifier():
+        return name
+    name = _JS_CALLER.sub("", _JS_ALIAS.sub("", name))
+    if name.endswith(("/<", "<")) and "<anonymous>" not in name:
+        return ""
+    name = name.rpartition(".")[2].rpartition("/")[2].removeprefix("#")
+    return "" if name in ANONYMOUS else name
+
+
+def java_class(name: str) -> str:
+    """A Java class without what is generated: `Orders` of `Orders$1`, `Orders$$EnhancerBySpringCGLIB$$1f2e`."""
+    if "/" in name:
+        name = name.rpartition("/")[2] if "$$Lambda" not in name else name.partition("$$")[0].rpartition("/")[2]
+    if "$" not in name:
+        return name
+    return _JAVA_NUMBERED.sub("", name.partition("$$")[0])
+
+
+def java(name: str) -> str:
+    """A Java method: lambdas without their number, Kotlin's defaults as the method they are of."""
+    if "$" not in name:
+        return name
+    return _JAVA_NUMBERED.sub("", name.removesuffix("$default").removesuffix("$suspendImpl"))
+
+
+def go(name: str) -> str:
+    """A Go function: closures without their numbers, generics without types, methods alike for values and pointers."""
+    if "[" in name:
+        name = _GO_TYPES.sub("", name)
+    if "(" in name:
+        name = name.replace("(*", "").replace("(", "").replace(")", "")
+    if name.isalpha():
+        return name
+    cut = _GO_CLOSURE.sub("", name)
+    return f"{cut.rstrip('.')}.func" if len(cut) != len(name) and ".func" in name else cut.rstrip(".")
+
+
+def csharp(module: str, name: str) -> tuple[str, str]:
+    """A C# class and method: state machines and lambdas as the method that they are of."""
+    whole = f"{module}.{name}" if module else name
+    whole = whole.partition("(")[0].removesuffix(" { <lambda> }").replace("+", ".")
+    whole = whole.removesuffix(".MoveNext")
+    if "<" in whole or "`" in whole or "[" in whole:
+        if found := _CSHARP_STATE.match(whole):
+            whole = f"{found[1]}.{found[2]}"
+        whole = _CSHARP_NOISE.sub("", whole).replace("..", ".").rstrip(".")
+    kind, _, method = whole.rpartition(".")
+    if kind.endswith("."):
+        kind, method = kind[:-1], f".{method}"
+    return kind, method
+
+
+def ruby(name: str) -> str:
+    """A Ruby method, without class, block and rescue."""
+    name = _RUBY_BLOCK.sub("", name)
+    return re.split(r"[#.]|::", name)[-1] if name.strip("#.:") else name
+
+
+def php(module: str, name: str) -> tuple[str, str]:
+    """A PHP class and function; closures and anonymous classes without the place that they were written at."""
+    whole = f"{module}::{name}" if module and "::" not in name and "->" not in name else name
+    whole = whole.partition("(")[0].replace("->", "::")
+    if "@anonymous" in whole:
+        head, _, rest = whole.partition("@anonymous")
+        whole = f"{head}@anonymous::{rest.rpartition('::')[2]}" if "::" in rest else f"{head}@anonymous"
+    if "{closure" in whole:
+        return "", "{closure}"
+    kind, found, function = whole.rpartition("::")
+    if found:
+        return kind, function
+    space, _, function = whole.rpartition("\\")
+    return space, function
+
+
+def rust(name: str) -> tuple[str, str]:
+    """A Rust path and function, without hash, closures and generics."""
+    name = _without_brackets(_RUST_NOISE.sub("", name), keep_first=True)
+    module, _, function = name.rpartition("::")
+    return module.removesuffix("::"), function
+
+
+def native(name: str) -> str:
+    """A C, C++, Objective-C or Swift function, without parameters, templates and clones."""
+    if found := _OBJC.match(name):
+        return f"{found[1]} {found[2]}"
+    if "." in name or "$" in name or "[" in name:
+        name = _NATIVE_CLONE.sub("", name)
+    while found := _SWIFT_WRAP.match(name):
+        name = name[found.end() :]
+    if "<" in name or "(" in name:
+        name = name.replace("(anonymous namespace)::", "").replace("{anonymous}::", "").replace("`anonymous namespace'::", "")
+        name = _without_brackets(name.removesuffix(" const"), keep_first=False)
+    return name.rpartition(" ")[2] if "operator" not in name else name
+
+
+def _without_brackets(name: str, *, keep_first: bool) -> str:
+    """Without what is in <…> and (…); in Rust's `<shop::Orders as Shop>::place` that at the beginning is the name of the type."""
+    if keep_first and name.startswith("<"):
+        name = name[1:].replace(" as ", "<", 1).replace(">::", ">>::", 1) if " as " in name else name[1:].replace(">", "", 1)
+    kept: list[str] = []
+    depth = 0
+    for character in name:
+        if character in "<(":
+            depth += 1
+        elif character in ">)":
+            depth = max(depth - 1, 0)
+        elif not depth:
+            kept.append(character)
+    return "".join(kept).strip()
+
+
+_TYPE_PARTS = re.compile(r"[.\\$/:+]+")
+_GO_PLAIN = frozenset(
+    (
+        "errorString",
+        "wrapError",
+        "wrapErrors",
+        "joinError",
+        "withStack",
+        "withMessage",
+        "fundamental",
+        "error",
+        "panic",
+        "string",
+        "Error",
+    )
+)
+_GO_RUNTIME = (
+    ("index out of range", "index"),
+    ("slice bounds out of range", "slice"),
+    ("invalid memory address", "nil"),
+    ("integer divide by zero", "division"),
+    ("assignment to entry in nil map", "nil map"),
+    ("interface conversion", "conversion"),
+    ("makeslice", "length"),
+    ("close of", "close"),
+    ("send on closed channel", "closed channel"),
+    ("all goroutines are asleep", "deadlock"),
+    ("concurrent map", "concurrent map"),
+    ("stack overflow", "stack overflow"),
+    ("hash of unhashable", "unhashable"),
+    ("slice length too short", "conversion"),
+)
+
+
+def short_type(name: str) -> str:
+    """A type without its module or package, generics and decoration: `OperationalError` of `sqlalchemy.exc.OperationalError`."""
+    if name.isidentifier():
+        return name
+    name = name.rpartition("<locals>.")[2]
+    if not name.startswith("<"):
+        name = name.partition("<")[0].partition("`")[0].partition("[")[0]
+    parts = [part for part in _TYPE_PARTS.split(name.strip("*& ")) if part and not part.isdigit()]
+    return parts[-1] if parts else name
+
+
+def go_type(name: str, message: str) -> str:
+    """What kind of error it is in Go, as far as text and SDKs both can say.
+
+    A panic's text has no type: types that say nothing of their own are none, and the runtime's errors are told by their messages.
+    """
+    if name and "runtime." not in name:
+        short = short_type(name)
+        if short not in _GO_PLAIN:
+            return short
+    text = message.removeprefix("runtime error: ")
+    return next((kind for start, kind in _GO_RUNTIME if text.startswith(start)), "")

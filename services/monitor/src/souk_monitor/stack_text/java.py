@@ -1,0 +1,118 @@
+"""Stack traces of Java, Kotlin and others on the JVM: causes with their common frames expanded, suppressed ones."""
+
+import re
+
+from souk_monitor.events import ExceptionInfo, Frame
+from souk_monitor.stack_text.drafts import Draft, finish, number_at
+
+_AT = re.compile(r"^(\s*)at ([^\s(][^(]{0,1000})\(([^)]{0,500})\)")
+_THREAD = re.compile(r'^(?:Exception in thread "[^"\n]{0,200}" |FATAL EXCEPTION: .{0,200}$)')
+_HEADER = re.compile(r"^((?:[A-Za-z_$][\w$]*[./])*[A-Za-z_$][\w$]*)(?:: (.*)|:?$)")
+_INNER = re.compile(r"^(\s*)(Caused by|Suppressed): (?:\[CIRCULAR REFERENCE: ?)?(.*)$")
+_MORE = re.compile(r"^\s*\.\.\. (\d+) (?:more|common frames omitted)")
+
+
+def detects(text: str) -> bool:
+    """Whether a text is one: `at com.acme.Orders.place(Orders.java:12)`."""
+    return bool(
+        re.search(
+            r"^[ \t]*at [^\s(]+\((?:[\w$-]+\.[a-z]+(?::\d+)?|SourceFile(?::\d+)?|Native Method|Unknown Source)\)",
+            text,
+            re.MULTILINE,
+        )
+        or re.search(r"^[ \t]*\.\.\. \d+ more$", text, re.MULTILINE)
+    )
+
+
+def _frame(name: str, place: str) -> Frame:
+    name = name.rpartition("//" if "$$Lambda" in name else "/")[2]
+    module, _, function = name.strip().rpartition(".")
+    file, _, line = place.partition(":")
+    if file in ("Native Method", "Unknown Source"):
+        file = ""
+    return Frame(function=function, module=module, file=file, line=number_at(line))
+
+
+def _head(draft: Draft, text: str) -> None:
+    found = _HEADER.match(text)
+    draft.type = found[1] if found else ""
+    draft.add_line((found[2] or "") if found else text)
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.root: Draft | None = None
+        self.before: list[str] = []
+        self.open: list[tuple[int, Draft, Draft | None]] = []
+        """Indentation, exception, and the one whose frames its last ones are."""
+
+    def line(self, line: str) -> None:
+        stripped = line.lstrip()
+        if stripped.startswith("at ") and (found := _AT.match(line)):
+            self._current().frames.append(_frame(found[2], found[3]))
+        elif stripped.startswith(("Caused by: ", "Suppressed: ")) and (found := _INNER.match(line)):
+            self._inner(len(found[1]), found[2], found[3])
+        elif stripped.startswith("... ") and (found := _MORE.match(line)):
+            self._more(number_at(found[1]))
+        elif not self.open:
+            if len(self.before) < 400:
+                self.before.append(line)
+        elif not self.open[-1][1].frames:
+            self.open[-1][1].add_line(line)
+
+    def _current(self) -> Draft:
+        if not self.open:
+            self.root = Draft()
+            _first(self.root, self.before)
+            self.open.append((0, self.root, None))
+        return self.open[-1][1]
+
+    def _inner(self, indent: int, how: str, header: str) -> None:
+        self._current()
+        deeper = how == "Suppressed"
+        while len(self.open) > 1 and (self.open[-1][0] > indent or (deeper and self.open[-1][0] == indent)):
+            self.open.pop()
+        parent = self.open[-1][1]
+        draft = Draft()
+        _head(draft, header.rstrip("]"))
+        if deeper:
+            parent.suppressed.append(draft)
+            if len(self.open) < 50:
+                self.open.append((indent, draft, parent))
+        else:
+            parent.cause = draft
+            self.open[-1] = (self.open[-1][0], draft, parent)
+
+    def _more(self, count: int) -> None:
+        if not self.open:
+            return
+        _, draft, enclosing = self.open[-1]
+        if enclosing is not None and count > 0 and len(draft.frames) < 5_000:
+            draft.frames.extend(enclosing.frames[-min(count, 5_000) :])
+
+
+def _first(draft: Draft, lines: list[str]) -> None:
+    """Type and message of the first, of the lines before its stack."""
+    for index, line in enumerate(lines):
+        text = _THREAD.sub("", line)
+        found = _HEADER.match(text)
+        if (
+            found
+            and (found[2] is None or "." in found[1] or len(text) < len(line) or index == len(lines) - 1)
+            and " " not in found[1]
+        ):
+            draft.type = found[1]
+            draft.add_line(found[2] or "")
+            for more in lines[index + 1 :]:
+                draft.add_line(more)
+            return
+    for line in lines[-1:]:
+        draft.add_line(line)
+
+
+def parse(text: str) -> tuple[ExceptionInfo, ...]:
+    """Exceptions of a stack trace, causes first."""
+    reader = _Reader()
+    for line in text.splitlines():
+        reader.line(line)
+    return finish(reader.root)

@@ -1,0 +1,190 @@
+// Fails in many ways, and prints each as Node prints it and as V8's own call sites, a line of JSON each.
+import { inspect } from "node:util";
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { EventEmitter } from "node:events";
+import vm from "node:vm";
+
+const sites = new WeakMap();
+Error.stackTraceLimit = 50;
+Error.prepareStackTrace = (error, calls) => {
+  sites.set(error, calls);
+  return [`${error}`, ...calls.map((call) => `    at ${call}`)].join("\n");
+};
+
+class OutOfStockError extends Error {
+  constructor(message, options) {
+    super(message, options);
+    this.name = "OutOfStockError";
+  }
+}
+class PaymentError extends Error {
+  get name() {
+    return "PaymentError";
+  }
+}
+class PlainError extends Error {}
+
+class Cart {
+  #items = new Map();
+  static open(text) {
+    return JSON.parse(text);
+  }
+  add(item) {
+    return item.price.amount;
+  }
+  get total() {
+    return this.missing.total;
+  }
+  set discount(value) {
+    throw new RangeError(`discount ${value} is too large`);
+  }
+  #hidden() {
+    return null.secret;
+  }
+  reveal() {
+    return this.#hidden();
+  }
+  async pay(card) {
+    await null;
+    throw new PaymentError(`card ${card} declined`);
+  }
+  *lines() {
+    yield 1;
+    throw new OutOfStockError("line 2");
+  }
+  each(items) {
+    return items.map((item) => this.add(item));
+  }
+}
+class Basket extends Cart {
+  constructor(size) {
+    super();
+    if (size > 1) throw new TypeError(`no basket of ${size}`);
+  }
+  add(item) {
+    return super.add(item);
+  }
+}
+
+function divide(by) {
+  return 1n / BigInt(by);
+}
+function lookUp(orders, id) {
+  return orders[id].lines[0];
+}
+function recurse(depth) {
+  return depth ? recurse(depth - 1) : undefined.deep;
+}
+function even(n) {
+  return n ? odd(n - 1) : undefined.even;
+}
+function odd(n) {
+  return even(n - 1);
+}
+function endless() {
+  return endless() + 1;
+}
+const arrow = (order) => order.total.cents;
+const service = { place: (order) => order.id.number, refund: function refundOrder() { throw new RangeError("no refund"); } };
+
+const failures = {
+  property: () => lookUp({}, 12),
+  own: () => { throw new OutOfStockError("none of sku 12 is left"); },
+  getterName: () => { throw new PaymentError("declined"); },
+  plainSubclass: () => { throw new PlainError("of a class without a name"); },
+  method: () => new Cart().add({}),
+  inherited: () => new Basket(1).add({}),
+  constructed: () => new Basket(2),
+  accessor: () => new Cart().total,
+  setter: () => { new Cart().discount = 99; },
+  hidden: () => new Cart().reveal(),
+  statics: () => Cart.open("{no json"),
+  arrow: () => arrow({}),
+  ofObject: () => service.place({}),
+  named: () => service.refund(),
+  callback: () => new Cart().each([{}]),
+  sorted: () => [2, 1].sort((a, b) => lookUp(a, b)),
+  generator: () => [...new Cart().lines()],
+  bigint: () => divide(0),
+  reference: () => nowhere.to.be.found,
+  recursion: () => recurse(20),
+  mutual: () => even(20),
+  endless: () => endless(),
+  spread: () => Math.max(...undefined),
+  called: () => ({}).place(),
+  badUri: () => decodeURIComponent("%"),
+  regexp: () => new RegExp("("),
+  evaluated: () => (0, eval)("(function ordered() { return undefined.x })()"),
+  script: () => vm.runInThisContext("function scripted() { return undefined.y }; scripted()", { filename: "/srv/rules/price.js" }),
+  missingFile: () => readFileSync("/nowhere/at/all"),
+  badArgument: () => Buffer.alloc("x"),
+  replaced: () => "abc".replace(/b/, () => lookUp({}, 1)),
+  bound: () => lookUp.bind(null, {}, 3)(),
+  emitted: () => new EventEmitter().on("order", function onOrder(order) { arrow(order); }).emit("order", {}),
+  caused: () => {
+    try { lookUp({}, 12); } catch (error) { throw new OutOfStockError("no order 12", { cause: error }); }
+  },
+  causedTwice: () => {
+    try { failures.caused(); } catch (error) { throw new PaymentError("cannot pay", { cause: error }); }
+  },
+  aggregate: () => {
+    const found = [];
+    for (const step of [() => lookUp({}, 1), () => divide(0)]) try { step(); } catch (error) { found.push(error); }
+    throw new AggregateError(found, "several");
+  },
+  awaited: async () => { await new Cart().pay("4242"); },
+  anyOf: async () => { await Promise.any([new Cart().pay("1"), (async () => { await null; lookUp({}, 3); })()]); },
+  all: async () => { await Promise.all([new Cart().pay("1"), null]); },
+  then: () => Promise.resolve({}).then(arrow),
+  missingFileLater: async () => { await readFile("/nowhere/at/all"); },
+  timer: () => new Promise((_, reject) => setTimeout(function later() { try { arrow({}); } catch (error) { reject(error); } }, 0)),
+  nested: () => {
+    function outer() { return (function () { return inner(); })(); }
+    function inner() { return null.nested; }
+    outer();
+  },
+};
+
+// As an SDK would send them, the call that was made last last.
+const framesOf = (error) => {
+  void error.stack;
+  return (sites.get(error) ?? []).map((call) => ({
+    function: call.getFunctionName() ?? "",
+    file: call.isNative() ? "native" : call.getFileName() ?? "<anonymous>",
+    abs_path: call.isNative() ? "native" : call.getFileName() ?? "<anonymous>",
+    line: call.getLineNumber() ?? 0,
+  })).reverse();
+};
+
+const exceptionsOf = (error) => {
+  const listed = [];
+  let grouped = false;
+  const add = (one, parent, source) => {
+    const number = listed.length;
+    const told = { type: one.name, value: one.message, frames: framesOf(one), exception_id: number, parent_id: parent, source };
+    listed.push(told);
+    if (Array.isArray(one.errors)) {
+      grouped = told.is_group = true;
+      one.errors.forEach((member, index) => add(member, number, `errors[${index}]`));
+    }
+    if (one.cause instanceof Error) add(one.cause, number, "cause");
+  };
+  add(error, null, "");
+  if (!grouped) for (const told of listed) { delete told.exception_id; delete told.parent_id; }
+  return listed.reverse();
+};
+
+for (const [name, fail] of Object.entries(failures)) {
+  try {
+    await fail();
+    console.error(`${name} does not fail`);
+    process.exitCode = 1;
+  } catch (error) {
+    const told = {
+      name, platform: "node", type: String(error.code ?? error.name), message: error.message,
+      text: inspect(error), exceptions: exceptionsOf(error), stack: error.stack,
+    };
+    console.log(JSON.stringify(told));
+  }
+}
