@@ -77,13 +77,13 @@ class ExceptionInfo:
     """Its number within the event, where it is one of a tree."""
     parent_id: int | None = None
     """The exception that it is a cause or a member of."""
-    source: str = ""
-    """How it belongs to its parent, as Sentry's SDKs say: __cause__, __context__, cause, exceptions[0], errors[1]."""
     is_group: bool = False
     """It holds others that were raised side by side (ExceptionGroup, AggregateError)."""
     is_suppressed: bool = False
     """`raise … from None` and the like: the one before it is no cause."""
     extra: Mapping[str, Json] = field(default_factory=dict)
+    source: str = ""
+    """How it belongs to its parent, as Sentry's SDKs say: __cause__, __context__, cause, exceptions[0], errors[1]."""
 
 
 @dataclass(slots=True)

@@ -66,6 +66,7 @@ def _exception(given: Mapping[str, Json]) -> ExceptionInfo:
         parent_id=_number(known.get("parent_id")),
         is_group=known.get("is_exception_group") is True,
         extra=_more(rest, known, object_of(stacktrace)),
+        source=text_of(known.get("source")),
     )
 
 
