@@ -29,7 +29,8 @@ FETCH_COST, LOAD_COST = 2.5, 6.0
 """What fetching and loading cost those who read, for what is measured of it: the event loop, the pipelines to Redis and gRPC's
 thread come on top (bench/cache_warm.py)."""
 ALONE_KEYS, SHARED_KEYS = 64, 8
-"""Keys that are fetched in one step, alone and while others read."""
+"""Keys that are fetched in one step, or whose loads begin in one, alone and while others read. Together they share pipelines to
+Redis: eight loads cost less than half of what they do one by one."""
 LISTED_AT_ONCE = 1000
 READY_EVERY = 0.1
 """Seconds between two looks at whether the node is ready, after its start."""
@@ -177,10 +178,11 @@ class Warming:
                 self._due.clear()
                 await self._due.wait()
                 continue
+            count = ALONE_KEYS if pace.alone else SHARED_KEYS
             if job.may_load:
-                self._start_load(job)
+                self._start_loads(job, count)
             else:
-                await self._fetch(job, ALONE_KEYS if pace.alone else SHARED_KEYS)
+                await self._fetch(job, count)
             spent, self._spent = self._spent, 0.0
             await asyncio.sleep(pace.pause(spent, _reads(self._cache.counts)))
 
@@ -216,6 +218,12 @@ class Warming:
             job.to_load.append((key, "refresh" if isinstance(outcome, Found) else "load"))
         else:
             progress.failed += 1
+
+    def _start_loads(self, job: _Job, count: int) -> None:
+        for _ in range(count):
+            if not job.may_load:
+                return
+            self._start_load(job)
 
     def _start_load(self, job: _Job) -> None:
         key, mode = job.to_load.popleft()
