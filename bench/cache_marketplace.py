@@ -42,8 +42,9 @@ from pathlib import Path
 
 import machine
 from cache_parts import core, verdict
-from souk_cache.cache import Cache, Named
+from souk_cache.cache import Cache
 from souk_cache.results import Content, Hit, Lease, Read
+from souk_cache.targets import Named
 
 TARGET = 0.90
 WRITES = 0.02

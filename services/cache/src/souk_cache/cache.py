@@ -12,11 +12,11 @@ from souk_cache.exceptions import LoaderFailedError, StoreUnavailableError, Valu
 from souk_cache.loading import Loaded, Loads, Wanted, policy_of
 from souk_cache.memory import Entry
 from souk_cache.namespaces import Consistency, Namespace, Namespaces
+from souk_cache.numbers import number, padded
 from souk_cache.partitions import Partition, Partitions
-from souk_cache.protocol import ALIAS, NO_ALIASES, Aliases, Busy, Coherence, Found, Leased, Missing, Token
+from souk_cache.protocol import NO_ALIASES, Aliases, Busy, Coherence, Found, Leased, Missing, Token
 from souk_cache.results import (
     Content,
-    Description,
     FillStatus,
     Freshness,
     Hit,
@@ -28,43 +28,12 @@ from souk_cache.results import (
     Result,
     Wait,
 )
-from souk_cache.scripts import POSITION_DIGITS
+from souk_cache.targets import Named, Target, alias_key, alias_names, description, has_name, loaded_hit, names_of
 from souk_cache.values import Value
 
 LONGEST_POLL = 0.05
 SHORTEST_KEEP = 0.001
 """Seconds that Redis keeps a value whose time was over when it came."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is read: a key, or an alias that stands for one."""
-
-    space: Namespace
-    partition: Partition
-    full: str
-    """Where it is kept."""
-    alias_name: str = ""
-    """The name that invalidates it, where it is an alias."""
-
-    @property
-    def wanted(self) -> Wanted:
-        """As a loader is asked for it."""
-        name = self.full[len(self.space.name) + 1 :]
-        return Wanted(self.space, alias=name) if self.alias_name else Wanted(self.space, key=name)
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What an invalidation names."""
-
-    keys: Sequence[tuple[str, str]] = ()
-    """(namespace, key)"""
-    aliases: Sequence[tuple[str, str]] = ()
-    """(namespace, alias)"""
-    tags: Sequence[str] = ()
-    """Over all namespaces."""
-    namespaces: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -150,9 +119,9 @@ class Cache:
                 target.full,
                 Leased(lease, "", ""),
                 values.encode(value, compress=space.compress),
-                _names(target, content),
+                names_of(target, content),
                 keep=max(SHORTEST_KEEP, value.fresh_for + space.stale_for),
-                version=_padded(content.version),
+                version=padded(content.version),
                 aliases=self._aliases(space, key, value, content.aliases),
                 leased_key=leased.full,
             )
@@ -170,7 +139,7 @@ class Cache:
         """See Store. What an invalidation has passed goes to who asked for it before that, and is not kept."""
         space, key = wanted.space, loaded.key or wanted.key
         target = self._target(space, key) if key else self._alias_target(space, wanted.alias)
-        hit = _loaded(target, loaded, Freshness.FRESH)
+        hit = loaded_hit(target, loaded, Freshness.FRESH)
         try:
             status = await self.fill(space.name, key, lease, loaded.content, alias=wanted.alias)
         except StoreUnavailableError:
@@ -195,10 +164,10 @@ class Cache:
             target.partition.node.coherence.put(
                 target.full,
                 values.encode(value, compress=space.compress),
-                _names(target, content),
-                replaces=(f"#{target.full}", *_alias_names(space, content.aliases)),
+                names_of(target, content),
+                replaces=(f"#{target.full}", *alias_names(space, content.aliases)),
                 keep=max(SHORTEST_KEEP, value.fresh_for + space.stale_for),
-                version=_padded(content.version),
+                version=padded(content.version),
                 level=level,
                 aliases=aliases,
             )
@@ -231,7 +200,7 @@ class Cache:
                     tuple(target.full for target in here),
                     level=level,
                     namespaces=holders,
-                    source=_padded(source),
+                    source=padded(source),
                 )
             )
             return Position(partition.index, token.epoch, token.seq)
@@ -245,15 +214,15 @@ class Cache:
         return Target(space, self.partitions.of(space, key), f"{space.name}:{key}")
 
     def _alias_target(self, space: Namespace, alias: str) -> Target:
-        return Target(space, self.partitions.of(space, ""), _alias_key(space, alias), f"~{space.name}:{alias}")
+        return Target(space, self.partitions.of(space, ""), alias_key(space, alias), f"~{space.name}:{alias}")
 
     def _aliases(self, space: Namespace, key: str, value: Value, aliases: Iterable[str]) -> Aliases:
         named = tuple(dict.fromkeys(map(space.alias, aliases)))
         if not named:
             return NO_ALIASES
         return Aliases(
-            tuple(_alias_key(space, alias) for alias in named),
-            tuple((f"={space.name}", name) for name in _alias_names(space, named)),
+            tuple(alias_key(space, alias) for alias in named),
+            tuple((f"={space.name}", name) for name in alias_names(space, named)),
             values.encode(Value(key.encode(), value.fresh_for), compress=False),
         )
 
@@ -288,7 +257,7 @@ class Cache:
                 return await self.loads.read(self, target.wanted, result)
             case Miss():  # Redis is gone, and the namespace goes on
                 loaded = await self.loads.read_unshared(target.wanted, joins=not read.after)
-                return _loaded(target, loaded, Freshness.UNVERIFIED)
+                return loaded_hit(target, loaded, Freshness.UNVERIFIED)
         return result
 
     async def _hit_that_is_due(self, target: Target, entry: Entry, read: Read) -> Hit:
@@ -395,7 +364,7 @@ class Cache:
             Freshness.FRESH if remaining > 0 else Freshness.STALE,
             acquired.age,
             number(acquired.version),
-            _description(target, acquired.epoch, acquired.seq, remaining, acquired.names),
+            description(target, acquired.epoch, acquired.seq, remaining, acquired.names),
         )
 
     async def _of_alias(self, alias: Target, key: str, read: Read) -> Hit | None:
@@ -403,7 +372,7 @@ class Cache:
         target = self._target(alias.space, key)
         entry = None if read.after else self._fresh(target)
         if entry is not None:
-            return self._hit(target, entry, Freshness.FRESH, key) if _has(entry, alias.alias_name) else None
+            return self._hit(target, entry, Freshness.FRESH, key) if has_name(entry, alias.alias_name) else None
         node = target.partition.node
         outcome = await node.carry_out(
             node.coherence.get(target.full, namespace=target.space.name, mode="read", lease=0.0, until=0.0, joins=False)
@@ -430,7 +399,7 @@ class Cache:
         key = entry.data.decode(errors="replace")
         target = self._target(alias.space, key)
         found = self._fresh(target)
-        if found is None or not _has(found, alias.alias_name):
+        if found is None or not has_name(found, alias.alias_name):
             return None
         counts.hits_memory += 1
         if self.clock() >= found.refresh_at and alias.space.loader is not None:
@@ -453,7 +422,7 @@ class Cache:
             return entry
         key = entry.data.decode(errors="replace")
         found = self._unverified(self._target(target.space, key), allow_stale=allow_stale)
-        return found if found is not None and _has(found, target.alias_name) else None
+        return found if found is not None and has_name(found, target.alias_name) else None
 
     def _hit(self, target: Target, entry: Entry, freshness: Freshness, key: str = "") -> Hit:
         now, coherence = self.clock(), target.partition.node.coherence
@@ -465,7 +434,7 @@ class Cache:
             freshness,
             max(0.0, now - entry.stored),
             number(entry.version),
-            _description(target, coherence.epoch, seq, entry.fresh_until - now, names),
+            description(target, coherence.epoch, seq, entry.fresh_until - now, names),
             key,
         )
 
@@ -499,48 +468,3 @@ class Cache:
         else:
             counts.fills_refused += 1
         return status
-
-
-def _loaded(target: Target, loaded: Loaded, freshness: Freshness) -> Hit:
-    """What was loaded, as it is shown to who waits for it; no near cache may keep it."""
-    content = loaded.content
-    description = Description(Position(target.partition.index, "", 0), 0.0, content.tags, content.aliases)
-    return Hit(content.data, Level.LOADER, freshness, 0.0, content.version, description, loaded.key)
-
-
-def _has(entry: Entry, name: str) -> bool:
-    return any(cell.name == name for cell in entry.tags)
-
-
-def _alias_key(space: Namespace, alias: str) -> str:
-    return f"{space.name}{ALIAS}{alias}"
-
-
-def _alias_names(space: Namespace, aliases: Iterable[str]) -> tuple[str, ...]:
-    return tuple(f"~{space.name}:{space.alias(alias)}" for alias in dict.fromkeys(aliases))
-
-
-def _names(target: Target, content: Content) -> tuple[str, ...]:
-    """What invalidates a value."""
-    own = target.alias_name or f"#{target.full}"
-    tags = (f"+{tag}" for tag in dict.fromkeys(content.tags))
-    return (f"={target.space.name}", own, *tags, *_alias_names(target.space, content.aliases))
-
-
-def _description(target: Target, epoch: str, seq: int, remaining: float, names: Sequence[str]) -> Description:
-    prefix = f"~{target.space.name}:"
-    return Description(
-        Position(target.partition.index, epoch, seq),
-        max(0.0, remaining),
-        tuple(name[1:] for name in names if name.startswith("+")),
-        tuple(name[len(prefix) :] for name in names if name.startswith(prefix)),
-    )
-
-
-def _padded(number: int | None) -> str:
-    return "" if number is None else f"{number:0{POSITION_DIGITS}}"
-
-
-def number(padded: str) -> int | None:
-    """A version or a source token, as Redis keeps it; None where there is none."""
-    return int(padded) if padded else None

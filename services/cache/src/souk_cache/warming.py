@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from souk_cache import values
-from souk_cache.cache import Cache, number
+from souk_cache.cache import Cache
 from souk_cache.counts import CountsByNamespace
 from souk_cache.exceptions import CacheError
 from souk_cache.limits import MAX_KEY_BYTES, is_name
@@ -19,6 +19,7 @@ from souk_cache.loading import Loads, Wanted
 from souk_cache.memory import Entry
 from souk_cache.metering import Metered
 from souk_cache.namespaces import Namespace
+from souk_cache.numbers import number
 from souk_cache.pacing import Pace, processor
 from souk_cache.protocol import Busy, Found, Leased
 from souk_cache.results import Lease

@@ -11,7 +11,7 @@ from souk.cache.v1 import cache_pb2 as pb
 from souk.cache.v1 import cache_pb2_grpc as pb_grpc
 from souk_common.call import require_scope
 
-from souk_cache.cache import Cache, Named
+from souk_cache.cache import Cache
 from souk_cache.memory import Entry
 from souk_cache.namespaces import Namespace
 from souk_cache.results import Hit, Lease, Read, Result
@@ -21,6 +21,7 @@ from souk_cache.rpc.reads import Reads
 from souk_cache.rpc.room import Room
 from souk_cache.rpc.warm import Warm
 from souk_cache.rpc.watch import Watch
+from souk_cache.targets import Named
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 LEASE_SCOPE = "cache.write"
