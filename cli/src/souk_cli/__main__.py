@@ -8,6 +8,7 @@ from souk_cli import (
     db_explain,
     db_insight,
     db_migrate,
+    db_plans,
     db_pool,
     db_seed,
     demo,
@@ -47,6 +48,8 @@ db_app.command("pool")(db_pool.pool)
 db_app.command("explain")(db_explain.explain)
 db_app.command("slow")(db_insight.slow)
 db_app.command("stats")(db_insight.stats)
+db_app.command("findings")(db_plans.findings)
+db_app.command("changes")(db_plans.changes)
 app.add_typer(db_app, name="db")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)

@@ -69,7 +69,7 @@ def slow(
     json: Json = False,
 ) -> None:
     """Show which queries take the time of the database."""
-    begin = _since(since)
+    begin = since_time(since)
 
     async def work(client: DbClient) -> None:
         if watch:
@@ -103,7 +103,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Show what one query did, window by window, and with which parameters it was slow."""
-    begin, step = _since(since), _span(window)
+    begin, step = since_time(since), _span(window)
     if step is None:
         raise typer.BadParameter(f"{window!r} is no span of time, as 5m or 1h", param_hint="--window")
 
@@ -205,7 +205,8 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_HEIGHTS[height - 1] if height else " " for height in heights)
 
 
-def _since(text: str) -> datetime:
+def since_time(text: str) -> datetime:
+    """Of a span before now, or a time, as a user types it. BadParameter."""
     span = _span(text)
     if span is not None:
         return datetime.now(UTC) - span

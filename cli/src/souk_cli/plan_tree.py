@@ -1,6 +1,7 @@
 """A plan drawn as a tree: each step with its part of the time, its rows beside those that were expected, and its blocks."""
 
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 
 from google.protobuf.duration_pb2 import Duration
 from rich.table import Table
@@ -30,6 +31,41 @@ def draw(plan: pb.Plan) -> Table:
         share = Text.assemble((_bar(node.share), _heat(node.share)), f" {100 * node.share:3.0f} %")
         table.add_row(_step(first, rest, node), share, *(_measured(node, ended=ended) if was_run else _expected(node)))
     return table
+
+
+def draw_both(old: pb.Plan, new: pb.Plan) -> Table:
+    """Two plans side by side: steps that only the one has are marked with - or +. One that is not kept has no steps."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 4, 0, 0))
+    sides = (_outline(old), _outline(new))
+    for name, plan in (("Before", old), ("Now", new)):
+        table.add_column(f"{name}  {plan.plan_fingerprint}" if plan.plan_fingerprint else f"{name}  (not kept)", overflow="fold")
+    keys = [[key for key, _ in side] for side in sides]
+    matcher = SequenceMatcher(None, keys[0], keys[1], autojunk=False)
+    for kind, begin, end, other, last in matcher.get_opcodes():
+        before, now = sides[0][begin:end], sides[1][other:last]
+        for number in range(max(len(before), len(now))):
+            table.add_row(_marked(before, number, kind, "- ", "red"), _marked(now, number, kind, "+ ", "green"))
+    return table
+
+
+def _outline(plan: pb.Plan) -> list[tuple[tuple[str, str, str], str]]:
+    """Each step as what it is compared by, and as it is shown."""
+    if not plan.HasField("root"):
+        return []
+    return [
+        ((node.type, node.relation, node.index), f"{first}{_title(node)}")
+        for first, _, node, _ in _steps(plan.root, "", "", ended=False)
+    ]
+
+
+def _title(node: pb.PlanNode) -> str:
+    return node.type + (f" {node.relation}" if node.relation else "") + (f" by {node.index}" if node.index else "")
+
+
+def _marked(lines: list[tuple[tuple[str, str, str], str]], number: int, kind: str, mark: str, colour: str) -> Text:
+    if number >= len(lines):
+        return Text("")
+    return Text(f"  {lines[number][1]}") if kind == "equal" else Text(mark + lines[number][1], colour)
 
 
 def _steps(node: pb.PlanNode, first: str, rest: str, *, ended: bool) -> Iterator[tuple[str, str, pb.PlanNode, bool]]:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
+from pydantic import SecretStr
 from souk.client import CacheClient, ClientConfig
-from souk.dbopt.v1 import marketplace_pb2_grpc, query_pb2_grpc
-from souk_common.call import trace_id
+from souk.dbopt.v1 import insight_pb2_grpc, marketplace_pb2_grpc, query_pb2_grpc
+from souk_common.call import CURRENT, trace_id
 from souk_common.health import Dependency
 from souk_common.migrations import Migration
 from souk_common.postgres import Pool, PoolOptions, PostgresError
@@ -20,8 +21,11 @@ from souk_common.telemetry import Telemetry
 from souk_dbopt import explaining, telemetry
 from souk_dbopt.adapters import query_file, schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
+from souk_dbopt.adapters.explain_runner import ExplainRunner, on_server
 from souk_dbopt.adapters.history import History
 from souk_dbopt.adapters.outbox import OutboxTable
+from souk_dbopt.adapters.plan_capture import PlanCapture
+from souk_dbopt.adapters.plan_history import PlanHistory
 from souk_dbopt.adapters.query_check import Checked
 from souk_dbopt.adapters.requests import RequestTable
 from souk_dbopt.adapters.stat_statements import StatStatements
@@ -33,14 +37,17 @@ from souk_dbopt.errors import ERRORS
 from souk_dbopt.exceptions import CatalogueError, ServerUnavailableError
 from souk_dbopt.executing import WRITE, Executor
 from souk_dbopt.insight import Insight
+from souk_dbopt.plan_budget import PlanBudget
+from souk_dbopt.plan_watch import PlanWatch
 from souk_dbopt.query_classes import CLASSES
 from souk_dbopt.recording import Recorder
+from souk_dbopt.repeated_calls import RepeatedCalls
 from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router, Server
 from souk_dbopt.rpc.explain import ExplainServicer
 from souk_dbopt.rpc.insight import InsightServicer
-from souk_dbopt.rpc.insight import add_to_server as add_insight_to_server
 from souk_dbopt.rpc.marketplace import MarketplaceServicer
+from souk_dbopt.rpc.plans import PlansServicer
 from souk_dbopt.rpc.query import QueryServicer
 from souk_dbopt.settings import DboptSettings
 from souk_dbopt.slow_calls import SlowCalls
@@ -62,6 +69,8 @@ SCOPES = {
     f"/{INSIGHT}/ExplainQuery": "dbopt.insight",
     f"/{INSIGHT}/ListSlowQueries": "dbopt.insight",
     f"/{INSIGHT}/GetQueryStats": "dbopt.insight",
+    f"/{INSIGHT}/ListPlanFindings": "dbopt.insight",
+    f"/{INSIGHT}/ListPlanChanges": "dbopt.insight",
     f"/{INSIGHT}/WatchSlowQueries": "dbopt.insight",
 }
 FORGET_EVERY = 60.0
@@ -97,7 +106,8 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         forgetting = asyncio.create_task(_forget(requests, topology.router, settings), name="forget")
         stack.push_async_callback(_ended, forgetting)
         slow_calls = SlowCalls(threshold=settings.slow_query_seconds, max_waiting=WATCHED, trace_id=trace_id)
-        recorder = Recorder(slow_calls)
+        repeated = RepeatedCalls(CURRENT.get, least=settings.repeated_calls)
+        recorder = Recorder(slow_calls, repeated=repeated)
         insight = await stack.enter_async_context(
             Insight(
                 recorder,
@@ -120,13 +130,32 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
             dependencies.append(Dependency("outbox", dispatcher.check, interval=settings.check_interval, required=False))
         queries = QueryServicer(catalogue, executor, results, topology.router, stream_idle_timeout=settings.stream_idle_timeout)
         shop = MarketplaceServicer(catalogue, executor, results)
-        explain = ExplainServicer(catalogue, await _explainer(settings, stack), insight)
+        explainer = await _explainer(settings, stack, settings.explain_dsn)
+        plans = PlanHistory(topology.router, kept=settings.plans_kept)
+        watch = PlanWatch(
+            catalogue,
+            recorder,
+            insight,
+            plans,
+            PlanCapture(topology.router),
+            await _runner(settings, stack, topology.router, explainer),
+            PlanBudget(share=settings.plan_budget, connections=sum(settings.connections.values())),
+            repeated,
+            interval=settings.plan_interval,
+            retention=settings.insight_retention,
+            run_timeout=settings.explain_timeout,
+        )
+        telemetry.register_plans(reporting.metrics, watch)
+        if settings.plan_budget or settings.repeated_calls:
+            await stack.enter_async_context(watch)
+        explain = ExplainServicer(catalogue, explainer, insight)
+        insight_servicer = InsightServicer(insight, slow_calls, explain, PlansServicer(plans))
         yield Application(
             name="dbopt",
             registrations=[
                 Registration(query_pb2_grpc.add_QueryServiceServicer_to_server, queries, SERVICE),
                 Registration(marketplace_pb2_grpc.add_MarketplaceServiceServicer_to_server, shop, MARKETPLACE),
-                Registration(add_insight_to_server, InsightServicer(insight, slow_calls, explain), INSIGHT),
+                Registration(insight_pb2_grpc.add_InsightServiceServicer_to_server, insight_servicer, INSIGHT),
             ],
             errors=ERRORS,
             scopes=SCOPES,
@@ -192,14 +221,27 @@ def _options(name: str, settings: DboptSettings) -> PoolOptions:
     )
 
 
-async def _explainer(settings: DboptSettings, stack: contextlib.AsyncExitStack) -> explaining.Explainer:
+async def _explainer(settings: DboptSettings, stack: contextlib.AsyncExitStack, dsn: SecretStr | None) -> explaining.Explainer:
     pool = None
-    if settings.explain_dsn is not None:
+    if dsn is not None:
         options = explaining.pool_options(
             timeout=settings.explain_timeout, connect_timeout=settings.connect_timeout, behind_pooler=settings.behind_pooler
         )
-        pool = await stack.enter_async_context(Pool(settings.explain_dsn.get_secret_value(), options))
+        pool = await stack.enter_async_context(Pool(dsn.get_secret_value(), options))
     return explaining.Explainer(pool, ExplainCatalog(), timeout=settings.explain_timeout)
+
+
+async def _runner(
+    settings: DboptSettings, stack: contextlib.AsyncExitStack, router: Router, explainer: explaining.Explainer
+) -> ExplainRunner | None:
+    """Who runs what is to be explained by itself; None where there is no role for it."""
+    if settings.explain_dsn is None or not settings.plan_budget:
+        return None
+    replicas = {}
+    for shown, dsn in _dsns(settings).items():
+        there = SecretStr(on_server(settings.explain_dsn.get_secret_value(), dsn))
+        replicas[shown] = await _explainer(settings, stack, there)
+    return ExplainRunner(router, explainer, replicas)
 
 
 def _outbox_options(settings: DboptSettings) -> dict[str, PoolOptions]:

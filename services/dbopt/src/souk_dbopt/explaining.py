@@ -108,28 +108,31 @@ class Explainer:
             except _OF_THE_TEXT as error:
                 raise NotExplainableError(error.message) from error
 
-    async def query(self, query: Query, arguments: Sequence[Any] | None, *, analyze: bool, generic: bool) -> Explained:
+    async def query(
+        self, query: Query, arguments: Sequence[Any] | None, *, analyze: bool, generic: bool, timeout: float | None = None
+    ) -> Explained:
         """Explain a query of the catalogue, as the service runs it: with the settings of its class, and its rows made JSON.
 
-        arguments: of `Query.arguments`. None: it is planned for any. NotExplainableError for one that writes.
+        arguments: of `Query.arguments`. None: it is planned for any. timeout: seconds, less than usual. NotExplainableError for one
+        that writes.
         """
         if query.is_write:
             raise NotExplainableError(f"{query.name} writes")
         values = arguments if arguments is not None else [None] * len(query.parameters)
         try:
-            async with self._transaction(query.query_class.settings()) as session:
+            async with self._transaction(query.query_class.settings(), timeout) as session:
                 return await self._explained(session, query.json_text, values, analyze=analyze, generic=generic)
         except StatementTimeoutError as error:
-            raise QueryTimedOutError(query.name, self._timeout) from error
+            raise QueryTimedOutError(query.name, timeout or self._timeout) from error
         except ReadOnlyError as error:
             raise NotExplainableError(error.message) from error
 
     @contextlib.asynccontextmanager
-    async def _transaction(self, settings: Mapping[str, str]) -> AsyncIterator[Session]:
+    async def _transaction(self, settings: Mapping[str, str], timeout: float | None = None) -> AsyncIterator[Session]:
         """A session whose transaction is rolled back, and which is reset before the next has it. ExplainOffError."""
         if self._pool is None:
             raise ExplainOffError("this node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set")
-        local = local_settings({**settings, **_limits(self._timeout)})
+        local = local_settings({**settings, **_limits(timeout or self._timeout)})
         async with self._pool.acquire() as session:
             session.spoil()
             if (await session.fetch("explain-role", _IS_SUPERUSER))[0][0]:

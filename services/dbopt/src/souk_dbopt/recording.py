@@ -14,6 +14,7 @@ import orjson
 from souk_dbopt.catalogue import Query
 from souk_dbopt.fingerprints import fingerprint
 from souk_dbopt.histograms import Histogram, bucket
+from souk_dbopt.repeated_calls import RepeatedCalls
 from souk_dbopt.routing import Role
 from souk_dbopt.slow_calls import SlowCall, SlowCalls
 
@@ -111,12 +112,13 @@ class Recorder:
         self,
         slow_calls: SlowCalls,
         *,
+        repeated: RepeatedCalls | None = None,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         max_fingerprints: int = MAX_FINGERPRINTS,
         max_unwritten: int = MAX_UNWRITTEN,
     ) -> None:
-        """slow_calls: told of calls that somebody watches."""
+        """slow_calls: told of calls that somebody watches. repeated: counts the calls of each trace."""
         self._slow_calls = slow_calls
         self._clock = clock
         self._chance = chance
@@ -126,6 +128,9 @@ class Recorder:
         self._over: list[Window] = []
         self._samples: list[Sample] = []
         self._sample_bytes = 0
+        self._repeated = repeated
+        self.seconds = 0.0
+        """Of all calls since the node was started."""
 
     def __len__(self) -> int:
         """Queries that are told apart."""
@@ -140,10 +145,13 @@ class Recorder:
         if now >= series.minute.end:
             self._turn(series, now)
         hour, number, failed = series.hour, bucket(seconds), error is not None
+        self.seconds += seconds
         series.minute.record(seconds, number, rows, failed)
         hour.record(seconds, number, rows, failed)
         if seconds > series.floor or self._chance() * hour.calls < RANDOM_SAMPLES:
             self._sample(series, arguments, seconds, now)
+        if self._repeated is not None:
+            self._repeated.record(query, arguments, seconds, rows)
         if seconds >= self._slow_calls.threshold:
             parameters = kept_parameters(query, arguments)
             told = parameters if len(parameters) <= MAX_SAMPLE_BYTES else "{}"

@@ -84,6 +84,24 @@ class DboptSettings(ServiceSettings):
         14 * 86_400.0, ge=3600, description="Seconds that it is kept, with the sampled parameters. By the minute it is for a day."
     )
 
+    # Plans
+    plan_budget: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="The share of the database's time that plans of what is expensive may be looked at for; 0: they are not.",
+    )
+    plan_interval: float = Field(
+        60.0, ge=1, le=3600, description="Seconds between two looks at plans, which each node spreads by a fifth."
+    )
+    plans_kept: int = Field(50, ge=2, le=1000, description="Plans of one query that are kept, and its changes, and its findings.")
+    repeated_calls: int = Field(
+        10,
+        ge=0,
+        le=1000,
+        description="Calls of one trace to one query, with different parameters and few rows each, that are told. 0: none are.",
+    )
+
     # Cached results
     cache_address: str | None = Field(
         None, description="The cache service, as dns:///cache:50052. Unset: every read goes to the database."

@@ -6,6 +6,7 @@ from souk_common.postgres import PoolStatus
 from souk_common.telemetry.metrics import Metrics
 
 from souk_dbopt.dispatching import Dispatcher
+from souk_dbopt.plan_watch import PlanWatch
 from souk_dbopt.result_cache import ResultCounts
 from souk_dbopt.routing import Router
 
@@ -22,7 +23,11 @@ OUTBOX_ROWS = "souk.dbopt.outbox.rows"
 OUTBOX_AGE = "souk.dbopt.outbox.age"
 OUTBOX_TOLD = "souk.dbopt.outbox.told"
 OUTBOX_FAILURES = "souk.dbopt.outbox.failures"
+PLAN_LOOKS = "souk.dbopt.plans.looks"
+PLAN_SECONDS = "souk.dbopt.plans.seconds"
+PLAN_BUDGET = "souk.dbopt.plans.budget"
 OUTCOME = "souk.dbopt.cache.outcome"
+PLAN_OUTCOME = "souk.dbopt.plans.outcome"
 SERVER, CLASS, STATE, ROUTE = "souk.dbopt.server", "souk.dbopt.class", "souk.dbopt.connection.state", "souk.dbopt.route"
 
 
@@ -82,3 +87,16 @@ def register_cache(metrics: Metrics, counts: ResultCounts, dispatcher: Dispatche
     metrics.gauge(OUTBOX_AGE, "s", "Age of the oldest of them.", lambda: dispatcher.backlog.seconds)
     metrics.counters(OUTBOX_TOLD, "{row}", "Writes that it was told of.", lambda: [(dispatcher.told, {})])
     metrics.counters(OUTBOX_FAILURES, "{attempt}", "Attempts that failed.", lambda: [(dispatcher.failures, {})])
+
+
+def register_plans(metrics: Metrics, watch: PlanWatch) -> None:
+    """Export what looking at plans finds, and what it costs."""
+    names = ("captured", "run", "cut", "unaffordable", "failed")
+    metrics.counters(
+        PLAN_LOOKS,
+        "{look}",
+        "Looks at plans, by what became of them.",
+        lambda: [(getattr(watch.counts, name), {PLAN_OUTCOME: name}) for name in names],
+    )
+    metrics.gauge(PLAN_BUDGET, "s", "Seconds of the database that looking at plans may still take.", lambda: watch.budget.left)
+    metrics.counters(PLAN_SECONDS, "ms", "Milliseconds that it took.", lambda: [(round(watch.budget.spent * 1000), {})])

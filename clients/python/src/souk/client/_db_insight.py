@@ -68,6 +68,75 @@ class InsightCalls:
         answer: pb.GetQueryStatsResponse = await typed(self._insight.GetQueryStats(request, **self._with(timeout)))
         return answer
 
+    async def plan_findings(
+        self,
+        *,
+        fingerprint: str = "",
+        rule: str = "",
+        min_severity: pb.FindingSeverity.ValueType = pb.FINDING_SEVERITY_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        open_only: bool = True,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[pb.PlanFinding, None]:
+        """Yield what is wrong with the plans that were seen, the dearest first; pages are fetched as they are needed.
+
+        since, until: seen at the one or later, and for the first time before the other. open_only: without those that the newest
+        plan of their query does not show any more. timeout: seconds for each page.
+        """
+        request = pb.ListPlanFindingsRequest(
+            fingerprint=fingerprint,
+            rule=rule,
+            min_severity=min_severity,
+            since_time=_moment(since),
+            until_time=_moment(until),
+            open_only=open_only,
+            page_size=page_size,
+        )
+        while True:
+            page = await typed(self._insight.ListPlanFindings(request, **self._with(timeout)))
+            for finding in page.findings:
+                yield finding
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def plan_changes(
+        self,
+        *,
+        fingerprint: str = "",
+        regressions_only: bool = False,
+        kind: pb.PlanChangeKind.ValueType = pb.PLAN_CHANGE_KIND_UNSPECIFIED,
+        cause: pb.PlanChangeCause.ValueType = pb.PLAN_CHANGE_CAUSE_UNSPECIFIED,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        with_plans: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[pb.PlanChange, None]:
+        """Yield queries that got another plan, or take longer with the same, the newest first, page by page as they are needed.
+
+        since, until: when they were noticed. with_plans: with both plans of each, three a page. timeout: seconds for a page.
+        """
+        request = pb.ListPlanChangesRequest(
+            fingerprint=fingerprint,
+            regressions_only=regressions_only,
+            kind=kind,
+            cause=cause,
+            since_time=_moment(since),
+            until_time=_moment(until),
+            with_plans=with_plans,
+            page_size=page_size,
+        )
+        while True:
+            page = await typed(self._insight.ListPlanChanges(request, **self._with(timeout)))
+            for change in page.changes:
+                yield change
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     async def watch_slow_queries(
         self, *, threshold: timedelta | None = None, fingerprint: str = "", timeout: float | None = None
     ) -> AsyncGenerator[pb.WatchSlowQueriesResponse, None]:

@@ -87,8 +87,12 @@ def create_index(node: PlanNode, columns: list[str]) -> str:
 
 def quoted(node: PlanNode) -> str:
     """The table of a step as SQL names it."""
-    names = [name for name in (node.schema, node.table) if name]
-    return ".".join(name if _PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""')) for name in names)
+    return sql_name(node.schema, node.table)
+
+
+def sql_name(*parts: str) -> str:
+    """A name as SQL writes it, in quotes where it must be; parts that are empty are left out."""
+    return ".".join(part if _PLAIN.fullmatch(part) else '"{}"'.format(part.replace('"', '""')) for part in parts if part)
 
 
 def number(value: float) -> str:

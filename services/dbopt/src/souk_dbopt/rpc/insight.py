@@ -12,6 +12,7 @@ from souk_common.paging import page_position, page_token, page_token_refused
 from souk_dbopt.insight import Insight, Order
 from souk_dbopt.rpc import insight_mapping, insight_validate, validate
 from souk_dbopt.rpc.explain import ExplainServicer
+from souk_dbopt.rpc.plans import PlansServicer
 from souk_dbopt.slow_calls import SlowCalls
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -28,10 +29,11 @@ ORDERS = {
 class InsightServicer:
     """Maps each rpc to one call of the core."""
 
-    def __init__(self, insight: Insight, slow_calls: SlowCalls, explain: ExplainServicer) -> None:
+    def __init__(self, insight: Insight, slow_calls: SlowCalls, explain: ExplainServicer, plans: PlansServicer) -> None:
         self._insight = insight
         self._slow_calls = slow_calls
         self._explain = explain
+        self._plans = plans
 
     async def ListSlowQueries(self, request: pb.ListSlowQueriesRequest, context: Context) -> pb.ListSlowQueriesResponse:
         """See the proto."""
@@ -60,6 +62,14 @@ class InsightServicer:
         """See the proto."""
         return await self._explain.ExplainQuery(request, context)
 
+    async def ListPlanFindings(self, request: pb.ListPlanFindingsRequest, context: Context) -> pb.ListPlanFindingsResponse:
+        """See the proto."""
+        return await self._plans.ListPlanFindings(request, context)
+
+    async def ListPlanChanges(self, request: pb.ListPlanChangesRequest, context: Context) -> pb.ListPlanChangesResponse:
+        """See the proto."""
+        return await self._plans.ListPlanChanges(request, context)
+
     async def WatchSlowQueries(
         self, request: pb.WatchSlowQueriesRequest, context: Context
     ) -> AsyncIterator[pb.WatchSlowQueriesResponse]:
@@ -78,21 +88,3 @@ def _first(position: str) -> int:
     if not (position.isdecimal() and len(position) < 10):
         raise page_token_refused()
     return int(position)
-
-
-def add_to_server(servicer: InsightServicer, server: Any) -> None:
-    """Register the rpcs of the service that there are; gRPC answers UNIMPLEMENTED for the others."""
-    one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
-    handlers = {
-        "ListSlowQueries": one(
-            servicer.ListSlowQueries, pb.ListSlowQueriesRequest.FromString, pb.ListSlowQueriesResponse.SerializeToString
-        ),
-        "GetQueryStats": one(
-            servicer.GetQueryStats, pb.GetQueryStatsRequest.FromString, pb.GetQueryStatsResponse.SerializeToString
-        ),
-        "ExplainQuery": one(servicer.ExplainQuery, pb.ExplainQueryRequest.FromString, pb.ExplainQueryResponse.SerializeToString),
-        "WatchSlowQueries": many(
-            servicer.WatchSlowQueries, pb.WatchSlowQueriesRequest.FromString, pb.WatchSlowQueriesResponse.SerializeToString
-        ),
-    }
-    server.add_registered_method_handlers("souk.dbopt.v1.InsightService", handlers)

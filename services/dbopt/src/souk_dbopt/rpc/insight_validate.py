@@ -6,9 +6,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from souk.dbopt.v1 import insight_pb2 as pb
 
+from souk_dbopt.plan_records import ChangeFilter, FindingFilter
+from souk_dbopt.rpc.plan_mapping import CAUSES, KINDS, SEVERITIES
 from souk_dbopt.rpc.validate import Violations
 
-MAX_FINGERPRINT = 120
+MAX_FINGERPRINT, MAX_RULE = 120, 60
 MIN_WINDOW, MAX_WINDOW, WINDOW = timedelta(minutes=1), timedelta(days=1), timedelta(hours=1)
 MAX_WINDOWS = 2_000
 DAY = timedelta(days=1)
@@ -53,6 +55,46 @@ def watch_slow_queries(request: pb.WatchSlowQueriesRequest) -> float | None:
         violations.add("threshold", "must not be negative")
     violations.check()
     return None if threshold is None else threshold.total_seconds()
+
+
+def list_plan_findings(request: pb.ListPlanFindingsRequest) -> FindingFilter:
+    """What is filtered by, and a size of pages; the filter."""
+    violations = Violations()
+    _fingerprint(violations, request.fingerprint)
+    if len(request.rule) > MAX_RULE or "\0" in request.rule:
+        violations.add("rule", f"must have {MAX_RULE} characters at the most, as SEQ_SCAN_DISCARDS_ROWS")
+    if request.min_severity not in pb.FindingSeverity.values():
+        violations.add("min_severity", "must be a value of FindingSeverity")
+    since, until = _between(violations, request)
+    violations.page_size(request.page_size)
+    violations.check()
+    least = SEVERITIES[request.min_severity].value
+    return FindingFilter(request.fingerprint, request.rule, least, since, until, request.open_only)
+
+
+def list_plan_changes(request: pb.ListPlanChangesRequest) -> ChangeFilter:
+    """What is filtered by, and a size of pages; the filter."""
+    violations = Violations()
+    _fingerprint(violations, request.fingerprint)
+    if request.kind not in pb.PlanChangeKind.values():
+        violations.add("kind", "must be a value of PlanChangeKind")
+    if request.cause not in pb.PlanChangeCause.values():
+        violations.add("cause", "must be a value of PlanChangeCause")
+    since, until = _between(violations, request)
+    violations.page_size(request.page_size)
+    violations.check()
+    kind, cause = KINDS.get(request.kind), CAUSES.get(request.cause)
+    return ChangeFilter(request.fingerprint, request.regressions_only, since, until, kind, cause)
+
+
+def _between(
+    violations: Violations, request: pb.ListPlanFindingsRequest | pb.ListPlanChangesRequest
+) -> tuple[datetime | None, datetime | None]:
+    since = _time(violations, "since_time", request.since_time) if request.HasField("since_time") else None
+    until = _time(violations, "until_time", request.until_time) if request.HasField("until_time") else None
+    if since is not None and until is not None and since >= until:
+        violations.add("since_time", "must be before until_time")
+    return since, until
 
 
 def _fingerprint(violations: Violations, fingerprint: str) -> None:

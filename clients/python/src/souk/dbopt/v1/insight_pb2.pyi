@@ -55,6 +55,34 @@ SLOW_QUERY_ORDER_CALLS: SlowQueryOrder.ValueType  # 4
 """By how often they ran."""
 Global___SlowQueryOrder: _TypeAlias = SlowQueryOrder  # noqa: Y015
 
+class _FindingSeverity:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FindingSeverityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingSeverity.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FINDING_SEVERITY_UNSPECIFIED: _FindingSeverity.ValueType  # 0
+    """Not known."""
+    FINDING_SEVERITY_LOW: _FindingSeverity.ValueType  # 1
+    """Less than 1 %."""
+    FINDING_SEVERITY_MEDIUM: _FindingSeverity.ValueType  # 2
+    """1 % or more."""
+    FINDING_SEVERITY_HIGH: _FindingSeverity.ValueType  # 3
+    """10 % or more."""
+
+class FindingSeverity(_FindingSeverity, metaclass=_FindingSeverityEnumTypeWrapper):
+    """How bad a finding is, by the share of the time of all queries that it costs."""
+
+FINDING_SEVERITY_UNSPECIFIED: FindingSeverity.ValueType  # 0
+"""Not known."""
+FINDING_SEVERITY_LOW: FindingSeverity.ValueType  # 1
+"""Less than 1 %."""
+FINDING_SEVERITY_MEDIUM: FindingSeverity.ValueType  # 2
+"""1 % or more."""
+FINDING_SEVERITY_HIGH: FindingSeverity.ValueType  # 3
+"""10 % or more."""
+Global___FindingSeverity: _TypeAlias = FindingSeverity  # noqa: Y015
+
 class _PlanChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -63,21 +91,23 @@ class _PlanChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlanCh
     DESCRIPTOR: _descriptor.EnumDescriptor
     PLAN_CHANGE_KIND_UNSPECIFIED: _PlanChangeKind.ValueType  # 0
     """Not known."""
-    PLAN_CHANGE_KIND_ACCESS_PATH: _PlanChangeKind.ValueType  # 1
-    """A relation is read another way: another index, or none."""
-    PLAN_CHANGE_KIND_JOIN_ORDER: _PlanChangeKind.ValueType  # 2
-    """Relations are joined in another order."""
-    PLAN_CHANGE_KIND_JOIN_METHOD: _PlanChangeKind.ValueType  # 3
-    """Relations are joined another way."""
-    PLAN_CHANGE_KIND_SORT_OR_AGGREGATE: _PlanChangeKind.ValueType  # 4
-    """Rows are sorted or aggregated another way."""
-    PLAN_CHANGE_KIND_PARALLELISM: _PlanChangeKind.ValueType  # 5
-    """Workers run it, or none any more."""
-    PLAN_CHANGE_KIND_GENERIC_OR_CUSTOM: _PlanChangeKind.ValueType  # 6
+    PLAN_CHANGE_KIND_SCAN_METHOD: _PlanChangeKind.ValueType  # 1
+    """A relation is read another way: sequentially instead of by an index, or in another direction."""
+    PLAN_CHANGE_KIND_INDEX: _PlanChangeKind.ValueType  # 2
+    """A relation is read by another index."""
+    PLAN_CHANGE_KIND_JOIN_ORDER: _PlanChangeKind.ValueType  # 3
+    """Relations are joined in another order, or a join has its sides swapped."""
+    PLAN_CHANGE_KIND_JOIN_METHOD: _PlanChangeKind.ValueType  # 4
+    """Relations are joined another way: nested loop, hash or merge."""
+    PLAN_CHANGE_KIND_SORT_OR_AGGREGATE: _PlanChangeKind.ValueType  # 5
+    """Rows are sorted, grouped or made distinct another way."""
+    PLAN_CHANGE_KIND_PARALLELISM: _PlanChangeKind.ValueType  # 6
+    """Workers run it, or none any more, or another number."""
+    PLAN_CHANGE_KIND_PARTS: _PlanChangeKind.ValueType  # 7
+    """Partitions, subplans or kept results came or went."""
+    PLAN_CHANGE_KIND_GENERIC_OR_CUSTOM: _PlanChangeKind.ValueType  # 8
     """The plan is for any values, or for each call's own again."""
-    PLAN_CHANGE_KIND_SHAPE: _PlanChangeKind.ValueType  # 7
-    """Partitions, subplans or materialised parts came or went."""
-    PLAN_CHANGE_KIND_LATENCY_SHIFT: _PlanChangeKind.ValueType  # 8
+    PLAN_CHANGE_KIND_LATENCY_SHIFT: _PlanChangeKind.ValueType  # 9
     """The same plan takes longer."""
 
 class PlanChangeKind(_PlanChangeKind, metaclass=_PlanChangeKindEnumTypeWrapper):
@@ -85,23 +115,113 @@ class PlanChangeKind(_PlanChangeKind, metaclass=_PlanChangeKindEnumTypeWrapper):
 
 PLAN_CHANGE_KIND_UNSPECIFIED: PlanChangeKind.ValueType  # 0
 """Not known."""
-PLAN_CHANGE_KIND_ACCESS_PATH: PlanChangeKind.ValueType  # 1
-"""A relation is read another way: another index, or none."""
-PLAN_CHANGE_KIND_JOIN_ORDER: PlanChangeKind.ValueType  # 2
-"""Relations are joined in another order."""
-PLAN_CHANGE_KIND_JOIN_METHOD: PlanChangeKind.ValueType  # 3
-"""Relations are joined another way."""
-PLAN_CHANGE_KIND_SORT_OR_AGGREGATE: PlanChangeKind.ValueType  # 4
-"""Rows are sorted or aggregated another way."""
-PLAN_CHANGE_KIND_PARALLELISM: PlanChangeKind.ValueType  # 5
-"""Workers run it, or none any more."""
-PLAN_CHANGE_KIND_GENERIC_OR_CUSTOM: PlanChangeKind.ValueType  # 6
+PLAN_CHANGE_KIND_SCAN_METHOD: PlanChangeKind.ValueType  # 1
+"""A relation is read another way: sequentially instead of by an index, or in another direction."""
+PLAN_CHANGE_KIND_INDEX: PlanChangeKind.ValueType  # 2
+"""A relation is read by another index."""
+PLAN_CHANGE_KIND_JOIN_ORDER: PlanChangeKind.ValueType  # 3
+"""Relations are joined in another order, or a join has its sides swapped."""
+PLAN_CHANGE_KIND_JOIN_METHOD: PlanChangeKind.ValueType  # 4
+"""Relations are joined another way: nested loop, hash or merge."""
+PLAN_CHANGE_KIND_SORT_OR_AGGREGATE: PlanChangeKind.ValueType  # 5
+"""Rows are sorted, grouped or made distinct another way."""
+PLAN_CHANGE_KIND_PARALLELISM: PlanChangeKind.ValueType  # 6
+"""Workers run it, or none any more, or another number."""
+PLAN_CHANGE_KIND_PARTS: PlanChangeKind.ValueType  # 7
+"""Partitions, subplans or kept results came or went."""
+PLAN_CHANGE_KIND_GENERIC_OR_CUSTOM: PlanChangeKind.ValueType  # 8
 """The plan is for any values, or for each call's own again."""
-PLAN_CHANGE_KIND_SHAPE: PlanChangeKind.ValueType  # 7
-"""Partitions, subplans or materialised parts came or went."""
-PLAN_CHANGE_KIND_LATENCY_SHIFT: PlanChangeKind.ValueType  # 8
+PLAN_CHANGE_KIND_LATENCY_SHIFT: PlanChangeKind.ValueType  # 9
 """The same plan takes longer."""
 Global___PlanChangeKind: _TypeAlias = PlanChangeKind  # noqa: Y015
+
+class _PlanChangeOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlanChangeOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlanChangeOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLAN_CHANGE_OUTCOME_UNSPECIFIED: _PlanChangeOutcome.ValueType  # 0
+    """Never: an answer has one of the others."""
+    PLAN_CHANGE_OUTCOME_PENDING: _PlanChangeOutcome.ValueType  # 1
+    """Not enough calls yet."""
+    PLAN_CHANGE_OUTCOME_SLOWER: _PlanChangeOutcome.ValueType  # 2
+    """It takes longer: a regression."""
+    PLAN_CHANGE_OUTCOME_FASTER: _PlanChangeOutcome.ValueType  # 3
+    """It takes less time."""
+    PLAN_CHANGE_OUTCOME_SAME: _PlanChangeOutcome.ValueType  # 4
+    """It takes about as long."""
+    PLAN_CHANGE_OUTCOME_UNDECIDED: _PlanChangeOutcome.ValueType  # 5
+    """Within an hour, or before the next change, there were not enough calls to say."""
+
+class PlanChangeOutcome(_PlanChangeOutcome, metaclass=_PlanChangeOutcomeEnumTypeWrapper):
+    """Whether a query takes longer since a change."""
+
+PLAN_CHANGE_OUTCOME_UNSPECIFIED: PlanChangeOutcome.ValueType  # 0
+"""Never: an answer has one of the others."""
+PLAN_CHANGE_OUTCOME_PENDING: PlanChangeOutcome.ValueType  # 1
+"""Not enough calls yet."""
+PLAN_CHANGE_OUTCOME_SLOWER: PlanChangeOutcome.ValueType  # 2
+"""It takes longer: a regression."""
+PLAN_CHANGE_OUTCOME_FASTER: PlanChangeOutcome.ValueType  # 3
+"""It takes less time."""
+PLAN_CHANGE_OUTCOME_SAME: PlanChangeOutcome.ValueType  # 4
+"""It takes about as long."""
+PLAN_CHANGE_OUTCOME_UNDECIDED: PlanChangeOutcome.ValueType  # 5
+"""Within an hour, or before the next change, there were not enough calls to say."""
+Global___PlanChangeOutcome: _TypeAlias = PlanChangeOutcome  # noqa: Y015
+
+class _PlanChangeCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlanChangeCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlanChangeCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLAN_CHANGE_CAUSE_UNSPECIFIED: _PlanChangeCause.ValueType  # 0
+    """Not known."""
+    PLAN_CHANGE_CAUSE_INDEX_DROPPED: _PlanChangeCause.ValueType  # 1
+    """An index that the plan used is gone."""
+    PLAN_CHANGE_CAUSE_INDEX_INVALID: _PlanChangeCause.ValueType  # 2
+    """An index that the plan used is invalid."""
+    PLAN_CHANGE_CAUSE_SETTING_CHANGED: _PlanChangeCause.ValueType  # 3
+    """A setting of the planner changed."""
+    PLAN_CHANGE_CAUSE_STATISTICS_STALE: _PlanChangeCause.ValueType  # 4
+    """Much of a table changed since its statistics were made."""
+    PLAN_CHANGE_CAUSE_STATISTICS_CHANGED: _PlanChangeCause.ValueType  # 5
+    """Statistics of a table were made anew."""
+    PLAN_CHANGE_CAUSE_TABLE_GROWN: _PlanChangeCause.ValueType  # 6
+    """A table has more rows or takes more space."""
+    PLAN_CHANGE_CAUSE_GENERIC_PLAN: _PlanChangeCause.ValueType  # 7
+    """The plan is for any values now, or was before."""
+    PLAN_CHANGE_CAUSE_INDEX_ADDED: _PlanChangeCause.ValueType  # 8
+    """It uses an index that was not there."""
+    PLAN_CHANGE_CAUSE_MORE_ROWS: _PlanChangeCause.ValueType  # 9
+    """Calls return more rows than before: they ask for more."""
+
+class PlanChangeCause(_PlanChangeCause, metaclass=_PlanChangeCauseEnumTypeWrapper):
+    """What made a plan or its latency change."""
+
+PLAN_CHANGE_CAUSE_UNSPECIFIED: PlanChangeCause.ValueType  # 0
+"""Not known."""
+PLAN_CHANGE_CAUSE_INDEX_DROPPED: PlanChangeCause.ValueType  # 1
+"""An index that the plan used is gone."""
+PLAN_CHANGE_CAUSE_INDEX_INVALID: PlanChangeCause.ValueType  # 2
+"""An index that the plan used is invalid."""
+PLAN_CHANGE_CAUSE_SETTING_CHANGED: PlanChangeCause.ValueType  # 3
+"""A setting of the planner changed."""
+PLAN_CHANGE_CAUSE_STATISTICS_STALE: PlanChangeCause.ValueType  # 4
+"""Much of a table changed since its statistics were made."""
+PLAN_CHANGE_CAUSE_STATISTICS_CHANGED: PlanChangeCause.ValueType  # 5
+"""Statistics of a table were made anew."""
+PLAN_CHANGE_CAUSE_TABLE_GROWN: PlanChangeCause.ValueType  # 6
+"""A table has more rows or takes more space."""
+PLAN_CHANGE_CAUSE_GENERIC_PLAN: PlanChangeCause.ValueType  # 7
+"""The plan is for any values now, or was before."""
+PLAN_CHANGE_CAUSE_INDEX_ADDED: PlanChangeCause.ValueType  # 8
+"""It uses an index that was not there."""
+PLAN_CHANGE_CAUSE_MORE_ROWS: PlanChangeCause.ValueType  # 9
+"""Calls return more rows than before: they ask for more."""
+Global___PlanChangeCause: _TypeAlias = PlanChangeCause  # noqa: Y015
 
 @_typing.final
 class ListSlowQueriesRequest(_message.Message):
@@ -328,24 +448,48 @@ class ListPlanFindingsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FINGERPRINT_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    MIN_SEVERITY_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_ONLY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """Only of this query."""
+    rule: _builtins.str
+    """Only of this rule, as "SEQ_SCAN_DISCARDS_ROWS"."""
+    min_severity: Global___FindingSeverity.ValueType
+    """Only those that are as bad as this, or worse."""
+    open_only: _builtins.bool
+    """Only those that the newest plan of their query still shows."""
     page_size: _builtins.int
     """How many a page has at the most. 0 means 50; more than 200 is an error."""
     page_token: _builtins.str
     """next_page_token of the page before, with the same filter. Empty: the first page."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were seen at this time or later."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were seen for the first time before this."""
+
     def __init__(
         self,
         *,
         fingerprint: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        min_severity: Global___FindingSeverity.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        open_only: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "min_severity", b"min_severity", "open_only", b"open_only", "page_size", b"page_size", "page_token", b"page_token", "rule", b"rule", "since_time", b"since_time", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -387,27 +531,51 @@ class ListPlanChangesRequest(_message.Message):
 
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     REGRESSIONS_ONLY_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    WITH_PLANS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """Only of this query."""
     regressions_only: _builtins.bool
     """Only those that made it slower."""
+    kind: Global___PlanChangeKind.ValueType
+    """Only those that are of this kind, among others."""
+    cause: Global___PlanChangeCause.ValueType
+    """Only those with this cause, among others."""
+    with_plans: _builtins.bool
+    """With both plans of each, which may be 256 KiB of JSON each; a page of such has 3 changes at the most."""
     page_size: _builtins.int
     """How many a page has at the most. 0 means 50; more than 200 is an error."""
     page_token: _builtins.str
     """next_page_token of the page before, with the same filter. Empty: the first page."""
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were noticed at this time or later."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Only those that were noticed before this."""
+
     def __init__(
         self,
         *,
         fingerprint: _builtins.str = ...,
         regressions_only: _builtins.bool = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___PlanChangeKind.ValueType = ...,
+        cause: Global___PlanChangeCause.ValueType = ...,
+        with_plans: _builtins.bool = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "page_size", b"page_size", "page_token", b"page_token", "regressions_only", b"regressions_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "fingerprint", b"fingerprint", "kind", b"kind", "page_size", b"page_size", "page_token", b"page_token", "regressions_only", b"regressions_only", "since_time", b"since_time", "until_time", b"until_time", "with_plans", b"with_plans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -853,6 +1021,10 @@ class PlanFinding(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     FIRST_TIME_FIELD_NUMBER: _builtins.int
     LAST_TIME_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    DATABASE_SHARE_FIELD_NUMBER: _builtins.int
+    PLAN_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    CLOSED_TIME_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     """The rule, as "SEQ_SCAN_DISCARDS_ROWS"."""
     fingerprint: _builtins.str
@@ -867,6 +1039,12 @@ class PlanFinding(_message.Message):
     """How bad: the share of the query's time that it costs, as far as that is known, 0 to 1."""
     node: _builtins.str
     """The step of the plan, by its place: "0" is the root, "0.1" its second child."""
+    severity: Global___FindingSeverity.ValueType
+    """How bad: by database_share. Unspecified in the answer of ExplainQuery, as the four below."""
+    database_share: _builtins.float
+    """The share of the time of all queries that it costs, as far as that is known, 0 to 1: weight by the query's time_share."""
+    plan_fingerprint: _builtins.str
+    """The plan that showed it last; empty where it is of no plan."""
     @_builtins.property
     def evidence(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What was measured, by name."""
@@ -878,6 +1056,10 @@ class PlanFinding(_message.Message):
     @_builtins.property
     def last_time(self) -> _timestamp_pb2.Timestamp:
         """When it was seen last."""
+
+    @_builtins.property
+    def closed_time(self) -> _timestamp_pb2.Timestamp:
+        """When a newer plan of the query did not show it any more. None: it is open."""
 
     def __init__(
         self,
@@ -892,10 +1074,14 @@ class PlanFinding(_message.Message):
         evidence: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         first_time: _timestamp_pb2.Timestamp | None = ...,
         last_time: _timestamp_pb2.Timestamp | None = ...,
+        severity: Global___FindingSeverity.ValueType = ...,
+        database_share: _builtins.float = ...,
+        plan_fingerprint: _builtins.str = ...,
+        closed_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "first_time", b"first_time", "last_time", b"last_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "fingerprint", b"fingerprint", "first_time", b"first_time", "fix", b"fix", "fix_sql", b"fix_sql", "last_time", b"last_time", "message", b"message", "node", b"node", "rule", b"rule", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed_time", b"closed_time", "database_share", b"database_share", "evidence", b"evidence", "fingerprint", b"fingerprint", "first_time", b"first_time", "fix", b"fix", "fix_sql", b"fix_sql", "last_time", b"last_time", "message", b"message", "node", b"node", "plan_fingerprint", b"plan_fingerprint", "rule", b"rule", "severity", b"severity", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -903,63 +1089,143 @@ Global___PlanFinding: _TypeAlias = PlanFinding  # noqa: Y015
 
 @_typing.final
 class PlanChange(_message.Message):
-    """A query got another plan, or took longer with the same."""
+    """A query got another plan, or took longer with the same.
+
+    Plans are compared for the same parameters. Whether a query is slower is decided on what its calls took in the minutes before and after,
+    not on what a plan costs, and may take some minutes.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EvidenceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    REGRESSION_FIELD_NUMBER: _builtins.int
+    BEFORE_TIME_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     OLD_PLAN_FINGERPRINT_FIELD_NUMBER: _builtins.int
     NEW_PLAN_FINGERPRINT_FIELD_NUMBER: _builtins.int
-    OLD_MEAN_TIME_FIELD_NUMBER: _builtins.int
-    NEW_MEAN_TIME_FIELD_NUMBER: _builtins.int
+    OLD_MEDIAN_TIME_FIELD_NUMBER: _builtins.int
+    NEW_MEDIAN_TIME_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    LEAST_RATIO_FIELD_NUMBER: _builtins.int
+    OLD_CALLS_FIELD_NUMBER: _builtins.int
+    NEW_CALLS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
+    CAUSES_FIELD_NUMBER: _builtins.int
+    CAUSE_MESSAGE_FIELD_NUMBER: _builtins.int
+    FIX_SQL_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    OLD_PLAN_FIELD_NUMBER: _builtins.int
+    NEW_PLAN_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Counts up."""
     fingerprint: _builtins.str
     """The query."""
-    kind: Global___PlanChangeKind.ValueType
-    """What changed."""
-    regression: _builtins.bool
+    outcome: Global___PlanChangeOutcome.ValueType
     """Whether it takes longer now."""
     old_plan_fingerprint: _builtins.str
     """The plan before."""
     new_plan_fingerprint: _builtins.str
-    """The plan now."""
+    """The plan now; the same for PLAN_CHANGE_KIND_LATENCY_SHIFT."""
+    ratio: _builtins.float
+    """How many times as long a call takes (Hodges and Lehmann's estimate); 0: not known."""
+    least_ratio: _builtins.float
+    """It is at least so many times as long, but for one case of a thousand; 0: not known."""
+    old_calls: _builtins.int
+    """Calls before and since that were compared."""
+    new_calls: _builtins.int
+    """See old_calls."""
     message: _builtins.str
-    """In a sentence, with what was measured."""
-    cause: _builtins.str
-    """What most probably made it change, in a sentence."""
+    """What changed, in a sentence."""
+    cause_message: _builtins.str
+    """The first cause in a sentence, with what was measured."""
+    fix_sql: _builtins.str
+    """SQL that takes the first cause back, where that is known. It is never run by itself."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was noticed."""
 
     @_builtins.property
-    def old_mean_time(self) -> _duration_pb2.Duration:
-        """The mean before."""
+    def before_time(self) -> _timestamp_pb2.Timestamp:
+        """When what was before it was seen last."""
 
     @_builtins.property
-    def new_mean_time(self) -> _duration_pb2.Duration:
-        """The mean now."""
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___PlanChangeKind.ValueType]:
+        """What changed, what matters most first."""
+
+    @_builtins.property
+    def old_median_time(self) -> _duration_pb2.Duration:
+        """Half of the calls before were at least as fast. None, as the four below, where too few calls are known."""
+
+    @_builtins.property
+    def new_median_time(self) -> _duration_pb2.Duration:
+        """Half of the calls since."""
+
+    @_builtins.property
+    def causes(self) -> _containers.RepeatedScalarFieldContainer[Global___PlanChangeCause.ValueType]:
+        """What made it change, the most probable first; empty where nothing was found."""
+
+    @_builtins.property
+    def evidence(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What was measured, by name."""
+
+    @_builtins.property
+    def old_plan(self) -> Global___Plan:
+        """The plan before, with with_plans, where it is kept."""
+
+    @_builtins.property
+    def new_plan(self) -> Global___Plan:
+        """The plan now, with with_plans, where it is kept."""
 
     def __init__(
         self,
         *,
+        id: _builtins.int = ...,
         fingerprint: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
-        kind: Global___PlanChangeKind.ValueType = ...,
-        regression: _builtins.bool = ...,
+        before_time: _timestamp_pb2.Timestamp | None = ...,
+        kinds: _abc.Iterable[Global___PlanChangeKind.ValueType] | None = ...,
+        outcome: Global___PlanChangeOutcome.ValueType = ...,
         old_plan_fingerprint: _builtins.str = ...,
         new_plan_fingerprint: _builtins.str = ...,
-        old_mean_time: _duration_pb2.Duration | None = ...,
-        new_mean_time: _duration_pb2.Duration | None = ...,
+        old_median_time: _duration_pb2.Duration | None = ...,
+        new_median_time: _duration_pb2.Duration | None = ...,
+        ratio: _builtins.float = ...,
+        least_ratio: _builtins.float = ...,
+        old_calls: _builtins.int = ...,
+        new_calls: _builtins.int = ...,
         message: _builtins.str = ...,
-        cause: _builtins.str = ...,
+        causes: _abc.Iterable[Global___PlanChangeCause.ValueType] | None = ...,
+        cause_message: _builtins.str = ...,
+        fix_sql: _builtins.str = ...,
+        evidence: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        old_plan: Global___Plan | None = ...,
+        new_plan: Global___Plan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["new_mean_time", b"new_mean_time", "old_mean_time", b"old_mean_time", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before_time", b"before_time", "new_median_time", b"new_median_time", "new_plan", b"new_plan", "old_median_time", b"old_median_time", "old_plan", b"old_plan", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "fingerprint", b"fingerprint", "kind", b"kind", "message", b"message", "new_mean_time", b"new_mean_time", "new_plan_fingerprint", b"new_plan_fingerprint", "old_mean_time", b"old_mean_time", "old_plan_fingerprint", b"old_plan_fingerprint", "regression", b"regression", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["before_time", b"before_time", "cause_message", b"cause_message", "causes", b"causes", "evidence", b"evidence", "fingerprint", b"fingerprint", "fix_sql", b"fix_sql", "id", b"id", "kinds", b"kinds", "least_ratio", b"least_ratio", "message", b"message", "new_calls", b"new_calls", "new_median_time", b"new_median_time", "new_plan", b"new_plan", "new_plan_fingerprint", b"new_plan_fingerprint", "old_calls", b"old_calls", "old_median_time", b"old_median_time", "old_plan", b"old_plan", "old_plan_fingerprint", b"old_plan_fingerprint", "outcome", b"outcome", "ratio", b"ratio", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,7 +105,8 @@ class InsightServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPlanFindings(self, request, context):
-        """What is wrong with the plans that were seen, the dearest first. Scope: dbopt.insight.
+        """What is wrong with the plans that were seen, the dearest first. Plans are seen where SOUK_DBOPT_PLAN_BUDGET is not 0; most rules need
+        SOUK_DBOPT_EXPLAIN_DSN as well, for they look at what a plan did. Scope: dbopt.insight.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

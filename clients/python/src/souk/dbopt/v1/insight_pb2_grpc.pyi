@@ -50,7 +50,9 @@ class InsightServiceStub:
     FAILED_PRECONDITION with EXPLAIN_OFF: SOUK_DBOPT_EXPLAIN_DSN is not set.
     """
     ListPlanFindings: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListPlanFindingsRequest, _insight_pb2.ListPlanFindingsResponse]
-    """What is wrong with the plans that were seen, the dearest first. Scope: dbopt.insight."""
+    """What is wrong with the plans that were seen, the dearest first. Plans are seen where SOUK_DBOPT_PLAN_BUDGET is not 0; most rules need
+    SOUK_DBOPT_EXPLAIN_DSN as well, for they look at what a plan did. Scope: dbopt.insight.
+    """
     ListPlanChanges: _grpc.UnaryUnaryMultiCallable[_insight_pb2.ListPlanChangesRequest, _insight_pb2.ListPlanChangesResponse]
     """Queries that got another plan, or took longer with the same, the newest first. Scope: dbopt.insight."""
     WatchSlowQueries: _grpc.UnaryStreamMultiCallable[_insight_pb2.WatchSlowQueriesRequest, _insight_pb2.WatchSlowQueriesResponse]
@@ -81,7 +83,9 @@ class InsightServiceAsyncStub(InsightServiceStub):
     FAILED_PRECONDITION with EXPLAIN_OFF: SOUK_DBOPT_EXPLAIN_DSN is not set.
     """
     ListPlanFindings: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListPlanFindingsRequest, _insight_pb2.ListPlanFindingsResponse]  # type: ignore[assignment]
-    """What is wrong with the plans that were seen, the dearest first. Scope: dbopt.insight."""
+    """What is wrong with the plans that were seen, the dearest first. Plans are seen where SOUK_DBOPT_PLAN_BUDGET is not 0; most rules need
+    SOUK_DBOPT_EXPLAIN_DSN as well, for they look at what a plan did. Scope: dbopt.insight.
+    """
     ListPlanChanges: _aio.UnaryUnaryMultiCallable[_insight_pb2.ListPlanChangesRequest, _insight_pb2.ListPlanChangesResponse]  # type: ignore[assignment]
     """Queries that got another plan, or took longer with the same, the newest first. Scope: dbopt.insight."""
     WatchSlowQueries: _aio.UnaryStreamMultiCallable[_insight_pb2.WatchSlowQueriesRequest, _insight_pb2.WatchSlowQueriesResponse]  # type: ignore[assignment]
@@ -133,7 +137,9 @@ class InsightServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _insight_pb2.ListPlanFindingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_insight_pb2.ListPlanFindingsResponse, _abc.Awaitable[_insight_pb2.ListPlanFindingsResponse]]:
-        """What is wrong with the plans that were seen, the dearest first. Scope: dbopt.insight."""
+        """What is wrong with the plans that were seen, the dearest first. Plans are seen where SOUK_DBOPT_PLAN_BUDGET is not 0; most rules need
+        SOUK_DBOPT_EXPLAIN_DSN as well, for they look at what a plan did. Scope: dbopt.insight.
+        """
 
     @_abc_1.abstractmethod
     def ListPlanChanges(
