@@ -21,10 +21,10 @@ CREATE INDEX items_code ON flip.items (code);
 CREATE INDEX items_rank ON flip.items (rank);
 CREATE TABLE flip.orders AS SELECT n AS id, 1 + (n * 31) % {ITEMS} AS item_id, n % 500 AS amount FROM generate_series(1, {ITEMS}) n;
 CREATE INDEX orders_item ON flip.orders (item_id);
-CREATE TABLE flip.pairs AS SELECT n AS id, n % 10 AS kind, n % 10 AS was, (n * 733) % 701 AS code FROM generate_series(1, 4000) n;
-CREATE TABLE flip.quiet AS SELECT n AS id, n % 97 AS part, n * 13 % 1000 AS value FROM generate_series(1, 20000) n;
-CREATE TABLE flip.calm AS SELECT n AS id, n % 89 AS part, n * 17 % 1000 AS value FROM generate_series(1, 20000) n;
-CREATE TABLE flip.still AS SELECT n AS id, n % 83 AS part, n * 19 % 1000 AS value FROM generate_series(1, 20000) n;
+CREATE TABLE flip.pairs AS SELECT n AS id, n % 10 AS kind, n % 10 AS was, (n * 733) % 301 AS code FROM generate_series(1, 1500) n;
+CREATE TABLE flip.quiet AS SELECT n AS id, n % 97 AS part, n * 13 % 1000 AS value FROM generate_series(1, 5000) n;
+CREATE TABLE flip.calm AS SELECT n AS id, n % 89 AS part, n * 17 % 1000 AS value FROM generate_series(1, 5000) n;
+CREATE TABLE flip.still AS SELECT n AS id, n % 83 AS part, n * 19 % 1000 AS value FROM generate_series(1, 5000) n;
 GRANT USAGE ON SCHEMA flip TO souk_service;
 GRANT SELECT ON ALL TABLES IN SCHEMA flip TO souk_service
 """
@@ -89,14 +89,23 @@ STALE = (
     "ANALYZE flip.pairs",
     "UPDATE flip.pairs SET kind = was WHERE kind = 99",
 )
-INJECTIONS = (
-    Injection("index_dropped", ("DROP INDEX flip.items_code",)),
-    Injection("setting_changed", settings=("enable_indexscan", "enable_bitmapscan", "enable_indexonlyscan")),
-    Injection("statistics_stale", STALE),
-    Injection("index_dropped", ("DROP INDEX flip.items_rank",)),
-    Injection("setting_changed", settings=("enable_hashjoin", "enable_mergejoin")),
-    Injection("index_dropped", ("DROP INDEX flip.orders_item",)),
-)
+INDEXES = ("items_code", "items_rank", "orders_item")
+SCANS = ("enable_indexscan", "enable_bitmapscan", "enable_indexonlyscan")
+JOINS = ("enable_hashjoin", "enable_mergejoin")
+
+
+def injection(seed: int) -> Injection:
+    """One of the three causes after the other; which indexes, and which settings, the seed says."""
+    chance = random.Random(seed)
+    match seed % 3:
+        case 0:
+            dropped = chance.sample(INDEXES, chance.randint(1, 3))
+            return Injection("index_dropped", tuple(f"DROP INDEX flip.{name}" for name in dropped))
+        case 1:
+            return Injection("setting_changed", settings=chance.choice((SCANS, JOINS, SCANS + JOINS)))
+    return Injection("statistics_stale", STALE)
+
+
 NOTHING = Injection("")
 
 
@@ -129,7 +138,7 @@ async def inject(server: PostgresServer, database: str, injection: Injection) ->
         for setting in injection.settings:
             await _until(owner, f"SELECT current_setting('{setting}') = 'off'")
         if injection.statements == STALE:
-            await _until(owner, "SELECT n_mod_since_analyze >= 800 FROM pg_stat_all_tables WHERE relid = 'flip.pairs'::regclass")
+            await _until(owner, "SELECT n_mod_since_analyze >= 300 FROM pg_stat_all_tables WHERE relid = 'flip.pairs'::regclass")
 
 
 async def _until(owner: "asyncpg.Connection[asyncpg.Record]", question: str) -> None:

@@ -5,40 +5,24 @@ Time passes by a clock of the test's own, minute after minute; calls, plans and 
 
 import contextlib
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from faults.counts import SOAK, count
 from integration.dbopt import flipping
-from integration.dbopt.flipping import INJECTIONS, NOTHING, QUERIES, Injection, Measured
+from integration.dbopt.flipping import NOTHING, QUERIES, Injection, Measured
+from integration.dbopt.watching import Clock, Node, node
 from postgres_servers import PostgresServer, postgres_server
-from souk_common.postgres import PoolOptions
 from souk_dbopt.adapters import query_file, schema
-from souk_dbopt.adapters.history import History
-from souk_dbopt.adapters.plan_capture import PlanCapture
-from souk_dbopt.adapters.plan_history import PlanHistory
-from souk_dbopt.adapters.requests import RequestTable
-from souk_dbopt.adapters.stat_statements import StatStatements
-from souk_dbopt.adapters.topology import Topology
 from souk_dbopt.catalogue import Catalogue
-from souk_dbopt.executing import Executor
-from souk_dbopt.insight import Insight
 from souk_dbopt.latency_shift import Outcome
-from souk_dbopt.plan_budget import PlanBudget
 from souk_dbopt.plan_records import ChangeFilter, KeptChange
-from souk_dbopt.plan_watch import PlanWatch
-from souk_dbopt.query_classes import CLASSES
-from souk_dbopt.recording import Recorder
-from souk_dbopt.repeated_calls import RepeatedCalls
-from souk_dbopt.routing import Router
-from souk_dbopt.slow_calls import SlowCalls
 
-FLIPS, UNCHANGED = count(200, 4), count(60, 1)
-BEFORE, AFTER, LONGEST, CALLS = 4, 5, 20, 8
+FLIPS, UNCHANGED = count(200, 4), count(25, 1)
+BEFORE, AFTER, LONGEST, CALLS = 5, 3, 20, 10
 """Minutes before, and after, at the least and while something is not decided; calls of each query in a minute."""
 SLOWER, NOT_SLOWER = 2.0, 1.2
 """Times as long, as EXPLAIN ANALYZE has it: from the first on it must be told, up to the second it must not."""
@@ -46,58 +30,13 @@ FALSE_ALARMS = 0.005
 TEMPLATE = "flip_template"
 
 
-@dataclass
-class Clock:
-    now: float = field(default_factory=lambda: time.time() // 60 * 60)
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class Node:
-    """What dbopt does, with a clock of its own."""
-
-    executor: Executor
-    watch: PlanWatch
-    store: PlanHistory
-    catalogue: Catalogue
-    clock: Clock
-    chance: random.Random
-
-    async def minute(self) -> None:
-        """Calls of all queries, and a look at their plans."""
-        for number in range(CALLS):
-            for query in QUERIES:
-                found = self.catalogue.get(f"flip.{query.name}")
-                await self.executor.read(found, [self.chance.choice(query.values)])
-            self.clock.now += 60 / CALLS * (number < CALLS - 1)
-        self.clock.now = self.clock.now // 60 * 60 + 60
-        await self.watch.look()
-
-
-@contextlib.asynccontextmanager
-async def node(dsn: str, catalogue: Catalogue, seed: int, clock: Clock) -> AsyncIterator[Node]:
-    options = {name: PoolOptions(name=name, size=1, min_open=0, server_settings=each.settings()) for name, each in CLASSES.items()}
-    topology = Topology(
-        {"here": dsn}, options, lambda servers: Router(servers, max_lag=5, catch_up=0), interval=60, timeout=30, clock=clock
-    )
-    async with topology:
-        router = topology.router
-        repeated = RepeatedCalls(lambda: None, least=0)
-        recorder = Recorder(
-            SlowCalls(threshold=1, max_waiting=1, trace_id=str), repeated=repeated, clock=clock, chance=random.Random(seed).random
-        )
-        insight = Insight(recorder, History(router), StatStatements(router), interval=10, retention=1e6, clock=clock)
-        store = PlanHistory(router, kept=50)
-        budget = PlanBudget(share=100.0, connections=100, clock=clock)  # these calls take no longer than a look
-        capture = PlanCapture(router)
-        watch = PlanWatch(
-            catalogue, recorder, insight, store, capture, None, budget, repeated,
-            interval=60, retention=1e6, run_timeout=10, clock=clock,
-        )  # fmt: skip
-        executor = Executor(router, RequestTable(), max_result_bytes=2**20, observe=recorder)
-        yield Node(executor, watch, store, catalogue, clock, random.Random(seed))
+async def minute(one: Node, chance: random.Random) -> None:
+    """Calls of all queries, and a look at their plans."""
+    for number in range(CALLS):
+        for query in QUERIES:
+            await one.executor.read(one.catalogue.get(f"flip.{query.name}"), [chance.choice(query.values)])
+        one.clock.now += 60 / CALLS * (number < CALLS - 1)
+    await one.look()
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +64,18 @@ class Round:
     """What became of one injection."""
 
     injection: Injection
-    told: dict[str, KeptChange]
-    """Regressions, by query."""
+    changes: list[KeptChange]
     before: Measured
     after: Measured
+
+    @property
+    def told(self) -> dict[str, KeptChange]:
+        """Regressions, by query."""
+        return {change.fingerprint: change for change in self.changes if change.outcome is Outcome.SLOWER}
+
+    def of(self, key: str) -> list[KeptChange]:
+        """All that is known of a query."""
+        return [change for change in self.changes if change.fingerprint == key]
 
     def ratio(self, key: str) -> float:
         return self.after.milliseconds[key] / self.before.milliseconds[key]
@@ -156,17 +103,17 @@ async def play(server: PostgresServer, catalogue: Catalogue, injection: Injectio
     async with database(server, f"flip_{seed}") as name:
         before = await flipping.measure(server, name, seed, settings)
         try:
-            dsn, clock = server.dsn(name, "souk_service"), Clock()
+            dsn, clock, chance = server.dsn(name, "souk_service"), Clock(), random.Random(seed)
             async with contextlib.AsyncExitStack() as stack:
-                one = await stack.enter_async_context(node(dsn, catalogue, seed, clock))
+                one = await stack.enter_async_context(node(dsn, catalogue, clock, seed=seed))
                 for _ in range(BEFORE):
-                    await one.minute()
+                    await minute(one, chance)
                 await flipping.inject(server, name, injection)
                 if injection.settings:  # which generic plans of connections that are open outlive: a restart does not
                     await stack.aclose()
-                    one = await stack.enter_async_context(node(dsn, catalogue, seed, clock))
+                    one = await stack.enter_async_context(node(dsn, catalogue, clock, seed=seed))
                 for number in range(LONGEST):
-                    await one.minute()
+                    await minute(one, chance)
                     changes = await one.store.changes(ChangeFilter(), None, 200)
                     if number >= AFTER and not any(change.outcome is Outcome.PENDING for change in changes):
                         break
@@ -174,8 +121,7 @@ async def play(server: PostgresServer, catalogue: Catalogue, injection: Injectio
             after = await flipping.measure(server, name, seed, settings)
         finally:
             await flipping.take_back(server, injection)
-    told = {change.fingerprint: change for change in changes if change.outcome is Outcome.SLOWER}
-    return Round(injection, told, before, after)
+    return Round(injection, changes, before, after)
 
 
 @pytest.mark.timeout(3600 if SOAK else 180)
@@ -190,14 +136,13 @@ async def test_every_flip_that_makes_a_query_twice_as_slow_is_found_with_its_cau
         flips, kinds, missed, alarms, looked = 0, Counter[str](), [], [], 0
         seed = 0
         while flips < FLIPS or seed < UNCHANGED:
-            changed = INJECTIONS[seed % len(INJECTIONS)]
-            for injection in [changed, *([NOTHING] if seed < UNCHANGED else [])]:
+            for injection in [flipping.injection(seed), *([NOTHING] if seed < UNCHANGED else [])]:
                 played = await play(server, catalogue, injection, seed)
                 flips += len(played.flipped())
                 kinds.update([injection.cause] * len(played.flipped()))
                 looked += len(QUERIES) - len(played.flipped())
-                missed += [(seed, injection.cause, key, played.ratio(key), played.told.get(key)) for key in played.missed()]
-                alarms += [(seed, injection.cause, key, played.ratio(key), played.told[key]) for key in played.false_alarms()]
+                missed += [(seed, injection.cause, key, played.ratio(key), played.of(key)) for key in played.missed()]
+                alarms += [(seed, injection.cause, key, played.ratio(key), played.of(key)) for key in played.false_alarms()]
             seed += 1
             assert seed < 2 * FLIPS + UNCHANGED, "too few flips make anything slower"
     print(f"\n{flips} flips ({dict(kinds)}) in {seed} rounds: {len(missed)} missed; {len(alarms)} false alarms of {looked}")
