@@ -21,7 +21,7 @@ CREATE INDEX items_code ON flip.items (code);
 CREATE INDEX items_rank ON flip.items (rank);
 CREATE TABLE flip.orders AS SELECT n AS id, 1 + (n * 31) % {ITEMS} AS item_id, n % 500 AS amount FROM generate_series(1, {ITEMS}) n;
 CREATE INDEX orders_item ON flip.orders (item_id);
-CREATE TABLE flip.pairs AS SELECT n AS id, n % 10 AS kind, n % 10 AS was, (n * 733) % 301 AS code FROM generate_series(1, 1500) n;
+CREATE TABLE flip.pairs AS SELECT n AS id, n % 10 AS kind, n % 10 AS was, (n * 733) % 301 AS code FROM generate_series(1, 3000) n;
 CREATE TABLE flip.quiet AS SELECT n AS id, n % 97 AS part, n * 13 % 1000 AS value FROM generate_series(1, 5000) n;
 CREATE TABLE flip.calm AS SELECT n AS id, n % 89 AS part, n * 17 % 1000 AS value FROM generate_series(1, 5000) n;
 CREATE TABLE flip.still AS SELECT n AS id, n % 83 AS part, n * 19 % 1000 AS value FROM generate_series(1, 5000) n;
@@ -138,7 +138,7 @@ async def inject(server: PostgresServer, database: str, injection: Injection) ->
         for setting in injection.settings:
             await _until(owner, f"SELECT current_setting('{setting}') = 'off'")
         if injection.statements == STALE:
-            await _until(owner, "SELECT n_mod_since_analyze >= 300 FROM pg_stat_all_tables WHERE relid = 'flip.pairs'::regclass")
+            await _until(owner, "SELECT n_mod_since_analyze >= 600 FROM pg_stat_all_tables WHERE relid = 'flip.pairs'::regclass")
 
 
 async def _until(owner: "asyncpg.Connection[asyncpg.Record]", question: str) -> None:

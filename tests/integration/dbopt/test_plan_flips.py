@@ -22,7 +22,7 @@ from souk_dbopt.latency_shift import Outcome
 from souk_dbopt.plan_records import ChangeFilter, KeptChange
 
 FLIPS, UNCHANGED = count(200, 4), count(25, 1)
-BEFORE, AFTER, LONGEST, CALLS = 5, 3, 20, 10
+BEFORE, AFTER, LONGEST, CALLS = 7, 3, 40, 10
 """Minutes before, and after, at the least and while something is not decided; calls of each query in a minute."""
 SLOWER, NOT_SLOWER = 2.0, 1.2
 """Times as long, as EXPLAIN ANALYZE has it: from the first on it must be told, up to the second it must not."""

@@ -5,7 +5,7 @@ import io
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 from souk.dbopt.v1 import insight_pb2 as pb
-from souk_cli.plan_tree import draw
+from souk_cli.plan_tree import draw, draw_both
 
 
 def drawn(plan: pb.Plan) -> list[str]:
@@ -69,3 +69,22 @@ def test_fewer_rows_than_expected_are_no_wrong_estimate_where_a_limit_was_reache
     root = pb.PlanNode(type="Limit", plan_rows=10, actual_rows=10, loops=1, children=[sort])
     lines = drawn(pb.Plan(root=root, execution_time=span(1)))
     assert {line.split()[1]: "÷100" in line for line in lines if "─" in line} == {"Sort": False, "Seq": True}
+
+
+def test_two_plans_stand_side_by_side_and_what_only_one_has_is_marked():
+    whole = pb.PlanNode(type="Append", children=[pb.PlanNode(type="Seq Scan", relation="shop.products"), UNUSED])
+    output = io.StringIO()
+    both = draw_both(pb.Plan(plan_fingerprint="1" * 16, root=ROOT), pb.Plan(plan_fingerprint="2" * 16, root=whole))
+    Console(file=output, width=160, color_system=None).print(both)
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert lines[0].split() == ["Before", "1" * 16, "Now", "2" * 16]
+    assert [line.split("  ")[0] for line in lines[1:]] == ["", "- ├─ Index Scan shop.products by products_pkey", ""]
+    assert "+ ├─ Seq Scan shop.products" in lines[2]
+    assert lines[3].count("└─ Seq Scan shop.users") == 2
+
+
+def test_a_plan_that_is_not_kept_is_said_to_be_so():
+    output = io.StringIO()
+    Console(file=output, width=160, color_system=None).print(draw_both(pb.Plan(), pb.Plan(plan_fingerprint="2" * 16, root=ROOT)))
+    assert "Before  (not kept)" in output.getvalue()
+    assert "+ Append" in output.getvalue()

@@ -24,7 +24,7 @@ OUTBOX_AGE = "souk.dbopt.outbox.age"
 OUTBOX_TOLD = "souk.dbopt.outbox.told"
 OUTBOX_FAILURES = "souk.dbopt.outbox.failures"
 PLAN_LOOKS = "souk.dbopt.plans.looks"
-PLAN_SECONDS = "souk.dbopt.plans.seconds"
+PLAN_TIME = "souk.dbopt.plans.time"
 PLAN_BUDGET = "souk.dbopt.plans.budget"
 OUTCOME = "souk.dbopt.cache.outcome"
 PLAN_OUTCOME = "souk.dbopt.plans.outcome"
@@ -99,4 +99,4 @@ def register_plans(metrics: Metrics, watch: PlanWatch) -> None:
         lambda: [(getattr(watch.counts, name), {PLAN_OUTCOME: name}) for name in names],
     )
     metrics.gauge(PLAN_BUDGET, "s", "Seconds of the database that looking at plans may still take.", lambda: watch.budget.left)
-    metrics.counters(PLAN_SECONDS, "ms", "Milliseconds that it took.", lambda: [(round(watch.budget.spent * 1000), {})])
+    metrics.counters(PLAN_TIME, "ms", "Milliseconds that it took.", lambda: [(round(watch.budget.spent * 1000), {})])
