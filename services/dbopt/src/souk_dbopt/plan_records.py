@@ -238,8 +238,8 @@ class PlanStore(Protocol):
     async def pending(self, fingerprints: Sequence[str]) -> list[Pending]:
         """Changes of queries that are not decided yet."""
 
-    async def decide(self, change_id: int, compared: Comparison) -> None:
-        """What became of one."""
+    async def decide(self, change_id: int, compared: Comparison, control: float) -> None:
+        """What became of one, or what is known of it up to now. control: times as long that other queries took."""
 
     async def minutes(self, fingerprints: Sequence[str], since: float, until: float) -> dict[str, list[Minute]]:
         """What queries did minute by minute, the oldest first; whole minutes between the two."""

@@ -56,9 +56,8 @@ class Shifts:
         if compared.outcome is Outcome.PENDING and late:
             compared = replace(compared, outcome=Outcome.UNDECIDED)
         if compared.outcome is Outcome.SAME and not late and now - pending.time < SETTLED:
-            return
-        if compared.outcome is not Outcome.PENDING:
-            await self._store.decide(pending.change_id, compared)
+            compared = replace(compared, outcome=Outcome.PENDING)
+        await self._store.decide(pending.change_id, compared, control)
 
     async def _shifted(self, watched: Watched, minutes: Mapping[str, Minutes], known: Mapping[str, Watched], now: float) -> None:
         own = [

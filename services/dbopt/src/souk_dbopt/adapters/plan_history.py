@@ -69,7 +69,8 @@ FROM souk.plan_changes c WHERE outcome = 'pending' AND fingerprint = ANY ($1::te
 """
 _DECIDE = """
 UPDATE souk.plan_changes
-SET outcome = $2, old_median = $3, new_median = $4, ratio = $5, least_ratio = $6, old_calls = $7, new_calls = $8
+SET outcome = $2, old_median = $3, new_median = $4, ratio = $5, least_ratio = $6, old_calls = $7, new_calls = $8,
+    evidence = evidence || $9::text::jsonb
 WHERE change_id = $1 AND outcome = 'pending'
 """
 _MINUTES = """
@@ -179,9 +180,10 @@ class PlanHistory:
         """See PlanStore."""
         return [Pending(*row) for row in await self._pool(READ).fetch("plans.pending", _PENDING, (list(fingerprints),))]
 
-    async def decide(self, change_id: int, compared: Comparison) -> None:
+    async def decide(self, change_id: int, compared: Comparison, control: float) -> None:
         """See PlanStore."""
-        await self._pool(WRITE).fetch("plans.decide", _DECIDE, (change_id, compared.outcome.value, *_figures(compared)))
+        others = _json({"other queries": f"{control:.2f} times as long"})
+        await self._pool(WRITE).fetch("plans.decide", _DECIDE, (change_id, compared.outcome.value, *_figures(compared), others))
 
     async def minutes(self, fingerprints: Sequence[str], since: float, until: float) -> dict[str, list[Minute]]:
         """See PlanStore."""
