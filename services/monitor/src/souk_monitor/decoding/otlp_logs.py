@@ -1,0 +1,93 @@
+"""Log records of OpenTelemetry: those with an exception, and those as grave as ERROR, are events."""
+
+from datetime import datetime
+from typing import Any
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from souk_monitor.decoding import otlp
+from souk_monitor.decoding.lenient import text_of
+from souk_monitor.decoding.occurrences import LogOccurrences, digest_of, kind_of
+from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of, value_of
+from souk_monitor.events import Event, Level, Source
+from souk_monitor.limits import DEFAULT, Limits, fit
+
+_ERROR = 17
+"""SEVERITY_NUMBER_ERROR, the lowest of the four of that name."""
+_LEVELS = (Level.DEBUG, Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR, Level.FATAL)
+_NAMED = {"fatal": Level.FATAL, "critical": Level.FATAL, "error": Level.ERROR}
+_EXCEPTION_NAMES = frozenset({otlp.TYPE, otlp.MESSAGE, otlp.STACK})
+
+
+class LogDecoder:
+    """Decodes requests, one after the other."""
+
+    def __init__(self, read_stack: otlp.ReadStack, limits: Limits = DEFAULT) -> None:
+        self._read_stack = read_stack
+        self._limits = limits
+        self._occurrences = LogOccurrences()
+
+    def decode(self, request: ExportLogsServiceRequest, received: datetime) -> otlp.Batch:
+        """The events of a request."""
+        batch = otlp.Batch()
+        for of_resource in request.resource_logs:
+            resource = resource_of(of_resource.resource)
+            for of_scope in of_resource.scope_logs:
+                for record in of_scope.log_records:
+                    self._add(batch, resource, of_scope.scope.name, record, received)
+        return batch
+
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> None:
+        if not _is_error(record):
+            batch.ignored += 1
+            return
+        problem = otlp.bad_ids(record.trace_id, record.span_id)
+        if problem:
+            batch.rejected[problem] += 1
+            return
+        event = self._event(resource, logger, record, received)
+        fit(event, received, self._limits)
+        batch.add(resource.project, event)
+
+    def _event(self, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
+        attributes = attributes_of(record.attributes)
+        nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
+        event = otlp.event_of(resource, Source.OTLP_LOG, otlp.time_of(nanoseconds, received))
+        event.logger = logger
+        event.level = _level(record)
+        event.trace_id, event.span_id = _digits(record.trace_id), _digits(record.span_id)
+        event.message = text_of(value_of(record.body))
+        event.transaction = text_of(attributes.pop("http.route", None))
+        otlp.take_known(event, attributes)
+        if otlp.is_exception(attributes):
+            event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack)
+        event.stack = otlp.code_of(attributes) if not event.exceptions else ()
+        if attributes:
+            event.contexts = {**event.contexts, "attributes": attributes}
+        event.event_id = self._id_of(event, resource, record, nanoseconds)
+        return event
+
+    def _id_of(self, event: Event, resource: Resource, record: LogRecord, nanoseconds: int) -> str:
+        if event.exceptions and event.span_id:
+            return self._occurrences.id_of(kind_of(event.trace_id, event.span_id, event.exceptions[-1]), nanoseconds)
+        host = (resource.service, resource.server_name, text_of(dict(resource.rest)))
+        whole = digest_of((*host, event.logger, record.SerializeToString(deterministic=True)))
+        return self._occurrences.id_of(whole, nanoseconds)
+
+
+def _is_error(record: LogRecord) -> bool:
+    if record.severity_number >= _ERROR or (not record.severity_number and record.severity_text.lower() in _NAMED):
+        return True
+    return any(attribute.key in _EXCEPTION_NAMES for attribute in record.attributes)
+
+
+def _level(record: LogRecord) -> Level:
+    number: Any = record.severity_number
+    if not 1 <= number <= 24:
+        return _NAMED.get(record.severity_text.lower(), Level.ERROR)
+    return _LEVELS[(number + 3) // 4 - 1]
+
+
+def _digits(given: bytes) -> str:
+    return given.hex() if any(given) else ""

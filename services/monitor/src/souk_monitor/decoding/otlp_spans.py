@@ -1,0 +1,70 @@
+"""Spans of OpenTelemetry: each of their events that is called `exception` is an event."""
+
+from datetime import datetime
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from souk_monitor.decoding import otlp
+from souk_monitor.decoding.lenient import text_of
+from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
+from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of
+from souk_monitor.events import Event, Source
+from souk_monitor.limits import DEFAULT, Limits, fit
+
+NAME = "exception"
+_INGEST = ("opentelemetry.proto.collector.", "souk.monitor.v1.ErrorService")
+_OWN = "souk-monitor"
+
+
+class SpanDecoder:
+    """Decodes requests, each by itself."""
+
+    def __init__(self, read_stack: otlp.ReadStack, limits: Limits = DEFAULT) -> None:
+        self._read_stack = read_stack
+        self._limits = limits
+
+    def decode(self, request: ExportTraceServiceRequest, received: datetime) -> otlp.Batch:
+        """The events of a request."""
+        batch = otlp.Batch()
+        for of_resource in request.resource_spans:
+            resource = resource_of(of_resource.resource)
+            for of_scope in of_resource.scope_spans:
+                for span in of_scope.spans:
+                    self._add(batch, resource, of_scope.scope.name, span, received)
+        return batch
+
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> None:
+        raised = [each for each in span.events if each.name == NAME]
+        if not raised or _is_own_ingest(resource, span):
+            batch.ignored += 1
+            return
+        problem = otlp.bad_ids(span.trace_id, span.span_id)
+        if problem or not (span.trace_id and span.span_id):
+            batch.rejected[problem or "a span without its ids"] += 1
+            return
+        occurrences = SpanOccurrences()
+        for each in raised:
+            event = self._event(resource, span, each, received)
+            event.logger = logger
+            event.event_id = occurrences.id_of(kind_of(event.trace_id, event.span_id, event.exceptions[-1]))
+            fit(event, received, self._limits)
+            batch.add(resource.project, event)
+
+    def _event(self, resource: Resource, span: Span, raised: Span.Event, received: datetime) -> Event:
+        attributes = attributes_of(raised.attributes)
+        of_span = attributes_of(span.attributes)
+        event = otlp.event_of(resource, Source.OTLP_SPAN, otlp.time_of(raised.time_unix_nano, received))
+        event.trace_id, event.span_id = span.trace_id.hex(), span.span_id.hex()
+        event.transaction = text_of(of_span.get("http.route")) or span.name
+        otlp.take_known(event, {**of_span, **attributes})
+        attributes.pop("error_id", None)
+        event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack)
+        more = {"attributes": attributes, "span": {"name": span.name, **of_span}}
+        event.contexts = {**event.contexts, **{name: value for name, value in more.items() if value}}
+        return event
+
+
+def _is_own_ingest(resource: Resource, span: Span) -> bool:
+    """Monitor that exports to itself must not report what it takes in."""
+    return resource.service == _OWN and span.name.lstrip("/").startswith(_INGEST)

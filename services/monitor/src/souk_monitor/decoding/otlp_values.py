@@ -1,0 +1,71 @@
+"""OpenTelemetry's attributes and resources as what JSON can say."""
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1 import resource_pb2
+
+from souk_monitor.decoding.lenient import text_of
+
+PROJECT = "souk.project"
+"""The resource attribute that names the project that errors are for."""
+_PLATFORMS = {"nodejs": "node", "webjs": "javascript", "dotnet": "csharp", "cpp": "native", "swift": "cocoa"}
+"""Names of languages that monitor has others for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a batch comes from."""
+
+    project: str = ""
+    """Empty: it names none."""
+    service: str = ""
+    release: str = ""
+    environment: str = ""
+    platform: str = ""
+    server_name: str = ""
+    rest: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resource_of(message: resource_pb2.Resource) -> Resource:
+    """By OpenTelemetry's semantic conventions."""
+    known = attributes_of(message.attributes)
+    language = text_of(known.get("telemetry.sdk.language"))
+    named = known.pop("deployment.environment.name", None) or known.pop("deployment.environment", None)
+    service = text_of(known.pop("service.name", None))
+    return Resource(
+        project=text_of(known.pop(PROJECT, None)),
+        service="" if service.startswith("unknown_service") else service,
+        release=text_of(known.pop("service.version", None)),
+        environment=text_of(named),
+        platform=_PLATFORMS.get(language, language),
+        server_name=text_of(known.pop("host.name", None)),
+        rest=known,
+    )
+
+
+def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, Any]:
+    """Attributes by their names."""
+    return {attribute.key: value_of(attribute.value) for attribute in attributes}
+
+
+def value_of(value: AnyValue) -> Any:
+    """A value; bytes as base64, and a number that JSON cannot say as its name."""
+    kind = value.WhichOneof("value")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "int_value":
+        return value.int_value
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "double_value":
+        return value.double_value if math.isfinite(value.double_value) else str(value.double_value)
+    if kind == "array_value":
+        return [value_of(each) for each in value.array_value.values]
+    if kind == "kvlist_value":
+        return attributes_of(value.kvlist_value.values)
+    return base64.b64encode(value.bytes_value).decode() if kind == "bytes_value" else None
