@@ -198,3 +198,36 @@ def test_a_report_over_the_limits_is_cut_and_not_refused():
     made = native.event(report(message="word " * 4000, tags={"t": "x" * 600}), NOW)
     assert len(made.message) <= 8192
     assert set(made.scrubbed_fields) == {"message", "tags.t"}
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/shop/stock.py", line 3, in take
+    rows[sku]
+KeyError: 'sku-1'
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/srv/shop/orders.py", line 9, in place
+    raise OrderError("no stock") from error
+shop.errors.OrderError: no stock
+"""
+
+
+def test_frames_and_causes_are_read_from_the_text_of_a_stack():
+    made = native.event(pb.ErrorReport(exceptions=[pb.ExceptionReport(type="OrderError", value="gone", stack_text=TRACEBACK)]), NOW)
+    cause, raised = made.exceptions
+    assert made.platform == "python"
+    assert (cause.type, [frame.function for frame in cause.frames]) == ("KeyError", ["take"])
+    assert (raised.type, raised.value, [frame.line for frame in raised.frames]) == ("OrderError", "gone", [9])
+
+
+def test_of_several_exceptions_each_has_its_own_stack_of_the_text():
+    reports = [pb.ExceptionReport(type="KeyError", value="x"), pb.ExceptionReport(type="OrderError", stack_text=TRACEBACK)]
+    made = native.event(pb.ErrorReport(exceptions=reports), NOW)
+    assert [(each.type, len(each.frames)) for each in made.exceptions] == [("KeyError", 0), ("OrderError", 1)]
+
+
+def test_a_text_that_is_no_stack_is_kept():
+    given = pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", stack_text="gone fishing")])
+    assert native.report(native.event(given, NOW)).exceptions[0].stack_text == "gone fishing"

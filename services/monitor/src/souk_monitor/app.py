@@ -13,8 +13,9 @@ from souk_common.operations import Operations, Work
 from souk_common.postgres import Pool, PoolOptions, PostgresError
 from souk_common.server import Application, Registration
 from souk_common.telemetry import Telemetry
+from starlette.applications import Starlette
 
-from souk_monitor import telemetry
+from souk_monitor import stack_text, telemetry
 from souk_monitor.adapters.change_reads import ChangeTable
 from souk_monitor.adapters.duty_table import DutyRows
 from souk_monitor.adapters.event_reads import EventRows
@@ -28,6 +29,7 @@ from souk_monitor.adapters.trend_rows import TrendRows
 from souk_monitor.adapters.upkeep import Retention, Upkeep
 from souk_monitor.adapters.user_erasure import Erasure
 from souk_monitor.counting import FacetWriter
+from souk_monitor.cutting import Lengths
 from souk_monitor.decoding import bodies
 from souk_monitor.duties import Duties, Duty
 from souk_monitor.errors import ERRORS
@@ -39,6 +41,7 @@ from souk_monitor.ingest import Pipeline, Queue
 from souk_monitor.limits import Limits as EventLimits
 from souk_monitor.preparing import Preparer, Understanding
 from souk_monitor.projects import Project, Projects
+from souk_monitor.rpc import otlp
 from souk_monitor.rpc.errors import ErrorParts, ErrorServicer
 from souk_monitor.rpc.projects import ProjectServicer
 from souk_monitor.rpc.reporting import Reporting
@@ -46,6 +49,8 @@ from souk_monitor.scrubbing import scrub
 from souk_monitor.settings import MonitorSettings
 from souk_monitor.tracker import Tracker
 from souk_monitor.watching import Watch
+from souk_monitor.web import sentry
+from souk_monitor.web.sentry import SentryOptions
 
 log = structlog.get_logger(__name__)
 ERRORS_SERVICE, PROJECTS = "souk.monitor.v1.ErrorService", "souk.monitor.v1.ProjectService"
@@ -63,6 +68,7 @@ SCOPES = {
     **{f"/{ERRORS_SERVICE}/{name}": scope for scope, names in _OF_ERRORS.items() for name in names},
     **{f"/{PROJECTS}/{name}": scope for scope, names in _OF_PROJECTS.items() for name in names},
     **operation_service.scopes("monitor"),
+    **otlp.SCOPES,
 }
 
 
@@ -75,12 +81,14 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         operations.register(reporting.metrics)
         telemetry.register(reporting.metrics, core.pipeline, {"read": core.read, "write": core.write})
 
+        limits = _limits(settings)
+
         def erasure(project: Project, user: str) -> Work:
             return Erasure(core.read, project.number, user).work()
 
         errors = ErrorServicer(
             ErrorParts(
-                reporting=Reporting(core.pipeline, core.projects, EventLimits(age=timedelta(seconds=settings.retention))),
+                reporting=Reporting(core.pipeline, core.projects, limits),
                 tracker=core.tracker,
                 projects=core.projects,
                 watch=core.watch,
@@ -99,13 +107,27 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
                 Registration(error_pb2_grpc.add_ErrorServiceServicer_to_server, errors, ERRORS_SERVICE),
                 Registration(project_pb2_grpc.add_ProjectServiceServicer_to_server, projects, PROJECTS),
                 operation_service.registration(operations),
+                *otlp.registrations(core.pipeline, core.projects, stack_text.parse, limits),
             ],
             errors=ERRORS,
             scopes=SCOPES,
             dependencies=[Dependency("database", check, interval=settings.check_interval)],
+            http=_http(core, settings, limits),
             long_lived=frozenset({f"/{ERRORS_SERVICE}/ReportErrorStream", f"/{ERRORS_SERVICE}/WatchIssues"})
             | operation_service.LONG_LIVED,
         )
+
+
+def _limits(settings: MonitorSettings) -> EventLimits:
+    lengths = Lengths(message=settings.event_message, frames=settings.event_frames, exceptions=settings.event_exceptions)
+    return EventLimits(lengths, body=settings.event_bytes, age=timedelta(seconds=settings.retention))
+
+
+def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits) -> Starlette:
+    options = SentryOptions(settings.sentry_bytes, settings.sentry_decompressed_bytes, settings.sentry_in_flight, limits)
+    app = Starlette(routes=sentry.routes(core.projects, core.pipeline, options))
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True, slots=True)

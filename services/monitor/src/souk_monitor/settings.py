@@ -69,6 +69,23 @@ class MonitorSettings(OperationSettings):
         3.0, ge=0, le=60, description="Seconds that events are tried to be stored again, before their callers get UNAVAILABLE."
     )
 
+    # What is taken
+    event_bytes: int = Field(
+        256 * 1024,
+        ge=16 * 1024,
+        description="Bytes of one event that are kept: beyond it local variables go first, then source, breadcrumbs and contexts.",
+    )
+    event_message: int = Field(
+        8192, ge=256, description="Characters of a message, and of the value of an exception, that are kept."
+    )
+    event_frames: int = Field(250, ge=10, description="Calls of one stack that are kept: those at both of its ends.")
+    event_exceptions: int = Field(50, ge=2, description="Exceptions of one event that are kept: those at both ends of the chain.")
+    sentry_bytes: int = Field(4 * MEBIBYTE, gt=0, description="Largest request of Sentry's SDKs, in bytes, as it is sent.")
+    sentry_decompressed_bytes: int = Field(16 * MEBIBYTE, gt=0, description="The same, once it is decompressed.")
+    sentry_in_flight: int = Field(
+        32, gt=0, description="Requests of Sentry's SDKs whose bodies are held at once. One more gets 429 and comes again."
+    )
+
     # What is kept
     retention: float = Field(
         30 * DAY,

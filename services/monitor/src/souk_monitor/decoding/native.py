@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,7 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError, Problem
 from souk_monitor.limits import DEFAULT, Limits, fit
+from souk_monitor.stack_text import language_of, parse
 
 _HEX = frozenset("0123456789abcdef")
 _LEVELS = {
@@ -46,7 +48,7 @@ def _event(report: pb.ErrorReport, received: datetime) -> Event:
         time=_time(report, received),
         source=Source.NATIVE,
         level=_LEVELS[report.severity],
-        platform=report.platform,
+        platform=report.platform or _platform(report),
         service=report.service,
         release=report.release,
         environment=report.environment,
@@ -55,7 +57,7 @@ def _event(report: pb.ErrorReport, received: datetime) -> Event:
         transaction=report.transaction,
         message=report.message,
         template=report.message_template,
-        exceptions=tuple(map(_exception, report.exceptions)),
+        exceptions=_exceptions(report),
         stack=tuple(map(_frame, report.stack)),
         fingerprint=tuple(report.fingerprint),
         tags=dict(report.tags),
@@ -182,6 +184,35 @@ def _time(report: pb.ErrorReport, received: datetime) -> datetime:
     if not report.HasField("time"):
         return received
     return report.time.ToDatetime(UTC)
+
+
+def _platform(report: pb.ErrorReport) -> str:
+    return next((found for each in report.exceptions if (found := language_of(each.stack_text))), "")
+
+
+def _exceptions(report: pb.ErrorReport) -> tuple[ExceptionInfo, ...]:
+    """Those of the report; the text of the stack of an only one may have its causes in it."""
+    if len(report.exceptions) == 1:
+        return _with_stack(_exception(report.exceptions[0]), report.platform)
+    return tuple(_with_stack(_exception(each), report.platform)[-1] for each in report.exceptions)
+
+
+def _with_stack(exception: ExceptionInfo, platform: str) -> tuple[ExceptionInfo, ...]:
+    """The exception with the frames of the text of its stack, after its causes, where it has no frames of its own."""
+    text: str = exception.extra.get("stack_text", "")
+    found = parse(text, platform) if text and not exception.frames else ()
+    if not any(each.frames for each in found):  # it was no stack
+        return (exception,)
+    last = found[-1]
+    known = replace(
+        exception,
+        type=exception.type or last.type,
+        value=exception.value or last.value,
+        module=exception.module or last.module,
+        frames=last.frames,
+        extra={},
+    )
+    return (*found[:-1], known)
 
 
 def _exception(message: pb.ExceptionReport) -> ExceptionInfo:

@@ -49,6 +49,8 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
     stack, escaped = text_of(attributes.pop(STACK, None)), attributes.pop(ESCAPED, None)
     module, _, short = name.rpartition(".")
     found = read_stack(stack, platform) if stack else ()
+    if not any(exception.frames for exception in found):  # it was no stack
+        found = ()
     last = found[-1] if found else ExceptionInfo(extra={"stack_text": stack} if stack else {})
     raised = replace(
         last,

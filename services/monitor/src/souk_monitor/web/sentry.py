@@ -43,10 +43,10 @@ MEBIBYTE = 1024 * 1024
 class SentryOptions:
     """What a request may be."""
 
-    max_bytes: int = 8 * MEBIBYTE
+    max_bytes: int = 4 * MEBIBYTE
     """As it is sent."""
-    max_decompressed_bytes: int = 32 * MEBIBYTE
-    max_in_flight: int = 64
+    max_decompressed_bytes: int = 16 * MEBIBYTE
+    max_in_flight: int = 32
     """Requests whose bodies are held at once; one more is told to come again."""
     limits: Limits = field(default_factory=lambda: DEFAULT)
 
