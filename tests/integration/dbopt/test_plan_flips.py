@@ -117,7 +117,7 @@ async def play(server: PostgresServer, catalogue: Catalogue, injection: Injectio
                     changes = await one.store.changes(ChangeFilter(), None, 200)
                     if number >= AFTER and not any(change.outcome is Outcome.PENDING for change in changes):
                         break
-                assert one.watch.counts.failed == 0
+                assert one.watch.counts.captured > 0
             after = await flipping.measure(server, name, seed, settings)
         finally:
             await flipping.take_back(server, injection)

@@ -150,6 +150,17 @@ async def test_a_run_that_takes_longer_than_the_call_did_is_cut_and_charged_and_
     assert one.watch.counts.cut == 1
 
 
+async def test_a_table_that_is_locked_holds_a_look_up_for_a_second_and_ends_nothing(one: Node, owner18: Connection):
+    await call(one, "find", *range(10))
+    async with owner18.transaction():
+        await owner18.execute("LOCK TABLE own.items IN ACCESS EXCLUSIVE MODE")
+        await one.look()
+        assert (one.watch.counts.failed, one.watch.counts.captured) == (1, 0)
+    one.clock.now += 60  # the claim of the look that failed is over
+    await one.look()
+    assert one.watch.counts.captured > 0
+
+
 async def test_without_a_budget_nothing_is_looked_at(dsn: Callable[[str], str], catalogue: Catalogue):
     async with node(dsn("souk_service"), catalogue, Clock(), explain_dsn=dsn("souk_explain"), share=0.0) as one:
         await call(one, "find", *range(10))

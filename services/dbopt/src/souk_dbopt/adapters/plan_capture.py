@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from souk_common.postgres import Pool, PoolBusyError, Session
+from souk_common.postgres.errors import DRIVER_ERRORS
 
 from souk_dbopt import plan_reading
 from souk_dbopt.adapters.history import READ
@@ -53,7 +54,7 @@ class PlanCapture:
             if arguments is None:
                 return await _for_any(session, query, name)
             before = await _generic_plans(session, name, query)
-            text = await session.connection.fetchval(_execute(name, arguments), timeout=TIMEOUT)
+            text = await _value(session, _execute(name, arguments))
             return SeenPlan(plan_reading.read(text), await _generic_plans(session, name, query) > before)
 
     async def state(self, relations: Collection[str]) -> tuple[dict[str, TableState], dict[str, IndexState]]:
@@ -81,7 +82,7 @@ class PlanCapture:
             await session.connection.execute(f"PREPARE {name} AS {query.json_text}")
             if arguments is None:
                 return await _generic(session, query, name)
-            text = await session.connection.fetchval(_execute(name, arguments), timeout=TIMEOUT)
+            text = await _value(session, _execute(name, arguments))
             return SeenPlan(plan_reading.read(text), generic=False)
         finally:
             await session.run("DEALLOCATE ALL; ROLLBACK")
@@ -97,15 +98,23 @@ async def _for_any(session: Session, query: Query, name: str) -> SeenPlan:
 
 async def _generic(session: Session, query: Query, name: str) -> SeenPlan:
     await session.run("SET LOCAL plan_cache_mode = force_generic_plan")
-    text = await session.connection.fetchval(_execute(name, [None] * len(query.parameters)), timeout=TIMEOUT)
+    text = await _value(session, _execute(name, [None] * len(query.parameters)))
     return SeenPlan(plan_reading.read(text), generic=True)
+
+
+async def _value(session: Session, sql: str, *values: str) -> Any:
+    """Of a statement that does not stay prepared, for values are in it. PostgresError, also where it took too long."""
+    try:
+        return await session.connection.fetchval(sql, *values, timeout=TIMEOUT)
+    except DRIVER_ERRORS as error:
+        raise session.failed(error) from error
 
 
 async def _generic_plans(session: Session, name: str, query: Query) -> int:
     """How often the statement ran with its generic plan; not asked of a class that never does."""
     if query.query_class.own_settings.get("plan_cache_mode") == "force_custom_plan":
         return 0
-    count: int | None = await session.connection.fetchval(_GENERIC_PLANS, name, timeout=TIMEOUT)
+    count: int | None = await _value(session, _GENERIC_PLANS, name)
     return count or 0
 
 
