@@ -39,7 +39,7 @@ from souk_monitor.grouping import Grouping, group
 from souk_monitor.in_app import InAppRules
 from souk_monitor.ingest import Pipeline, Queue
 from souk_monitor.limits import Limits as EventLimits
-from souk_monitor.preparing import Preparer, Understanding
+from souk_monitor.preparing import Preparer
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import otlp
 from souk_monitor.rpc.errors import ErrorParts, ErrorServicer
@@ -48,6 +48,7 @@ from souk_monitor.rpc.reporting import Reporting
 from souk_monitor.scrubbing import scrub
 from souk_monitor.settings import MonitorSettings
 from souk_monitor.tracker import Tracker
+from souk_monitor.understanding import understand
 from souk_monitor.watching import Watch
 from souk_monitor.web import sentry
 from souk_monitor.web.sentry import SentryOptions
@@ -177,7 +178,7 @@ def _preparer(settings: MonitorSettings) -> Preparer:
     return Preparer(
         scrub=_scrub,
         group=_group,
-        understand=lambda _: Understanding(),
+        understand=understand,
         encode=bodies.encode,
         retention=timedelta(seconds=settings.retention),
     )

@@ -15,6 +15,8 @@ from souk_common.operation_service import message as operation_message
 from souk_common.operations import Operations, Work
 from souk_common.paging import page_position, page_token, page_token_refused
 
+from souk_monitor.explaining import explain
+from souk_monitor.in_app import InAppRules
 from souk_monitor.issues import LIVE, EventFilter, Issue, IssueFilter, KeptEvent, Order
 from souk_monitor.lifecycle import Acknowledge, Action, Change, Ignore, Reopen, Resolve, State
 from souk_monitor.projects import Project, Projects
@@ -160,7 +162,7 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
             fingerprint=grouping.fingerprint.hex(),
             version=grouping.version,
             method=grouping.method.value,
-            component=pb.GroupingComponent(kind=grouping.method.value, value=grouping.title, contributes=True),
+            component=mapping.component(explain(event, InAppRules.of(project.options.in_app))),
             issue_id=str(issue) if issue is not None else "",
         )
 

@@ -9,6 +9,7 @@ from souk.monitor.v1 import error_pb2 as pb
 
 from souk_monitor.decoding import native
 from souk_monitor.errors import DOMAIN
+from souk_monitor.explaining import Component
 from souk_monitor.ingest import Outcome, Stored
 from souk_monitor.issues import Activity, Details, FingerprintOf, Issue, KeptEvent
 from souk_monitor.lifecycle import State
@@ -16,6 +17,8 @@ from souk_monitor.reports import Report
 from souk_monitor.trends import Trend
 
 INVALID_ARGUMENT = 3
+_DEEPEST_COMPONENT = 80
+"""Protobuf refuses messages that are nested more than 100 deep."""
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
@@ -25,6 +28,19 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     made = Timestamp()
     made.FromDatetime(time)
     return made
+
+
+def component(known: Component, depth: int = 0) -> pb.GroupingComponent:
+    """A part of what an event was grouped by, with its parts, as far down as a message may go."""
+    children = known.children if depth < _DEEPEST_COMPONENT else ()
+    return pb.GroupingComponent(
+        kind=known.kind,
+        value=known.value,
+        original=known.original,
+        contributes=known.contributes,
+        reason=known.reason,
+        children=[component(child, depth + 1) for child in children],
+    )
 
 
 def result(outcome: Outcome) -> pb.ReportResult:

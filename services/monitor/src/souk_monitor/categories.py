@@ -1,0 +1,212 @@
+"""What kind of trouble an event is, how grave, and what may help: by rules of categories.yaml, the same for everyone, offline."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from souk_monitor.events import Event, Level
+from souk_monitor.functions import short_type
+
+LONGEST_MESSAGE = 2_000
+"""Characters of a message that are looked at."""
+
+_WORD = re.compile(r"[a-z0-9]+")
+_MOST_EXCEPTIONS = 20
+"""Of an event, that are looked at: the last ones, which the program saw, and their nearest causes."""
+
+
+class Category(IntEnum):
+    """Kinds of trouble, with the numbers of the contract's ErrorCategory."""
+
+    UNSPECIFIED = 0
+    DATABASE = 1
+    NETWORK = 2
+    VALIDATION = 3
+    AUTH = 4
+    TIMEOUT = 5
+    PAYMENT = 6
+    BLOCKCHAIN = 7
+    STORAGE = 8
+    CACHE = 9
+    RESOURCE = 10
+    RATE_LIMIT = 11
+    NOT_FOUND = 12
+    CONFIGURATION = 13
+    CONCURRENCY = 14
+    SERIALIZATION = 15
+    EXTERNAL_SERVICE = 16
+    MEDIA = 17
+    PROGRAMMING = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule."""
+
+    id: str
+    category: Category
+    fix: str
+    types: frozenset[str]
+    modules: tuple[str, ...]
+    messages: tuple[tuple[str, ...], ...]
+    """Phrases in lower case, each as its parts that follow each other."""
+    level: Level | None
+    """At least as grave as this."""
+    handled: Level | None
+    """Where the program caught it, at most as grave as this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What may help."""
+
+    rule: str
+    text: str
+    evidence: str
+    """What of the event it goes by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What the rules say."""
+
+    category: Category
+    level: Level
+    """The reporter's, raised or lowered by the rule."""
+    fix: Fix | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    all: tuple[Rule, ...]
+    by_type: Mapping[str, int]
+    """The first rule that names a type, by its name."""
+    by_module: Mapping[str, int]
+    by_word: Mapping[str, tuple[tuple[int, tuple[str, ...]], ...]]
+    """Phrases, with their rules, by a word that a message must have for them."""
+
+
+def _rule(told: Mapping[str, Any]) -> Rule:
+    phrases = tuple(
+        tuple(part.strip() for part in phrase.lower().split("*") if part.strip()) for phrase in told.get("messages", ())
+    )
+    return Rule(
+        told["id"],
+        Category[told["category"].upper()],
+        told["fix"],
+        frozenset(map(short_type, told.get("types", ()))),
+        tuple(told.get("modules", ())),
+        phrases,
+        Level[told["level"].upper()] if "level" in told else None,
+        Level[told["handled"].upper()] if "handled" in told else None,
+    )
+
+
+@cache
+def rules() -> _Rules:
+    """The rules, read once."""
+    told = yaml.safe_load((resources.files("souk_monitor") / "categories.yaml").read_text(encoding="utf-8"))
+    found = tuple(map(_rule, told))
+    by_type: dict[str, int] = {}
+    by_module: dict[str, int] = {}
+    for index, rule in enumerate(found):
+        for name in rule.types:
+            by_type.setdefault(name, index)
+        for name in rule.modules:
+            by_module.setdefault(name, index)
+    return _Rules(found, by_type, by_module, _phrases_by_word(found))
+
+
+def _phrases_by_word(found: Sequence[Rule]) -> Mapping[str, tuple[tuple[int, tuple[str, ...]], ...]]:
+    by_word: dict[str, list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+    for index, rule in enumerate(found):
+        for parts in rule.messages:
+            words = [word for part in parts for word in _WORD.findall(part)]
+            by_word[max(words[:-1] or words, key=len)].append((index, parts))  # the last may go on: `port` is in `ports`
+    return {word: tuple(phrases) for word, phrases in by_word.items()}
+
+
+def _has(text: str, parts: tuple[str, ...]) -> bool:
+    """Whether the parts follow each other in a text."""
+    at = 0
+    for part in parts:
+        at = text.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+def _modules(name: str) -> Iterator[str]:
+    """A module and those that it is in, the innermost first: `sqlalchemy.exc`, `sqlalchemy`."""
+    name = name[:200].replace("::", ".").replace("\\", ".")
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+_NONE = 1 << 30
+"""No rule."""
+
+
+def _by_name(kind: str, module: str, known: _Rules) -> tuple[int, str]:
+    """The first rule that names a type or the module that it is in, and by which of both."""
+    short = short_type(kind)
+    by_type = known.by_type.get(short, _NONE)
+    for name in _modules(module):
+        if (by_module := known.by_module.get(name, _NONE)) < by_type:
+            return by_module, f"{name}.{short}"
+    return by_type, short
+
+
+def _by_message(text: str, known: _Rules, before: int) -> tuple[int, str]:
+    """The first rule, of those before a number, that has a phrase of the message."""
+    lowered = text[:LONGEST_MESSAGE].lower()
+    best, phrase = before, ""
+    for word in set(_WORD.findall(lowered)):
+        for index, parts in known.by_word.get(word, ()):
+            if index < best and _has(lowered, parts):
+                best, phrase = index, " … ".join(parts)
+    return best, phrase
+
+
+def _said(event: Event) -> list[tuple[str, str, str]]:
+    """Types, modules and messages to look at, causes first."""
+    said = [(one.type, one.module, one.value) for one in event.exceptions[-_MOST_EXCEPTIONS:]]
+    return said or [("", "", event.message or event.template)]
+
+
+def classify(event: Event) -> Classification:
+    """Category, level and suggested fix of an event; Category.UNSPECIFIED without a fix where no rule fits."""
+    known = rules()
+    best, evidence = _NONE, ""
+    for kind, module, text in _said(event):
+        index, name = _by_name(kind, module, known)
+        if index < best:
+            best, evidence = index, f"the type {name}"
+        index, phrase = _by_message(text, known, best)
+        if index < best:
+            best, evidence = index, f"the message has “{phrase}”"
+    if best == _NONE:
+        return Classification(Category.UNSPECIFIED, event.level, None)
+    rule = known.all[best]
+    return Classification(rule.category, _level(event, rule), Fix(rule.id, rule.fix, evidence))
+
+
+def _level(event: Event, rule: Rule) -> Level:
+    level = event.level
+    if rule.level is not None and level >= Level.WARNING:
+        level = max(level, rule.level)
+    handled = event.exceptions[-1].handled if event.exceptions else None
+    if handled and rule.handled is not None:
+        level = min(level, rule.handled)
+    if rule.handled is not None:
+        level = min(level, Level.ERROR)
+    return level
