@@ -9,7 +9,8 @@ First each client sends when it has its answer: the rate is what node and client
 Poisson process at 70 % of that, whether or not those before are answered, and the time of each counts from the moment that it was
 to be sent (no coordinated omission); that of a Fill from the moment that the lease is there. How late the clients' process sends
 is in these figures, and shown apart: it is not the cache's, but cannot be told from it otherwise. That process collects no garbage
-while it holds the watch.
+while it holds the watch, and has mapped its memory before: where the kernel watches which pages are used (DAMON), whoever maps more
+waits for as long as the watcher does for its turn on the core.
 
     python bench/cache_latency.py [--seconds 30] [--share 0.7]
 """
@@ -52,6 +53,14 @@ SATURATION_SECONDS = 5.0
 SATURATION_RUNS = 3
 MIX = {"Get": 0.80, "BatchGet": 0.10, "Get, cold": 0.06, "Put": 0.02, "Invalidate": 0.02}
 LOADED_IN = Duration(nanos=20_000_000)
+MAPPED_ONCE = {
+    "PYTHONMALLOC": "malloc",
+    "MALLOC_TOP_PAD_": str(512 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_ARENA_MAX": "1",
+}
+"""Environment of the clients' process, and of no other."""
 
 
 class Shop:
@@ -259,11 +268,20 @@ def tags(namespace: str, number: int) -> tuple[str, ...]:
     return ()
 
 
+def map_memory_once() -> None:
+    """Begin this process anew with MAPPED_ONCE, which the node does not inherit."""
+    if os.environ.get("PYTHONMALLOC") != "malloc":
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | MAPPED_ONCE)  # noqa: S606 — itself
+    for name in MAPPED_ONCE:
+        del os.environ[name]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--share", type=float, default=0.7)
     options = parser.parse_args()
+    map_memory_once()
     print(machine.describe())
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         processes = Processes(Path(folder), stack)
