@@ -72,7 +72,5 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 @pytest.fixture
 async def project(pool: Pool) -> Project:
     """The only one."""
-    rows = ProjectRows(pool)
-    await rows.ensure("shop")
-    (made,) = await rows.all()
+    (made,) = await ProjectRows(pool, "shop").all()
     return made

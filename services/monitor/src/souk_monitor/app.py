@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
-import structlog
 from souk.monitor.v1 import error_pb2_grpc, project_pb2_grpc
 from souk_common import operation_service
 from souk_common.health import Dependency
 from souk_common.operations import Operations, Work
-from souk_common.postgres import Pool, PoolOptions, PostgresError
+from souk_common.postgres import Pool, PoolOptions
 from souk_common.server import Application, Registration
 from souk_common.telemetry import Telemetry
 from starlette.applications import Starlette
@@ -53,7 +53,6 @@ from souk_monitor.watching import Watch
 from souk_monitor.web import sentry
 from souk_monitor.web.sentry import SentryOptions
 
-log = structlog.get_logger(__name__)
 ERRORS_SERVICE, PROJECTS = "souk.monitor.v1.ErrorService", "souk.monitor.v1.ProjectService"
 _REPORT, _READ, _WRITE, _ADMIN = "monitor.report", "monitor.read", "monitor.write", "monitor.admin"
 _OF_ERRORS = {
@@ -148,8 +147,7 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     dsn = settings.dsn.get_secret_value()
     read = await stack.enter_async_context(Pool(dsn, _options("read", settings, settings.connections)))
     write = await stack.enter_async_context(Pool(dsn, _options("write", settings, settings.writers + 1)))
-    rows = ProjectRows(read)
-    await _make_default(rows, settings)
+    rows = ProjectRows(read, settings.default_project)
     projects = await stack.enter_async_context(
         Projects(rows, default=settings.default_project, interval=settings.projects_interval)
     )
@@ -166,14 +164,6 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     return _Core(read, write, rows, projects, pipeline, tracker, watch)
 
 
-async def _make_default(rows: ProjectRows, settings: MonitorSettings) -> None:
-    """Where the database is not there yet, or has no schema, `monitor.database` says so, and the next start makes it."""
-    try:
-        await rows.ensure(settings.default_project)
-    except PostgresError as error:
-        log.warning("the default project was not looked for", problem=str(error))
-
-
 def _preparer(settings: MonitorSettings) -> Preparer:
     return Preparer(
         scrub=_scrub,
@@ -185,7 +175,12 @@ def _preparer(settings: MonitorSettings) -> Preparer:
 
 
 def _group(project: Project, event: Event) -> Grouping:
-    return group(event, InAppRules.of(project.options.in_app))
+    return group(event, _in_app(project.options.in_app))
+
+
+@lru_cache(maxsize=1_000)
+def _in_app(texts: tuple[str, ...]) -> InAppRules:
+    return InAppRules.of(texts)
 
 
 def _scrub(project: Project, event: Event) -> None:

@@ -48,7 +48,7 @@ class MonitorSettings(OperationSettings):
     default_project: str = Field(
         "default",
         pattern="^[a-z][a-z0-9-]{0,49}$",
-        description="The project of reports that name none. It is made at the first start, where it is not there.",
+        description="The project of reports that name none. It is made where it is not there.",
     )
     projects_interval: float = Field(
         5.0, gt=0, le=300, description="Seconds after which every node knows of a change of projects and keys."

@@ -37,23 +37,22 @@ FROM monitor.projects p WHERE p.number = k.project AND p.name = $1 AND k.public_
 class ProjectRows:
     """monitor.projects and monitor.project_keys."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, default: str) -> None:
+        """default: the name of a project that is made where it is not there."""
         self._pool = pool
+        self._default = default
 
     async def all(self) -> Sequence[Project]:
         """Every project, by name."""
         rows = await self._pool.fetch("projects.all", _ALL)
+        if not any(row["name"] == self._default for row in rows):
+            await self._make_default()
+            rows = await self._pool.fetch("projects.all", _ALL)
         keys: dict[int, list[ProjectKey]] = {}
         for row in await self._pool.fetch("projects.keys", _KEYS):
             key = ProjectKey(row["public_key"], row["label"], row["created_at"], row["revoked_at"])
             keys.setdefault(row["project"], []).append(key)
         return [_project(row, keys.get(row["number"], [])) for row in rows]
-
-    async def ensure(self, name: str) -> None:
-        """Make a project with a key, where it is not there."""
-        async with self._pool.transaction() as session:
-            if await session.fetch("projects.create", _CREATE, (name, "{}")):
-                await _add_key(session, name, "")
 
     async def create(self, name: str, options: ProjectOptions, request: Request) -> None:
         """Make a project with a key. ProjectExistsError, RequestIdReusedError."""
@@ -86,6 +85,11 @@ class ProjectRows:
         """End a key. KeyUnknownError."""
         if not await self._pool.fetch("projects.revoke", _REVOKE, (project, public_key)):
             raise KeyUnknownError(project, public_key)
+
+    async def _make_default(self) -> None:
+        async with self._pool.transaction() as session:
+            if await session.fetch("projects.create", _CREATE, (self._default, "{}")):
+                await _add_key(session, self._default, "")
 
 
 async def _add_key(session: Session, project: str, label: str) -> str:

@@ -1,0 +1,217 @@
+"""What monitor takes: errors by ReportErrors into a node of its own process and a PostgreSQL 18, beside a COPY of their bodies.
+
+Every event is another, over 1,000 issues and more, and all bodies are kept (thinning is off). The rate is that of events that were
+acknowledged, so committed; a block ends when all are. The floor is asyncpg's COPY of the same bodies, uncompressed, into a table
+with a primary key, 500 rows a transaction, on the same server. Blocks of both alternate, and a ratio is of neighbours. Latencies
+are those of single reports at 50 a second beside batches at half the rate.
+
+    python bench/monitor_ingest.py [--rounds 5] [--seconds 4]
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import grpc
+import machine
+import uvloop
+from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor.adapters import schema
+from souk_monitor.decoding import bodies, native
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the starters of servers are
+import processes
+from postgres_servers import postgres_server
+
+METHOD = "/souk.monitor.v1.ErrorService/ReportErrors"
+ISSUES, IN_FLIGHT, COPIED = 1_200, 6, 500
+SIZES = {"3 KiB": (3 * 1024, 100, 0.25), "50 KiB": (50 * 1024, 40, 0.5)}
+"""Bytes of an event, events of a call, and the share of COPY's rate that is to be reached."""
+WORDS = [f"{word}{n}" for n in range(40) for word in ("basket", "order", "stock", "price", "seller", "payment", "photo", "review")]
+DURABLE = ("fsync=on", "full_page_writes=on", "autovacuum=on", "shared_buffers=256MB", "max_wal_size=4GB")
+
+
+def report(number: int, size: int, chance: random.Random) -> pb.ErrorReport:
+    """One that is like no other, of about so many bytes."""
+    issue = number % ISSUES
+    frames = [
+        pb.StackFrame(
+            function=f"handle_{issue}_{depth}",
+            module=f"shop.part{issue % 37}.views",
+            file=f"shop/part{issue % 37}/views.py",
+            line=chance.randint(1, 900),
+            in_app=depth % 3 == 0,
+            context_line=f"    return {chance.choice(WORDS)}({chance.choice(WORDS)}, {number})",
+        )
+        for depth in range(8 if size < 10_000 else 30)
+    ]
+    made = pb.ErrorReport(
+        event_id=uuid.UUID(int=chance.getrandbits(128)).hex,
+        platform="python",
+        service=f"service-{issue % 12}",
+        release=f"shop@1.{issue % 5}.0",
+        environment="production",
+        message=f"{chance.choice(WORDS)} {number} failed",
+        exceptions=[pb.ExceptionReport(type=f"Shop{issue}Error", value="the order was not placed", frames=frames)],
+        user=pb.ReportedUser(id=f"user-{chance.randint(1, 5_000)}"),
+        tags={"region": f"r{number % 7}", "route": f"/orders/{issue % 50}"},
+        trace_id=uuid.UUID(int=chance.getrandbits(128)).hex,
+    )
+    made.time.GetCurrentTime()
+    crumb = 0
+    while made.ByteSize() < size - 150:
+        words = " ".join(chance.choices(WORDS, k=12))
+        made.contexts.update({f"crumb{crumb}": f"{words} {chance.getrandbits(64):x}"})
+        crumb += 1
+    return made
+
+
+@dataclass
+class Load:
+    """Events of one size, made before the clock runs."""
+
+    requests: list[bytes]
+    bodies: list[bytes]
+
+
+def load(events: int, size: int, batch: int, chance: random.Random) -> Load:
+    now = datetime.now(UTC)
+    reports = [report(chance.getrandbits(40), size, chance) for _ in range(events)]
+    encoded = [bodies.encode(native.event(each, now)) for each in reports]
+    requests = [pb.ReportErrorsRequest(reports=reports[n : n + batch]).SerializeToString() for n in range(0, events, batch)]
+    return Load(requests, encoded)
+
+
+async def ingest(channel: grpc.aio.Channel, made: Load, batch: int) -> float:
+    """Events a second, until all are acknowledged."""
+    call = channel.unary_unary(METHOD)
+    waiting = iter(made.requests)
+
+    async def send() -> None:
+        for request in waiting:
+            answer = pb.ReportErrorsResponse.FromString(await call(request))
+            assert all(result.WhichOneof("outcome") == "accepted" and not result.accepted.repeated for result in answer.results)
+
+    start = time.perf_counter()
+    await asyncio.gather(*(send() for _ in range(IN_FLIGHT)))
+    return len(made.bodies) / (time.perf_counter() - start)
+
+
+async def copy(connection: asyncpg.Connection, made: Load) -> float:
+    """Rows a second."""
+    rows = [(uuid.uuid4(), body) for body in made.bodies]
+    await connection.execute("TRUNCATE bare")
+    start = time.perf_counter()
+    for first in range(0, len(rows), COPIED):
+        async with connection.transaction():
+            await connection.copy_records_to_table("bare", records=rows[first : first + COPIED], columns=("id", "body"))
+    return len(rows) / (time.perf_counter() - start)
+
+
+async def latencies(channel: grpc.aio.Channel, rate: float, seconds: float, chance: random.Random) -> list[float]:
+    """Seconds to the acknowledgement of single reports, while batches of 50 come at half the rate that is possible."""
+    call = channel.unary_unary(METHOD)
+    made = load(int(rate / 2 * seconds), 3 * 1024, 50, chance).requests
+    singles = [load(1, 3 * 1024, 1, chance).requests[0] for _ in range(int(50 * seconds))]
+    found: list[float] = []
+
+    async def send(request: bytes, at: float, measured: bool) -> None:
+        await asyncio.sleep(max(0.0, at - time.perf_counter()))
+        start = time.perf_counter()
+        await call(request)
+        if measured:
+            found.append(time.perf_counter() - start)
+
+    begin = time.perf_counter() + 0.2
+    batches = [send(request, begin + n * seconds / len(made), False) for n, request in enumerate(made)]
+    alone = [send(request, begin + n / 50, True) for n, request in enumerate(singles)]
+    await asyncio.gather(*batches, *alone)
+    return sorted(found)
+
+
+async def measure(dsn: str, owner_dsn: str, rounds: int, seconds: float) -> bool:
+    chance = random.Random(1)
+    met = True
+    connection = await asyncpg.connect(owner_dsn)
+    await connection.execute("CREATE TABLE bare (id uuid PRIMARY KEY, body bytea NOT NULL)")
+    await connection.execute("ALTER TABLE bare ALTER COLUMN body SET STORAGE EXTERNAL")
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"dsn": dsn, "http_port": 0, "keep_bodies": 10_000_000, "log_success_ratio": 0, "max_message_bytes": 16 * 2**20}
+        node = await processes.start_service("monitor", Path(folder), "node", **settings)
+        try:
+            async with grpc.aio.insecure_channel(node.grpc) as channel:
+                rss = memory(node.process.pid)
+                print(f"idle memory of the node {rss:.0f} MB   target <= 120: {verdict(rss <= 120)}")
+                rate = 0.0
+                for name, (size, batch, target) in SIZES.items():
+                    guess = 4_000 if size < 10_000 else 600
+                    await ingest(channel, load(ISSUES * 2, size, batch, chance), batch)
+                    ours, floor = [], []
+                    for _ in range(rounds):
+                        made = load(int(guess * seconds), size, batch, chance)
+                        ours.append(await ingest(channel, made, batch))
+                        floor.append(await copy(connection, made))
+                        await connection.execute("CHECKPOINT")
+                    ratios = [a / b for a, b in zip(ours, floor, strict=True)]
+                    holds = statistics.median(ratios) >= target
+                    met &= holds
+                    rate = rate or statistics.median(ours)
+                    print(f"{name}: {machine.spread(ours)} events/s, COPY {machine.spread(floor)} rows/s")
+                    told = machine.spread(ratios, ".2f")
+                    print(f"{name}: share of COPY {told}   target >= {target}: {verdict(holds)}")
+                times = await latencies(channel, rate, seconds, chance)
+                p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+                holds = statistics.mean(times) < 0.1 and times[-1] < 0.5
+                met &= holds and rss <= 120
+                print(f"acknowledgement at half the rate: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f}", end=", ")
+                print(f"mean {statistics.mean(times) * 1e3:.0f}, max {times[-1] * 1e3:.0f}", end="   ")
+                print(f"target mean < 100, max < 500: {verdict(holds)}")
+                count = await connection.fetchval("SELECT count(*) FROM monitor.issues")
+                print(f"{count:,} issues, {memory(node.process.pid):.0f} MB in the end")
+        finally:
+            await processes.stop(node)
+            await connection.close()
+    return met
+
+
+def verdict(holds: bool) -> str:
+    return "met" if holds else "MISSED"
+
+
+def memory(pid: int) -> float:
+    """Resident, in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+async def run(rounds: int, seconds: float) -> bool:
+    async with postgres_server(18, *DURABLE) as server:
+        owner = await asyncpg.connect(server.dsn())
+        await schema.migrate(owner)
+        await owner.close()
+        return await measure(server.dsn(user="souk_monitor"), server.dsn(), rounds, seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    options = parser.parse_args()
+    print(f"{machine.describe()}\nload average {os.getloadavg()[0]:.1f}")
+    sys.exit(not uvloop.run(run(options.rounds, options.seconds)))
+
+
+if __name__ == "__main__":
+    main()

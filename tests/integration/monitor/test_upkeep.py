@@ -1,0 +1,104 @@
+"""What is past its time goes, what is not stays, and counts stay exact; rates of issues are looked at."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from monitoring import error, pipeline, stored
+from souk_common.postgres import InvalidDataError, PermissionDeniedError, Pool
+from souk_monitor.adapters.duty_table import DutyRows
+from souk_monitor.adapters.issue_changes import IssueChangeRows
+from souk_monitor.adapters.trend_rows import TrendRows
+from souk_monitor.adapters.upkeep import Retention, Upkeep
+from souk_monitor.duties import Duties, Duty
+from souk_monitor.lifecycle import Change, Ignore, State
+from souk_monitor.projects import Project, ProjectOptions
+from souk_monitor.tracker import Request, Update
+from souk_monitor.trends import Direction
+
+DAY = timedelta(days=1)
+
+
+def upkeep(pool: Pool, *projects: Project, bodies: timedelta = 10 * DAY) -> Upkeep:
+    return Upkeep(pool, Retention(bodies, 20 * DAY, DAY), lambda: projects)
+
+
+async def days(owner: Any) -> list[int]:
+    """How many days ago those were that are kept."""
+    today = datetime.now(UTC).date()
+    return [(today - row["day"]).days for row in await owner.fetch("SELECT day FROM monitor.days()")]
+
+
+async def report_days_ago(pool: Pool, project: Project, *ago: int) -> None:
+    noon = datetime.now(UTC).replace(hour=0) - timedelta(hours=11)
+    async with pipeline(pool) as ingest:
+        await ingest.submit(project, [error(time=noon - DAY * days) for days in ago])
+
+
+async def test_days_past_their_retention_are_dropped_and_the_counts_of_issues_stay(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    await report_days_ago(pool, project, 2, 8, 15, 25)
+    now = datetime.now(UTC)
+    await upkeep(pool, project).do(now)
+    assert [ago for ago in await days(owner) if ago > 0] == [9, 3]
+    assert await owner.fetchval("SELECT events FROM monitor.issues") == 4
+    assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 2
+    assert await owner.fetchval("SELECT sum(events)::int FROM monitor.hours") == 3
+    await upkeep(pool, project, bodies=5 * DAY).do(now)
+    assert [ago for ago in await days(owner) if ago > 0] == [3]
+    assert await owner.fetchval("SELECT events FROM monitor.issues") == 4
+
+
+async def test_a_project_may_keep_bodies_for_longer_or_for_less(pool: Pool, project: Project, owner: Any) -> None:
+    await report_days_ago(pool, project, 2, 8, 15, 25)
+    longer = Project(99, "longer", project.create_time, ProjectOptions(retention=20 * DAY))
+    shorter = Project(project.number, "shop", project.create_time, ProjectOptions(retention=5 * DAY))
+    await upkeep(pool, longer, shorter).do(datetime.now(UTC))
+    assert [ago for ago in await days(owner) if ago > 0] == [16, 9, 3]
+    assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 1
+
+
+async def test_tomorrow_has_its_day_before_it_comes(pool: Pool, project: Project, owner: Any) -> None:
+    await upkeep(pool, project).do(datetime.now(UTC))
+    assert await days(owner) == [0, -1]
+
+
+async def test_the_role_of_the_service_can_make_and_drop_days_and_no_other_table(pool: Pool, project: Project) -> None:
+    with pytest.raises(PermissionDeniedError):
+        await pool.fetch("a", "CREATE TABLE monitor.mine (n int)")
+    with pytest.raises(PermissionDeniedError):
+        await pool.fetch("b", "DROP TABLE monitor.issues")
+    for sql in ("SELECT monitor.drop_day(current_date)", "SELECT monitor.make_day(current_date + 9)"):
+        with pytest.raises(InvalidDataError):
+            await pool.fetch(sql, sql)
+
+
+async def test_one_node_of_several_does_what_is_due(pool: Pool, project: Project) -> None:
+    done: list[datetime] = []
+
+    async def do(now: datetime) -> None:
+        done.append(now)
+
+    start = datetime.now(UTC)
+    times = [start, start, start + timedelta(seconds=30), start + timedelta(seconds=60)]
+    duty = Duty("look", 60.0, do)
+    assert [await Duties(DutyRows(pool), [duty], lambda now=now: now).do_due(duty) for now in times] == [True, False, False, True]
+    assert done == [times[0], times[3]]
+
+
+async def test_a_spike_is_told_and_ends_ignoring(pool: Pool, project: Project, owner: Any) -> None:
+    now = datetime.now(UTC)
+    async with pipeline(pool) as ingest:
+        quiet = [error("Loud", time=now - timedelta(hours=hours)) for hours in range(30, 240, 6)]
+        (first, *_) = stored(await ingest.submit(project, quiet))
+        issue = int(first.issue_id)
+        await TrendRows(pool).do(now)
+        ignore = Update(action=Ignore(until_events=10_000))
+        await IssueChangeRows(pool).update(issue, ignore, Request("", "", b""), now)
+        await ingest.submit(project, [error("Loud", time=now) for _ in range(60)])
+    await TrendRows(pool).do(now)
+    await TrendRows(pool).do(now)
+    row = await owner.fetchrow("SELECT state, trend, told_change, priority FROM monitor.issues")
+    assert (row["state"], row["trend"], row["told_change"]) == (State.OPEN, Direction.SPIKE, Change.ESCALATED)
+    assert [each["kind"] for each in await owner.fetch("SELECT kind FROM monitor.activity ORDER BY id")] == ["ignored", "escalated"]

@@ -1,0 +1,134 @@
+"""The queue of events: bounded, drained, patient, and fair to those who come with good events."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from monitoring import error, preparer, stored
+from souk_common.postgres import InvalidDataError, UnavailableError
+from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
+from souk_monitor.ingest import Pipeline, Queue, Rejected, Stored
+from souk_monitor.preparing import Prepared
+from souk_monitor.projects import Project, ProjectOptions
+
+PROJECT = Project(1, "shop", datetime.now(UTC))
+
+
+class Store:
+    """Keeps events, when it may."""
+
+    def __init__(self) -> None:
+        self.open = asyncio.Event()
+        self.open.set()
+        self.batches: list[list[str]] = []
+        self.failures: list[Exception] = []
+        self.poison = ""
+
+    async def write(self, events: Sequence[Prepared]) -> list[Stored]:
+        await self.open.wait()
+        if self.failures:
+            raise self.failures.pop()
+        if any(event.event_id == self.poison for event in events):
+            raise InvalidDataError("no")
+        self.batches.append([event.event_id for event in events])
+        return [Stored(event.event_id, "1", new_issue=False, repeated=False) for event in events]
+
+
+def pipeline(store: Store, **queue: Any) -> Pipeline:
+    return Pipeline(store, preparer(), Queue(**{"delay": 0.0, "writers": 1, "patience": 0.0, **queue}))
+
+
+async def test_events_that_come_while_others_are_stored_are_stored_together() -> None:
+    store = Store()
+    store.open.clear()
+    async with pipeline(store) as ingest:
+        calls = [asyncio.create_task(ingest.submit(PROJECT, [error()])) for _ in range(5)]
+        while ingest.events < 5:
+            await asyncio.sleep(0)
+        store.open.set()
+        await asyncio.gather(*calls)
+    assert len(store.batches) <= 2
+    assert sum(map(len, store.batches)) == 5
+    assert ingest.events == ingest.bytes == 0
+
+
+async def test_one_event_too_many_is_turned_away_and_a_large_call_is_split() -> None:
+    store = Store()
+    store.open.clear()
+    async with pipeline(store, events=10, batch_events=4) as ingest:
+        many = [error() for _ in range(10)]
+        call = asyncio.create_task(ingest.submit(PROJECT, many))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError) as caught:
+            await ingest.submit(PROJECT, [error()])
+        assert caught.value.retry_delay > 0
+        store.open.set()
+        assert len(stored(await call)) == 10
+    assert [len(batch) for batch in store.batches] == [4, 4, 2]
+
+
+async def test_closing_stores_what_waits_and_takes_no_more() -> None:
+    store = Store()
+    store.open.clear()
+    ingest = pipeline(store)
+    await ingest.__aenter__()
+    call = asyncio.create_task(ingest.submit(PROJECT, [error()]))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(ingest.__aexit__(None, None, None))
+    await asyncio.sleep(0)
+    store.open.set()
+    assert stored(await call)
+    await closing
+    with pytest.raises(QueueFullError):
+        await ingest.submit(PROJECT, [error()])
+
+
+async def test_a_poisoned_event_is_rejected_and_the_rest_of_its_batch_stored() -> None:
+    store = Store()
+    events = [error() for _ in range(9)]
+    store.poison = events[4].event_id
+    async with pipeline(store) as ingest:
+        outcomes = await ingest.submit(PROJECT, events)
+    assert [isinstance(outcome, Rejected) for outcome in outcomes] == [number == 4 for number in range(9)]
+    assert [outcome.event_id for outcome in outcomes] == [event.event_id for event in events]
+
+
+async def test_a_store_that_is_away_for_a_moment_is_asked_again_and_for_longer_is_told() -> None:
+    store = Store()
+    async with pipeline(store, patience=5.0) as ingest:
+        store.failures = [UnavailableError("gone")]
+        assert stored(await ingest.submit(PROJECT, [error()]))
+    async with pipeline(store, patience=0.0) as ingest:
+        store.failures = [UnavailableError("gone")]
+        with pytest.raises(StoreUnavailableError) as caught:
+            await ingest.submit(PROJECT, [error()])
+        assert caught.value.retry_delay > 0
+        assert stored(await ingest.submit(PROJECT, [error()]))
+
+
+async def test_a_project_over_its_quota_is_told_when_to_come_again() -> None:
+    project = Project(2, "busy", datetime.now(UTC), ProjectOptions(events_per_minute=3))
+    async with pipeline(Store()) as ingest:
+        await ingest.submit(project, [error(), error(), error()])
+        with pytest.raises(QuotaExceededError) as caught:
+            await ingest.submit(project, [error()])
+        assert 0 < caught.value.retry_delay <= 20
+        assert stored(await ingest.submit(PROJECT, [error()]))
+
+
+async def test_the_events_of_callers_who_have_gone_are_not_waited_for() -> None:
+    store = Store()
+    store.open.clear()
+    async with pipeline(store, events=10) as ingest:
+        blocked = asyncio.create_task(ingest.submit(PROJECT, [error()]))
+        await asyncio.sleep(0)
+        many = [error() for _ in range(9)]
+        gone = asyncio.create_task(ingest.submit(PROJECT, many))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait({gone})
+        store.open.set()
+        await blocked
+        assert stored(await ingest.submit(PROJECT, [error() for _ in range(9)]))
