@@ -63,7 +63,7 @@ class RepeatedCalls:
         self._caller = caller
         self._least = least
         self._most = most
-        self._traces: OrderedDict[tuple[int, str], _Calls] = OrderedDict()
+        self._traces: OrderedDict[tuple[int, str], tuple[int, int, float] | _Calls] = OrderedDict()
         self._found: dict[str, tuple[int, _Calls]] = {}
 
     def __len__(self) -> int:
@@ -76,20 +76,23 @@ class RepeatedCalls:
         if caller is None:
             return
         place = (caller.trace_id, query.key)
-        calls = self._traces.get(place)
-        if calls is None:
-            calls = self._traces[place] = _Calls(query, caller.peer)
+        known = self._traces.get(place)
+        if known is None:  # most traces call a query once
+            self._traces[place] = (hash(repr(arguments)), rows, seconds)
             if len(self._traces) > self._most:
                 self._traces.popitem(last=False)
-        else:
-            self._traces.move_to_end(place)
-        calls.count += 1
-        calls.rows += rows
-        calls.seconds += seconds
-        if len(calls.distinct) < self._least:
-            calls.distinct.add(hash(repr(arguments)))
-            if len(calls.distinct) == self._least and (query.key in self._found or len(self._found) < MAX_FOUND):
-                self._found[query.key] = (caller.trace_id, calls)
+            return
+        self._traces.move_to_end(place)
+        if isinstance(known, tuple):
+            first, first_rows, first_seconds = known
+            known = self._traces[place] = _Calls(query, caller.peer, 1, first_rows, first_seconds, {first})
+        known.count += 1
+        known.rows += rows
+        known.seconds += seconds
+        if len(known.distinct) < self._least:
+            known.distinct.add(hash(repr(arguments)))
+            if len(known.distinct) >= self._least and (query.key in self._found or len(self._found) < MAX_FOUND):
+                self._found[query.key] = (caller.trace_id, known)
 
     def take(self) -> list[Repeated]:
         """What was found since the last time, of each query the last trace, with the calls up to now."""
