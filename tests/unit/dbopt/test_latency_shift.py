@@ -58,7 +58,10 @@ def test_what_slows_everything_down_is_not_the_querys_own():
     assert control == pytest.approx(2, rel=0.2)
     assert compare(minutes(5, 20, 0.01, 1), minutes(5, 20, 0.02, 2), control=control).outcome is not Outcome.SLOWER
     assert control_of(others[:2]) == 1.0
-    assert control_of([(new, old) for old, new in others]) == 1.0
+    eased = control_of([(new, old) for old, new in others])
+    assert eased == pytest.approx(0.5, rel=0.2)
+    assert compare(minutes(5, 20, 0.02, 1), minutes(5, 20, 0.01, 2), control=eased).outcome is not Outcome.FASTER
+    assert compare(minutes(5, 20, 0.01, 1), minutes(5, 20, 0.01, 2), control=eased).outcome is not Outcome.SLOWER
 
 
 def test_one_bad_minute_is_not_enough():

@@ -81,22 +81,23 @@ def shift(before: Histogram, after: Histogram) -> Shift | None:
 
 
 def compare(before: Sequence[Histogram], after: Sequence[Histogram], *, control: float = 1.0, least: float = LEAST) -> Comparison:
-    """Minutes before against minutes after. control: times as long that everything else took, which is not the query's own."""
+    """Minutes before against minutes after. control: times as long that everything else took, which is not the query's own: a query
+    is slower only where it is so by itself, and faster only where it is more so than the others."""
     old, new = _grouped(before), _grouped(after)
     whole_old, whole_new = _summed(old), _summed(new)
     if len(old) < GROUPS or len(new) < GROUPS:
         return Comparison(Outcome.PENDING, old_calls=whole_old.count, new_calls=whole_new.count)
     found = shift(whole_old, whole_new)
     old_median, new_median = whole_old.quantile(0.5), whole_new.quantile(0.5)
-    outcome = Outcome.PENDING
+    outcome, slower_all, faster_all = Outcome.PENDING, max(1.0, control), min(1.0, control)
     if found is not None and old_median is not None:
-        bar = old_median * least * control
+        bar = old_median * least * slower_all
         slower = sum((group.quantile(0.5) or 0.0) > bar for group in new)
-        if found.low >= least * control and slower >= AGREEING * len(new):
+        if found.low >= least * slower_all and slower >= AGREEING * len(new):
             outcome = Outcome.SLOWER
-        elif found.high <= 1 / least:
+        elif found.high <= faster_all / least:
             outcome = Outcome.FASTER
-        elif found.low > 1 / least and found.high < least * control:
+        elif found.low > faster_all / least and found.high < least * slower_all:
             outcome = Outcome.SAME
     return Comparison(outcome, found, old_median, new_median, whole_old.count, whole_new.count)
 
@@ -108,9 +109,9 @@ def stands_out(before: Sequence[Histogram], after: Sequence[Histogram]) -> bool:
 
 
 def control_of(pairs: Sequence[tuple[Sequence[Histogram], Sequence[Histogram]]]) -> float:
-    """How many times as long other queries took, 1 at the least; 1 where fewer than three are known. pairs: before and after."""
+    """How many times as long other queries took; 1 where fewer than three are known. pairs: before and after."""
     ratios = sorted(found.ratio for old, new in pairs if (found := shift(_summed(old), _summed(new))) is not None)
-    return max(1.0, ratios[len(ratios) // 2]) if len(ratios) >= 3 else 1.0
+    return ratios[len(ratios) // 2] if len(ratios) >= 3 else 1.0
 
 
 def _grouped(minutes: Sequence[Histogram]) -> list[Histogram]:
