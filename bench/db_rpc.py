@@ -3,7 +3,9 @@
 The query is user.get, which reads two rows by their keys, as JSON that PostgreSQL builds. dbopt, the empty grpc.aio server and the
 process that asks the pool run on one core; PostgreSQL and h2load, a C client, on the other. The floor of a call is the time of an
 empty rpc and that of the query, one after the other: 1 / (1 / rpcs a second + 1 / queries a second). Runs alternate, and a ratio is
-of neighbours.
+of neighbours. A bare rpc that asks the pool and does nothing else is what the two come to in one process. Beside the rates stands
+what each took of its process's CPU, which other work on the machine changes little: the same ratio of those is printed, too, and is
+the one to look at while something is being made faster.
 
     python bench/db_rpc.py [--runs 9] [--requests 6000]
 """
@@ -23,11 +25,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
+import grpc
 import machine
 import uvloop
 from cache_rpc import drive, frame
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.struct_pb2 import Struct
-from rpc_overhead import METHOD, serve_empty
+from rpc_overhead import METHOD, SERVICE, serve_empty
 from souk.client import DbClient, SoukError
 from souk.dbopt.v1 import query_pb2 as pb
 from souk_common.postgres import Pool, PoolOptions
@@ -37,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the starte
 from postgres_servers import PostgresServer
 
 SERVER_CORE, OTHER_CORE = 0, 1
-PORTS = {"echo": 50976, "dbopt": 50977}
+PORTS = {"echo": 50976, "dbopt": 50977, "bare": 50979}
 EXECUTE = "/souk.dbopt.v1.QueryService/ExecuteQuery"
 USERS, CALLERS, CONNECTIONS = 10_000, 32, 8
 TARGET = 0.7
@@ -48,8 +52,28 @@ def child(role: str, *arguments: str) -> None:
     os.sched_setaffinity(0, {SERVER_CORE})
     if role == "echo":
         uvloop.run(serve_empty(PORTS[role]))
+    elif role == "bare":
+        uvloop.run(serve_bare(arguments[0]))
     else:
         uvloop.run(ask(arguments[0], int(arguments[1])))
+
+
+async def serve_bare(dsn: str) -> None:
+    """The empty server, but that it asks the pool before it answers."""
+    query = query_file.load().get("user.get")
+    options = PoolOptions(size=CONNECTIONS, min_open=CONNECTIONS, server_settings=query.query_class.settings())
+    async with Pool(dsn, options) as pool:
+
+        async def echo(request: Empty, context: object) -> Empty:
+            await pool.fetch(query.key, query.json_text, [4711])
+            return request
+
+        server = grpc.aio.server()
+        handlers = {"Echo": grpc.unary_unary_rpc_method_handler(echo, Empty.FromString, Empty.SerializeToString)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_insecure_port(f"127.0.0.1:{PORTS['bare']}")
+        await server.start()
+        await server.wait_for_termination()
 
 
 async def ask(dsn: str, count: int) -> None:
@@ -87,6 +111,12 @@ async def prepare(stack: AsyncExitStack) -> PostgresServer:
     return server
 
 
+def cpu_seconds(pid: int) -> float:
+    """Of a process, since it began."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 async def ready(address: str) -> None:
     """Wait until dbopt answers."""
     async with DbClient(address) as client, asyncio.timeout(30):
@@ -113,10 +143,11 @@ async def measure(runs: int, requests: int) -> bool:
             stack.callback(process.send_signal, signal.SIGKILL)
             return process
 
-        start(sys.executable, __file__, "--child", "echo")
+        echo = start(sys.executable, __file__, "--child", "echo")
         asking = start(sys.executable, __file__, "--child", "pool", dsn, str(requests))
+        bare = start(sys.executable, __file__, "--child", "bare", dsn)
         settings = {"PORT": str(PORTS["dbopt"]), "DSN": dsn, "LOG_LEVEL": "warning", "LOG_SUCCESS_RATIO": "0.001"}
-        start(sys.executable, "-m", "souk_dbopt", **{f"SOUK_DBOPT_{name}": value for name, value in settings.items()})
+        dbopt = start(sys.executable, "-m", "souk_dbopt", **{f"SOUK_DBOPT_{name}": value for name, value in settings.items()})
         await ready(f"127.0.0.1:{PORTS['dbopt']}")
         parameters = Struct()
         parameters["user_id"] = 4711
@@ -133,16 +164,24 @@ async def measure(runs: int, requests: int) -> bool:
         ways = {
             "empty rpc": lambda: drive(PORTS["echo"], METHOD, none, requests),
             "query through the pool": queries,
+            "bare rpc with the query": lambda: drive(PORTS["bare"], METHOD, none, requests),
             "ExecuteQuery": lambda: drive(PORTS["dbopt"], EXECUTE, one, requests),
         }
+        processes = dict(zip(ways, (echo, asking, bare, dbopt), strict=True))
         rates: dict[str, list[float]] = {name: [] for name in ways}
+        costs: dict[str, list[float]] = {name: [] for name in ways}
         for run in range(runs + 1):
             for name in ways if run % 2 == 0 else reversed(ways):
+                before = cpu_seconds(processes[name].pid)
                 rate = ways[name]()
                 if run:  # the first one warms up
                     rates[name].append(rate)
+                    costs[name].append((cpu_seconds(processes[name].pid) - before) / requests * 1e6)
     for name, each in rates.items():
-        print(f"{name:<24} {machine.spread(each)} /s")
+        print(f"{name:<24} {machine.spread(each)} /s, {machine.spread(costs[name])} µs of CPU")
+    for name in ("bare rpc with the query", "ExecuteQuery"):
+        both = zip(costs["empty rpc"], costs["query through the pool"], costs[name], strict=True)
+        print(f"(empty rpc + query) / {name}, by CPU {machine.spread([(rpc + query) / each for rpc, query, each in both], '.2f')}")
     floors = [1 / (1 / rpc + 1 / query) for rpc, query in zip(rates["empty rpc"], rates["query through the pool"], strict=True)]
     ratios = [ours / floor for ours, floor in zip(rates["ExecuteQuery"], floors, strict=True)]
     met = statistics.median(ratios) >= TARGET

@@ -6,8 +6,8 @@ A number of JSON is a double: 5.0 is the integer 5, 5.5 is none, and an integer 
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -52,16 +52,17 @@ class Parameter:
     """Another array that must have as many elements."""
     sensitive: bool = False
     """Never kept: not in samples, not in logs."""
+    is_array: bool = field(init=False, repr=False, compare=False)
+    """Whether it takes a list."""
+    is_required: bool = field(init=False, repr=False, compare=False)
+    """Whether it must be given."""
+    _of_json: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
+    """Makes an argument of a value, or of an element of it."""
 
-    @property
-    def is_array(self) -> bool:
-        """Whether it takes a list."""
-        return self.type.endswith("[]")
-
-    @property
-    def is_required(self) -> bool:
-        """Whether it must be given."""
-        return self.default is None and not self.nullable
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_array", self.type.endswith("[]"))
+        object.__setattr__(self, "is_required", self.default is None and not self.nullable)
+        object.__setattr__(self, "_of_json", TYPES[self.type.removesuffix("[]")])
 
     def convert(self, value: Any) -> Any:
         """As asyncpg takes it. ArgumentsError with one problem."""
@@ -80,7 +81,7 @@ class Parameter:
 
     def _element(self, value: Any, field: str) -> Any:
         try:
-            converted = TYPES[self.type.removesuffix("[]")](value)
+            converted = self._of_json(value)
             self._check(converted)
         except _Refused as refused:
             raise ArgumentsError([ArgumentProblem(field, str(refused))]) from None
@@ -112,26 +113,35 @@ def convert(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[
     """
     converted: dict[str, Any] = {}
     problems: list[ArgumentProblem] = []
+    given = 0
     for parameter in parameters:
-        if parameter.name not in values and parameter.is_required:
-            problems.append(ArgumentProblem(parameter.name, f"must be given: {_article(parameter.type)}"))
+        name, value = parameter.name, parameter.default
+        if name in values:
+            given, value = given + 1, values[name]
+        elif parameter.is_required:
+            problems.append(ArgumentProblem(name, f"must be given: {_article(parameter.type)}"))
             continue
         try:
-            converted[parameter.name] = parameter.convert(values.get(parameter.name, parameter.default))
+            converted[name] = parameter.convert(value)
         except ArgumentsError as error:
             problems += error.problems
     for parameter in parameters:
-        if {parameter.name, parameter.as_many_as} <= converted.keys():
+        if parameter.as_many_as and {parameter.name, parameter.as_many_as} <= converted.keys():
             count, other = (len(converted[name] or ()) for name in (parameter.name, parameter.as_many_as))
             if count != other:
                 text = f"must have as many elements as {parameter.as_many_as}, which has {other:,}, and has {count:,}"
                 problems.append(ArgumentProblem(parameter.name, text))
-    known = {parameter.name for parameter in parameters}
-    allowed = ", ".join(sorted(known)) or "none"
-    problems += [ArgumentProblem(name, f"is no parameter; those there are: {allowed}") for name in values if name not in known]
+    if given < len(values):
+        problems += _unknown(parameters, values)
     if problems:
         raise ArgumentsError(problems)
     return converted
+
+
+def _unknown(parameters: Sequence[Parameter], values: Iterable[str]) -> list[ArgumentProblem]:
+    known = {parameter.name for parameter in parameters}
+    allowed = ", ".join(sorted(known)) or "none"
+    return [ArgumentProblem(name, f"is no parameter; those there are: {allowed}") for name in values if name not in known]
 
 
 class _Refused(Exception):  # noqa: N818 — it never leaves this module

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -89,11 +89,11 @@ class Query:
     """The file that it was read from."""
     is_custom: bool = False
     """It is of the user's own folder."""
+    key: str = field(init=False, repr=False, compare=False)
+    """Its name and version, as `product.get@1`."""
 
-    @property
-    def key(self) -> str:
-        """Its name and version, as `product.get@1`."""
-        return f"{self.name}@{self.version}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.name}@{self.version}")
 
     @property
     def own_timeout(self) -> float | None:

@@ -204,8 +204,11 @@ class Executor:
 
     async def _read(self, query: Query, arguments: Sequence[Any], position: Position | None) -> Rows:
         failed: list[Server] = []
+        router = self._router
         while True:
-            server = await self._router.reader(position, without=failed)
+            # a coroutine only where one may have to wait
+            anything = position is None
+            server = router.reader_of_anything(without=failed) if anything else await router.reader(position, without=failed)
             started, known, began = server.started, server.lsn, self._clock()
             pool = server.pools[query.query_class.name]
             try:

@@ -96,7 +96,7 @@ class ResultCache:
         """A write of this node is committed."""
         self.on_write()
 
-    async def read(self, query: Query, arguments: Mapping[str, Any], position: Position | None = None) -> Rows:
+    def read(self, query: Query, arguments: Mapping[str, Any], position: Position | None = None) -> Coroutine[Any, Any, Rows]:
         """As Executor.read. arguments: of `Query.converted`.
 
         With a position, a cached result is shown only where it is known to be of a later moment: invalidations follow commits, and
@@ -104,22 +104,26 @@ class ResultCache:
         """
         wanted = self._wanted(query, arguments)
         if self.client is None or wanted is None:
-            return await self.executor.read(query, list(arguments.values()), position)
-        found = await self._find(self.client, wanted)
+            return self.executor.read(query, list(arguments.values()), position)
+        return self._read(self.client, wanted, position)
+
+    async def _read(self, client: CacheClient, wanted: _Wanted, position: Position | None) -> Rows:
+        query, arguments = wanted.query, list(wanted.arguments.values())
+        found = await self._find(client, wanted)
         match found.WhichOneof("result"):
             case "lease":
-                return await self._load(self.client, wanted, found.lease, position)
+                return await self._load(client, wanted, found.lease, position)
             case "hit":
-                rows = self._shown(self.client, wanted, found.hit, position)
+                rows = self._shown(client, wanted, found.hit, position)
             case "negative":
                 is_right = found.negative.freshness == pb.FRESHNESS_FRESH and position is None
                 rows = Rows("[]", 0, None, None, 0.0) if is_right else None
             case _:
                 self.counts.uncached += 1
-                return await self.executor.read(query, list(arguments.values()), position)
+                return await self.executor.read(query, arguments, position)
         if rows is None:
             self.counts.bypassed += 1
-            return await self.executor.read(query, list(arguments.values()), position)
+            return await self.executor.read(query, arguments, position)
         self.counts.hits += 1
         annotate(cached=True)
         return rows

@@ -120,16 +120,12 @@ class Router:
         ServerUnavailableError, TooFarBehindError where the primary does not answer and no replica has seen it, or
         ConsistencyTokenInvalidError for a token of another cluster.
         """
+        if position is None:
+            return self.reader_of_anything(without=without)
         primary = self._primary()
         if primary in without:
             primary = None
         replicas = [server for server in self._replicas() if server not in without]
-        if position is None:
-            if replicas:
-                return _least_used(replicas)
-            if primary is not None:
-                return primary
-            raise ServerUnavailableError(f"no server answers: {self._why()}")
         self._check_cluster(position)
         seen = [server for server in replicas if server.has_seen(position)]
         if not seen and replicas:
@@ -143,6 +139,16 @@ class Router:
         if primary is not None:
             self.check_soon(primary)
         raise TooFarBehindError("no server that answers has seen what the consistency token asks for")
+
+    def reader_of_anything(self, *, without: Sequence[Server] = ()) -> Server:
+        """Where a read goes that need have seen nothing, which is known at once. ServerUnavailableError."""
+        replicas = [server for server in self._replicas() if server not in without]
+        if replicas:
+            return _least_used(replicas)
+        primary = self._primary()
+        if primary is not None and primary not in without:
+            return primary
+        raise ServerUnavailableError(f"no server answers: {self._why()}")
 
     async def _that_catches_up(self, replicas: Sequence[Server], position: Position) -> list[Server]:
         """A replica that says, when it is asked, that it has seen a place; none where it does not within `catch_up`."""
@@ -172,7 +178,9 @@ class Router:
 
     def _primary(self) -> Server | None:
         """Of several that say they are, the one that was promoted last."""
-        primaries = [server for server in self.servers if server.role is Role.PRIMARY and server.available]
+        primaries = [server for server in self.servers if server.role is Role.PRIMARY and not server.problem]
+        if len(primaries) == 1:
+            return primaries[0]
         return max(primaries, key=lambda server: server.timeline, default=None)
 
     def _replicas(self) -> Iterator[Server]:

@@ -8,6 +8,7 @@ from opentelemetry.context import Context, attach
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_EMPTY = Context()
 _LENGTH = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 
 
@@ -35,7 +36,18 @@ def decide(traceparent: str | None, ratio: float) -> Decision:
     return Decision(random.random() < ratio, random.getrandbits(128), random.getrandbits(64))  # noqa: S311 — ids, not secrets
 
 
+class Unsampled(NonRecordingSpan):
+    """The span of a call that is not traced. Its context is made when somebody asks for it, as a client of another service does."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+
+    def get_span_context(self) -> SpanContext:
+        """The caller's trace, with sampled=0."""
+        decision = self._decision
+        return SpanContext(decision.trace_id, decision.span_id, is_remote=True, trace_flags=_UNSAMPLED)
+
+
 def attach_unsampled(decision: Decision) -> None:
     """Give the running task a context whose outgoing calls carry the caller's trace on, with sampled=0."""
-    span = NonRecordingSpan(SpanContext(decision.trace_id, decision.span_id, is_remote=True, trace_flags=_UNSAMPLED))
-    attach(trace.set_span_in_context(span, Context()))
+    attach(trace.set_span_in_context(Unsampled(decision), _EMPTY))

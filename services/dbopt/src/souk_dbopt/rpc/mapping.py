@@ -12,7 +12,7 @@ from souk_common.postgres import Pool
 from souk_dbopt.arguments import Parameter
 from souk_dbopt.catalogue import Query
 from souk_dbopt.consistency import Position
-from souk_dbopt.executing import Batch, Rows
+from souk_dbopt.executing import Batch
 from souk_dbopt.routing import Role, Server
 
 SOURCES = {Role.PRIMARY: pb.SOURCE_PRIMARY, Role.REPLICA: pb.SOURCE_REPLICA, None: pb.SOURCE_CACHE}
@@ -50,18 +50,6 @@ def span(seconds: float) -> Duration:
 def token(position: Position | None) -> str:
     """The consistency token of an answer."""
     return "" if position is None else str(position)
-
-
-def rows(found: Rows) -> pb.ExecuteQueryResponse:
-    """What a query returned."""
-    return pb.ExecuteQueryResponse(
-        rows=found.text,
-        row_count=found.count,
-        consistency_token=token(found.position),
-        source=SOURCES[found.role],
-        database_time=span(found.seconds),
-        repeated=found.repeated,
-    )
 
 
 async def responses(batches: AsyncIterator[Batch]) -> AsyncGenerator[pb.StreamQueryResponse, None]:

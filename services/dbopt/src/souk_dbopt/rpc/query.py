@@ -18,7 +18,7 @@ from souk_dbopt.exceptions import QueryKindError
 from souk_dbopt.executing import Executor, WriteRequest
 from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router
-from souk_dbopt.rpc import mapping, validate
+from souk_dbopt.rpc import encoding, mapping, validate
 from souk_dbopt.rpc.flow import taken_in_time
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -38,7 +38,9 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         self._router = router
         self._idle_timeout = stream_idle_timeout
 
-    async def ExecuteQuery(self, request: pb.ExecuteQueryRequest, context: Context) -> pb.ExecuteQueryResponse:
+    async def ExecuteQuery(  # type: ignore[override]  # the dispatcher takes a response that is bytes already
+        self, request: pb.ExecuteQueryRequest, context: Context
+    ) -> bytes:
         """See the proto."""
         validate.execute(request)
         query = self._query(request)
@@ -48,7 +50,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
             raise QueryKindError(query.name, "only reads: leave request_id out")
         position = Position.parse(request.consistency_token)
         arguments = query.converted(mapping.values(request.parameters))
-        return mapping.rows(await self._results.read(query, arguments, position))
+        return encoding.rows(await self._results.read(query, arguments, position))
 
     async def StreamQuery(self, request: pb.StreamQueryRequest, context: Context) -> AsyncIterator[pb.StreamQueryResponse]:
         """See the proto."""
@@ -77,7 +79,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         """See the proto."""
         return pb.GetPoolStatusResponse(servers=[mapping.server(each) for each in self._router.by_role()])
 
-    async def _write(self, query: Query, request: pb.ExecuteQueryRequest) -> pb.ExecuteQueryResponse:
+    async def _write(self, query: Query, request: pb.ExecuteQueryRequest) -> bytes:
         require_scope(WRITE_SCOPE)
         validate.execute(request, writes=True)
         values = mapping.values(request.parameters)
@@ -86,7 +88,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         written = WriteRequest(principal, request.request_id, fingerprint(query, values))
         rows = await self._executor.write(query, arguments, written)
         self._results.wrote()
-        return mapping.rows(rows)
+        return encoding.rows(rows)
 
     def _query(self, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> Query:
         query = self._catalogue.get(request.name, request.version or None)
