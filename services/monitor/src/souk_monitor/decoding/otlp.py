@@ -56,7 +56,7 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
         last,
         type=last.type or short,
         module=last.module or module,
-        value=message or last.value,
+        value=last.value or message,  # of the stack, because some SDKs give an argument for the message: lamp for 'lamp'
         handled=False if escaped in (True, "True", "true") else last.handled,
     )
     return (*found[:-1], raised)
