@@ -9,6 +9,7 @@ ANONYMOUS = frozenset(
         "<anonymous>",
         "anonymous",
         "<unknown>",
+        "<redacted>",
         "<global>",
         "global code",
         "module code",

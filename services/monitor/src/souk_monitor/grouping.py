@@ -65,8 +65,9 @@ class Found:
 
     @property
     def fingerprint(self) -> bytes:
-        """Of the parts, 16 bytes."""
-        return blake2b("\n".join((self.method.value, *self.parts)).encode(errors="replace"), digest_size=16).digest()
+        """Of the parts, 16 bytes. A reporter's template and a message that fits it are one issue."""
+        method = Method.MESSAGE if self.method is Method.TEMPLATE else self.method
+        return blake2b("\n".join((method.value, *self.parts)).encode(errors="replace"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def _title(event: Event, found: Found) -> str:
         return " ".join(text[: 4 * LONGEST_TITLE].split())[:LONGEST_TITLE]
     exception = found.deciding.exception
     text = " ".join(exception.value[: 4 * LONGEST_TITLE].split())
-    kind = short_type(exception.type)
+    kind = " ".join(short_type(exception.type).split())
     return (f"{kind}: {text}" if kind and text else kind or text or "An exception without a name")[:LONGEST_TITLE]
 
 

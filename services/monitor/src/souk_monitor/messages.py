@@ -16,10 +16,10 @@ _LONGEST_WORD = 200
 _QUOTED = re.compile(
     r"\"[^\"\n]{0,400}\"|(?<![\w'])'[^'\n]{0,400}'(?!\w)|`[^`\n]{0,400}`|“[^”\n]{0,400}”|«[^»\n]{0,400}»|‘[^’\n]{0,400}’"
 )
-_OPENING = "([{<\"'`*,;:=|#$€£~≈+-"
+_OPENING = "([{<\"'`*,;:=|#$€£"
 _CLOSING = ")]}>\"'`*,;:.!?…|="
 _AROUND = _OPENING + _CLOSING
-_NUMBER = re.compile(r"\d[\w.:,+%/@-]*").fullmatch
+_NUMBER = re.compile(r"[+~≈-]?\d[\w.:,+%/@-]*").fullmatch
 """Numbers, times, dates, sizes, durations, addresses with port, 0x…, ids."""
 
 _HEX = re.compile(r"[0-9a-f]+", re.IGNORECASE).fullmatch
@@ -73,7 +73,7 @@ def _masked(word: str) -> str:
 
 
 def _core(core: str) -> str:
-    if core[0].isdigit():
+    if core[0].isdigit() or (core[0] in "+-~≈" and core[1:2].isdigit()):
         return "*" if _NUMBER(core) else _pieces(core)
     if core.isalnum():
         return _alphanumeric(core)
@@ -134,7 +134,7 @@ def parameterise(message: str) -> str:
 
 
 _KINDS = (
-    ("uuid", re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)),
+    ("uuid", re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)),
     ("url", re.compile(r"[a-z][a-z0-9+.-]{1,20}://\S+", re.IGNORECASE)),
     ("e-mail", re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")),
     ("wallet", re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE)),

@@ -1,0 +1,370 @@
+"""Pairs of errors that are one issue, and pairs that are two: made at random, family by family, without the code that judges them.
+
+An error is a dict of what a reporter sends: platform, message, and exceptions (causes first) with frames (the call made last last).
+"""
+
+import copy
+import random
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+Error = dict[str, Any]
+Family = Callable[[random.Random, Error], Error]
+
+WORDS = [
+    "cart",
+    "order",
+    "seller",
+    "buyer",
+    "basket",
+    "stock",
+    "price",
+    "photo",
+    "search",
+    "review",
+    "wallet",
+    "refund",
+    "parcel",
+    "invoice",
+    "voucher",
+    "courier",
+    "shelf",
+    "label",
+]
+VERBS = [
+    "place",
+    "load",
+    "find",
+    "reserve",
+    "charge",
+    "refund",
+    "publish",
+    "resize",
+    "count",
+    "check",
+    "merge",
+    "split",
+    "import",
+    "export",
+    "notify",
+    "settle",
+]
+TYPES = {
+    "python": ["ValueError", "KeyError", "LookupError", "RuntimeError", "StockError", "OrderError"],
+    "node": ["TypeError", "RangeError", "StockError", "OrderError", "PaymentError"],
+    "java": ["IllegalStateException", "StockException", "OrderException", "SQLException"],
+    "go": ["*orders.StockError", "*orders.OrderError", "*net.OpError"],
+}
+LIBRARIES = {
+    "python": ("/srv/venv/lib/python3.11/site-packages/django/core/handlers/{0}.py", "django.core.handlers.{0}"),
+    "node": ("/srv/app/node_modules/express/lib/{0}.js", ""),
+    "java": ("Dispatcher.java", "org.springframework.web.servlet.{0}"),
+    "go": ("/usr/local/go/src/net/http/{0}.go", "net/http"),
+}
+
+
+def in_app_frame(chance: random.Random, platform: str, number: int) -> Error:
+    """A frame of the application; none of one stack is like another."""
+    word, other, verb = chance.choice(WORDS), chance.choice(WORDS), chance.choice(VERBS)
+    line = chance.randint(1, 900)
+    name = f"{verb}{'_' if platform == 'python' else ''}{other}{'abcdefgh'[number]}"
+    if platform == "python":
+        return {"function": name, "module": f"shop.{word}.views", "abs_path": f"/srv/app/shop/{word}/views.py", "line": line}
+    if platform == "node":
+        return {
+            "function": name,
+            "abs_path": f"/srv/app/shop/{word}.js",
+            "file": f"/srv/app/shop/{word}.js",
+            "line": line,
+            "column": 3,
+        }
+    if platform == "java":
+        kind = word.title()
+        return {"function": name, "module": f"com.acme.{other}.{kind}", "file": f"{kind}.java", "line": line}
+    return {
+        "function": f"(*{word.title()}).{name.title()}",
+        "module": f"github.com/acme/{word}",
+        "abs_path": f"/srv/{word}/a.go",
+        "line": line,
+    }
+
+
+def library_frame(chance: random.Random, platform: str) -> Error:
+    path, module = LIBRARIES[platform]
+    word = chance.choice(WORDS)
+    return {
+        "function": chance.choice(VERBS),
+        "module": module.format(word),
+        "abs_path": path.format(word) if "/" in path else "",
+        "file": path.format(word),
+        "line": chance.randint(1, 900),
+    }
+
+
+def error(chance: random.Random, platform: str = "") -> Error:
+    """Any error with a stack: library frames outside, then those of the application."""
+    platform = platform or chance.choice(list(TYPES))
+    frames = [library_frame(chance, platform) for _ in range(chance.randint(0, 4))]
+    frames += [in_app_frame(chance, platform, number) for number in range(chance.randint(2, 6))]
+    frames += [library_frame(chance, platform) for _ in range(chance.randint(0, 2))]
+    kind = chance.choice(TYPES[platform])
+    return {
+        "platform": platform,
+        "exceptions": [{"type": kind, "value": f"no {chance.choice(WORDS)} of {chance.randint(1, 99)}", "frames": frames}],
+    }
+
+
+def frames_of(told: Error) -> list[Error]:
+    return told["exceptions"][-1]["frames"]
+
+
+def is_library(frame: Error) -> bool:
+    path = frame.get("abs_path", "")
+    return (
+        "site-packages" in path
+        or "node_modules" in path
+        or "/usr/local/go/" in path
+        or "springframework" in frame.get("module", "")
+    )
+
+
+def own(told: Error) -> list[Error]:
+    return [frame for frame in frames_of(told) if not is_library(frame)]
+
+
+def other_lines(chance: random.Random, told: Error) -> Error:
+    for frame in frames_of(told):
+        frame["line"] = chance.randint(1, 5000)
+        frame["column"] = chance.randint(1, 200)
+    return told
+
+
+def other_release_path(chance: random.Random, told: Error) -> Error:
+    root = chance.choice(
+        [
+            "/srv/app/releases/20261126101500",
+            "/opt/app/current",
+            "/app",
+            "C:\\deploy\\app",
+            "/data/deploy/app/v1.22.3",
+            "/var/www/a1b2c3d4",
+        ]
+    )
+    for frame in own(told):
+        for field in ("abs_path", "file"):
+            if frame.get(field, "").startswith("/srv/app"):
+                path = root + frame[field].removeprefix("/srv/app")
+                frame[field] = path.replace("/", "\\") if root.startswith("C:") else path
+    return told
+
+
+def other_bundle(chance: random.Random, told: Error) -> Error:
+    """The same bundle of another build, from another host."""
+    for frame in own(told):
+        name = frame["abs_path"].rpartition("/")[2].removesuffix(".js")
+        mark = "".join(chance.choices("0123456789abcdef", k=7)) + "0"
+        host = chance.choice(["https://cdn1.shop.example", "https://shop.example:8443", "http://10.0.0.7"])
+        query = chance.choice(["", "?v=12", f"?{mark}"])
+        frame["abs_path"] = frame["file"] = f"{host}/static/shop/{name}{chance.choice('.-')}{mark}.js{query}"
+    return told
+
+
+def other_values(chance: random.Random, told: Error) -> Error:
+    told["exceptions"][-1]["value"] = (
+        f"no {chance.choice(WORDS)} of {uuid.UUID(int=chance.getrandbits(128))} at 0x{chance.getrandbits(48):x}"
+    )
+    return told
+
+
+def deeper_recursion(chance: random.Random, told: Error) -> Error:
+    frames = frames_of(told)
+    at = chance.choice([index for index, frame in enumerate(frames) if not is_library(frame)])
+    length = chance.randint(1, min(3, sum(not is_library(frame) for frame in frames[at:])))
+    cycle = [frame for frame in frames[at : at + length] if not is_library(frame)]
+    for _ in range(chance.choice([1, 2, 7, 60])):
+        frames[at + len(cycle) : at + len(cycle)] = copy.deepcopy(cycle)
+    return told
+
+
+def other_wrapper(chance: random.Random, told: Error) -> Error:
+    """The same cause, wrapped by who called; in Python a cause has only the frames below the one who caught it."""
+    cause = told["exceptions"][-1]
+    frames = cause["frames"]
+    catcher = next(index for index, frame in enumerate(frames) if not is_library(frame))
+    outer = copy.deepcopy(frames[: catcher + 1])
+    outer[-1]["line"] += 1
+    if told["platform"] == "python":
+        cause["frames"] = frames[catcher:]
+    kind = chance.choice(["ServiceError", "RuntimeException", "HandlerError"])
+    told["exceptions"].append({"type": kind, "value": f"cannot {chance.choice(VERBS)}", "frames": outer})
+    return told
+
+
+def other_libraries(chance: random.Random, told: Error) -> Error:
+    """A framework of another version calls by other ways."""
+    frames = [frame for frame in frames_of(told) if not is_library(frame)]
+    for _ in range(chance.randint(1, 5)):
+        frames.insert(chance.randint(0, len(frames)), library_frame(chance, told["platform"]))
+    told["exceptions"][-1]["frames"] = frames
+    return told
+
+
+def generated_names(chance: random.Random, told: Error) -> Error:
+    """Numbers and marks that compilers and proxies give."""
+    for frame in own(told):
+        if told["platform"] == "java":
+            mark = chance.choice([f"$$EnhancerBySpringCGLIB$${chance.getrandbits(32):x}", f"${chance.randint(1, 9)}", ""])
+            frame["module"] += mark
+        elif told["platform"] == "node":
+            frame["function"] = chance.choice(["async {}", "Cart.{}", "new {}", "Object.{} [as run]", "{}"]).format(
+                frame["function"]
+            )
+        elif told["platform"] == "go":
+            frame["function"] += chance.choice(["", "[...]", "[go.shape.int]"])
+    return told
+
+
+def other_thread(chance: random.Random, told: Error) -> Error:
+    """Another runner below, and another host, release and thread."""
+    runner = {
+        "python": {"function": "run", "module": "threading", "abs_path": "/usr/lib/python3.11/threading.py"},
+        "node": {"function": "process.processTicksAndRejections", "abs_path": "node:internal/process/task_queues"},
+        "java": {"function": "run", "module": "java.lang.Thread", "file": "Thread.java"},
+        "go": {"function": "goexit", "module": "runtime", "abs_path": "/usr/local/go/src/runtime/asm_amd64.s"},
+    }[told["platform"]]
+    frames_of(told).insert(0, runner)
+    told |= {
+        "server_name": f"pod-{chance.getrandbits(20):x}",
+        "release": f"shop@{chance.randint(1, 99)}",
+        "transaction": chance.choice(WORDS),
+    }
+    return told
+
+
+def other_browser(chance: random.Random, told: Error) -> Error:
+    for frame in own(told):
+        frame["function"] = chance.choice(["{}", "Cart.{}", "Cart.prototype.{}", "async*{}", "Object.{}"]).format(frame["function"])
+        frame["abs_path"] = frame["file"] = "https://shop.example" + frame["abs_path"].removeprefix("/srv/app")
+    return told
+
+
+def by_file_alone(chance: random.Random, told: Error) -> Error:
+    """A reporter that knows the files, as a stack text does, and not the modules."""
+    for frame in frames_of(told):
+        frame["module"] = ""
+    return told
+
+
+def another_type(chance: random.Random, told: Error) -> Error:
+    last = told["exceptions"][-1]
+    last["type"] = chance.choice([kind for kind in TYPES[told["platform"]] if kind != last["type"]])
+    return told
+
+
+def another_function(chance: random.Random, told: Error) -> Error:
+    frame = chance.choice(own(told))
+    frame["function"] = frame["function"].rstrip(")") + "Again"
+    return told
+
+
+def another_file(chance: random.Random, told: Error) -> Error:
+    """Another file or folder of the program, another class or package."""
+    changes = (
+        [("views", "forms")]
+        if told["platform"] == "python"
+        else [("shop/", "market/"), ("com.acme", "com.other"), ("com/acme", "com/other")]
+    )
+    frame = chance.choice(own(told))
+    for field in ("abs_path", "file", "module"):
+        for one, other in changes:
+            frame[field] = frame.get(field, "").replace(one, other)
+    return told
+
+
+def one_frame_more(chance: random.Random, told: Error) -> Error:
+    frames = frames_of(told)
+    at = next(index for index, frame in enumerate(frames) if not is_library(frame))
+    frames.insert(at + 1, in_app_frame(chance, told["platform"], 7))
+    return told
+
+
+def another_cause(chance: random.Random, told: Error) -> Error:
+    """The same wrapper around a failure elsewhere."""
+    told = other_wrapper(chance, told)
+    cause = told["exceptions"][0]
+    cause["frames"] = [*cause["frames"][:1], in_app_frame(chance, told["platform"], 7)]
+    return told
+
+
+def browser_error(chance: random.Random) -> Error:
+    return error(chance, "node")
+
+
+SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
+    "line numbers": (other_lines, ("python", "node", "java", "go")),
+    "paths of a release": (other_release_path, ("python", "node")),
+    "hashed bundles": (other_bundle, ("node",)),
+    "ids and addresses in messages": (other_values, ("python", "node", "java", "go")),
+    "depth of recursion": (deeper_recursion, ("python", "node", "java", "go")),
+    "wrappers": (other_wrapper, ("python", "node", "java")),
+    "libraries": (other_libraries, ("python", "node", "java", "go")),
+    "generated names": (generated_names, ("node", "java", "go")),
+    "threads and hosts": (other_thread, ("python", "node", "java", "go")),
+    "browsers": (other_browser, ("node",)),
+    "files without modules": (by_file_alone, ("python", "node")),
+}
+OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
+    "another type": (another_type, ("python", "node", "java", "go")),
+    "another function": (another_function, ("python", "node", "java", "go")),
+    "another file": (another_file, ("python", "node", "java", "go")),
+    "one call more": (one_frame_more, ("python", "node", "java", "go")),
+    "another cause": (another_cause, ("python", "node", "java")),
+}
+
+
+def pair(family: Family, platforms: tuple[str, ...], seed: int) -> tuple[Error, Error]:
+    """An error, and one that came of it by a family."""
+    chance = random.Random(f"{family.__name__} {seed}")
+    first = error(chance, chance.choice(platforms))
+    return first, family(chance, copy.deepcopy(first))
+
+
+VALUES: dict[str, Callable[[random.Random], str]] = {
+    "uuid": lambda chance: str(uuid.UUID(int=chance.getrandbits(128))),
+    "number": lambda chance: str(chance.choice([0, 7, 42, -3, 10**12, 3.25])),
+    "hexadecimal": lambda chance: f"{chance.getrandbits(64):016x}",
+    "address": lambda chance: f"0x{chance.getrandbits(47):x}",
+    "wallet": lambda chance: "0x" + "".join(chance.choices("0123456789abcdefABCDEF", k=40)),
+    "ip version 4": lambda chance: ".".join(str(chance.randint(0, 255)) for _ in range(4)),
+    "ip version 6": lambda chance: ":".join(f"{chance.getrandbits(16):x}" for _ in range(8)),
+    "host and port": lambda chance: (
+        f"{chance.choice(['10.0.0.3', 'db.internal', 'localhost', '[::1]'])}:{chance.randint(1024, 65535)}"
+    ),
+    "url": lambda chance: f"https://{chance.choice(WORDS)}.example/{chance.choice(WORDS)}?id={chance.randint(1, 10**6)}",
+    "e-mail": lambda chance: f"{chance.choice(WORDS)}.{chance.choice(WORDS)}@{chance.choice(WORDS)}.example",
+    "date": lambda chance: (
+        f"20{chance.randint(10, 39)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+        f"T10:{chance.randint(10, 59)}:07.{chance.randint(100, 999)}Z"
+    ),
+    "date in words": lambda chance: (
+        f"{chance.choice(['Mon', 'Sun'])}, {chance.randint(1, 28)} {chance.choice(['Jan', 'May', 'Dec'])} 2026"
+        f" 10:{chance.randint(10, 59)}:00 GMT"
+    ),
+    "duration": lambda chance: chance.choice(["5ms", "12 ms", "3.2s", "40 seconds", "1h30m", "900 µs"]),
+    "size": lambda chance: chance.choice(["12 bytes", "3 KiB", "4.5MB", "900 B", "2GB"]),
+    "path": lambda chance: chance.choice(["/srv/{0}/{1}.py", "~/{0}/{1}", "C:\\{0}\\{1}.txt", "./{0}/{1}"]).format(
+        chance.choice(WORDS), chance.choice(WORDS)
+    ),
+    "quoted": lambda chance: chance.choice(["'{}'", '"{}"', "`{}`", "“{}”"]).format(
+        " ".join(chance.choices(WORDS, k=chance.randint(1, 3)))
+    ),
+    "token": lambda chance: f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx{chance.getrandbits(60):x}.s{chance.getrandbits(90):x}",
+    "name in ens": lambda chance: f"{chance.choice(WORDS)}.eth",
+    "hash": lambda chance: f"{chance.getrandbits(256):064x}",
+    "list": lambda chance: str([chance.randint(1, 99) for _ in range(chance.randint(1, 6))]),
+}
+
+
+def message(value: str) -> str:
+    return f"seller refused order {value} because of stock"

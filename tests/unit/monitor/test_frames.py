@@ -1,0 +1,164 @@
+"""Places in programs, whatever way a frame of them came in."""
+
+import pytest
+from souk_monitor.events import Frame
+from souk_monitor.frames import counting, place_of, stack_of
+from souk_monitor.functions import short_type
+from souk_monitor.in_app import is_in_app
+from souk_monitor.paths import place_of_path
+
+PATHS = {
+    "/srv/app/shop/orders.py": "shop/orders",
+    "/srv/app/releases/20261126101500/orders.py": "orders",
+    "/data/shop-1.2.3/orders.py": "shop/orders",
+    "C:\\deploy\\app\\shop\\orders.py": "shop/orders",
+    "/srv/app/shop/__init__.py": "shop",
+    "shop/orders/__init__.py": "shop/orders",
+    "https://cdn.shop.example/static/js/main.5f3a2b1c.js?v=12#x": "main",
+    "https://shop.example/assets/index-BdQq_8x2.js": "index",
+    "https://shop.example/_next/static/chunks/pages/cart-0a1b2c3d4e.js": "pages/cart",
+    "webpack:///./src/components/Cart.tsx": "components/Cart",
+    "app:///index.bundle.js": "index",
+    "file:///srv/app/shop/cart.mjs": "shop/cart",
+    "https://shop.example/5f3a2b1c9d.js": "*",
+    "12.chunk.js": "*",
+    "/srv/app/api/v2/orders.js": "v2/orders",
+    "orders.service.ts": "orders.service",
+    "/tmp/ipykernel_123/456.py": "<notebook>",
+    "<ipython-input-12-abc>": "<notebook>",
+    "<string>": "<string>",
+    "": "",
+}
+
+
+@pytest.mark.parametrize(("path", "place"), list(PATHS.items()))
+def test_a_path_names_a_place_wherever_it_is_installed(path: str, place: str) -> None:
+    assert place_of_path(path) == place
+
+
+PLACES = [
+    ("python", Frame(function="place", module="shop.orders", abs_path="/srv/app/shop/orders.py"), ("shop/orders", "place")),
+    ("python", Frame(function="f.<locals>.place", module="shop.orders"), ("shop/orders", "place")),
+    ("python", Frame(function="place", module="__main__", file="main.py"), ("main", "place")),
+    ("javascript", Frame(function="async Cart.add [as put]", file="/srv/app/shop/cart.js"), ("shop/cart", "add")),
+    ("javascript", Frame(function="place/<", file="/srv/app/shop/cart.js"), ("shop/cart", "")),
+    ("javascript", Frame(function="Object.<anonymous>", file="/srv/app/shop/cart.js"), ("shop/cart", "")),
+    ("java", Frame(function="lambda$place$0", module="com.acme.Orders$1"), ("com.acme.Orders", "lambda$place")),
+    ("java", Frame(function="place", module="com.acme.Orders$$EnhancerBySpringCGLIB$$1f2e"), ("com.acme.Orders", "place")),
+    ("go", Frame(function="github.com/acme/shop/orders.(*Cart).Add"), ("github.com/acme/shop/orders", "Cart.Add")),
+    ("go", Frame(function="Map[...].func1.2", module="main"), ("main", "Map.func")),
+    ("csharp", Frame(function="MoveNext", module="Shop.Orders+<PlaceAsync>d__3"), ("Shop.Orders", "PlaceAsync")),
+    ("csharp", Frame(function="<Main>b__1", module="Shop.Program.<>c__DisplayClass0_0"), ("Shop.Program", "Main")),
+    ("csharp", Frame(function="PlaceAsync { <lambda> }", module="Shop.Orders`1"), ("Shop.Orders", "PlaceAsync")),
+    ("csharp", Frame(function=".ctor", module="Shop.Orders"), ("Shop.Orders", ".ctor")),
+    (
+        "ruby",
+        Frame(function="block (2 levels) in Shop::Orders#place", abs_path="/srv/app/shop/orders.rb"),
+        ("shop/orders", "place"),
+    ),
+    ("php", Frame(function="Shop\\Orders->place"), ("Shop\\Orders", "place")),
+    ("php", Frame(function="class@anonymous\x00/var/www/dummy.php0x7190ad3c35cf::run"), ("class@anonymous", "run")),
+    ("php", Frame(function="Shop\\{closure}", file="/srv/app/shop/a.php"), ("shop/a", "{closure}")),
+    ("rust", Frame(function="shop::orders::place::{{closure}}::h0123456789abcdef"), ("shop::orders", "place")),
+    ("rust", Frame(function="<shop::Cart as shop::Sell>::sell"), ("shop::Cart", "sell")),
+    ("native", Frame(function="-[Cart(Shop) add:to:]"), ("", "Cart add:to:")),
+    ("native", Frame(function="shop::Cart<int>::add(std::string const&) const [clone .cold]"), ("", "shop::Cart::add")),
+    ("native", Frame(function="(anonymous namespace)::place(int)"), ("", "place")),
+    ("native", Frame(function="closure #1 in Cart.add(item:)"), ("", "Cart.add")),
+    ("native", Frame(package="/data/app/libshop.so"), ("app/libshop", "")),
+    ("", Frame(function="place", file="/srv/app/shop/a.zig"), ("shop/a", "place")),
+]
+
+
+@pytest.mark.parametrize(("family", "frame", "place"), PLACES, ids=range(len(PLACES)))
+def test_a_frame_has_one_place_in_all_its_forms(family: str, frame: Frame, place: tuple[str, str]) -> None:
+    found = place_of(frame, family)
+    assert found == (place if family != "native" or place[0] == "" else found)
+    assert found[1] == place[1]
+
+
+LIBRARIES = [
+    ("python", Frame(abs_path="/srv/venv/lib/python3.11/site-packages/a.py")),
+    ("python", Frame(abs_path="/usr/lib/python3.11/json/decoder.py")),
+    ("python", Frame(abs_path="/usr/local/lib/python3.12/asyncio/runners.py")),
+    ("python", Frame(abs_path="<frozen importlib._bootstrap>")),
+    ("python", Frame(module="asyncio.tasks", file="asyncio/tasks.py")),
+    ("javascript", Frame(file="/srv/app/node_modules/a/b.js")),
+    ("javascript", Frame(file="node:internal/process/task_queues")),
+    ("javascript", Frame(function="Array.map", file="<anonymous>")),
+    ("java", Frame(module="java.util.ArrayList")),
+    ("java", Frame(module="org.springframework.web.Servlet")),
+    ("java", Frame(module="kotlinx.coroutines.Dispatched")),
+    ("go", Frame(module="net/http", function="(*conn).serve")),
+    ("go", Frame(function="runtime.goexit")),
+    ("go", Frame(module="github.com/lib/pq", abs_path="/usr/go/pkg/mod/github.com/lib/pq@v1/conn.go")),
+    ("go", Frame(module="github.com/lib/pq", abs_path="/srv/app/vendor/github.com/lib/pq/conn.go")),
+    ("csharp", Frame(module="System.Linq.Enumerable")),
+    ("csharp", Frame(module="Microsoft.AspNetCore.Mvc")),
+    ("ruby", Frame(abs_path="/usr/lib/ruby/3.1.0/net/http.rb")),
+    ("ruby", Frame(abs_path="/usr/local/bundle/gems/rack-3/lib/rack.rb")),
+    ("php", Frame(abs_path="/srv/app/vendor/laravel/framework/src/Illuminate/Pipeline.php")),
+    ("rust", Frame(function="core::panicking::panic_fmt")),
+    ("native", Frame(package="/usr/lib/system/libdispatch.dylib")),
+    ("native", Frame(package="UIKitCore")),
+]
+OWN = [
+    ("python", Frame(abs_path="/srv/app/shop/orders.py")),
+    ("python", Frame(abs_path="main.py")),
+    ("python", Frame(module="shop.orders", file="shop/orders.py")),
+    ("javascript", Frame(file="https://shop.example/vendor.js")),
+    ("javascript", Frame(file="file:///srv/app/shop/cart.mjs")),
+    ("java", Frame(module="com.acme.shop.Orders")),
+    ("go", Frame(module="main", function="main")),
+    ("go", Frame(function="github.com/acme/shop/orders.Place")),
+    ("csharp", Frame(module="SystemOfShops.Orders")),
+    ("ruby", Frame(abs_path="/srv/app/lib/orders.rb")),
+    ("php", Frame(abs_path="/srv/app/src/Orders.php")),
+    ("rust", Frame(function="shop::orders::place")),
+    ("native", Frame(package="/private/var/containers/Bundle/Shop.app/Shop")),
+]
+
+
+@pytest.mark.parametrize(("family", "frame"), LIBRARIES, ids=range(len(LIBRARIES)))
+def test_frames_of_libraries_are_known(family: str, frame: Frame) -> None:
+    assert is_in_app(frame, family) == (False, "the rules of its language")
+
+
+@pytest.mark.parametrize(("family", "frame"), OWN, ids=range(len(OWN)))
+def test_frames_of_the_application_are_known(family: str, frame: Frame) -> None:
+    assert is_in_app(frame, family) == (True, "the rules of its language")
+
+
+def test_the_reporter_knows_better_than_the_rules() -> None:
+    assert is_in_app(Frame(abs_path="/srv/app/shop.py", in_app=False), "python") == (False, "the reporter")
+    assert is_in_app(Frame(module="java.util.List", in_app=True), "java") == (True, "the reporter")
+
+
+def test_the_way_into_a_program_does_not_count_but_where_it_is_all() -> None:
+    entry = Frame(function="<module>", abs_path="/srv/app/shop/main.py")
+    place = Frame(function="place", abs_path="/srv/app/shop/orders.py")
+    assert counting(stack_of([entry, place], "python")) == [("shop/orders", "place")]
+    assert counting(stack_of([entry], "python")) == [("shop/main", "<module>")]
+
+
+def test_a_comprehension_does_not_count_for_newer_interpreters_have_no_frame_for_it() -> None:
+    place = Frame(function="place", abs_path="/srv/app/shop/orders.py")
+    within = Frame(function="<listcomp>", abs_path="/srv/app/shop/orders.py")
+    assert counting(stack_of([place, within], "python")) == counting(stack_of([place], "python"))
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("sqlalchemy.exc.OperationalError", "OperationalError"),
+        ("f.<locals>.LocalError", "LocalError"),
+        ("com.acme.Orders$StockException", "StockException"),
+        ("*errors.errorString", "errorString"),
+        ("Shop\\StockError", "StockError"),
+        ("Shop::StockError", "StockError"),
+        ("System.Collections.Generic.Odd`1[T]", "Odd"),
+        ("", ""),
+    ],
+)
+def test_a_type_is_told_without_its_module(name: str, short: str) -> None:
+    assert short_type(name) == short

@@ -1,0 +1,353 @@
+"""What is one issue and what is two."""
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from souk_monitor import stack_text
+from souk_monitor.events import Event, ExceptionInfo, Frame, Source
+from souk_monitor.explaining import Component, explain
+from souk_monitor.grouping import Found, Grouping, Method, Version, find, group
+from souk_monitor.in_app import NO_RULES, InAppRules
+from unit.monitor import families
+
+CASES = 100
+
+
+def event(told: dict[str, Any]) -> Event:
+    exceptions = [
+        ExceptionInfo(**{**one, "frames": tuple(Frame(**frame) for frame in one.get("frames", ()))})
+        for one in told.get("exceptions", ())
+    ]
+    rest = {name: value for name, value in told.items() if name != "exceptions"}
+    return Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.NATIVE, exceptions=tuple(exceptions), **rest)
+
+
+def of(told: dict[str, Any]) -> bytes:
+    return group(event(told)).fingerprint
+
+
+def python(*names: str, kind: str = "ValueError", value: str = "x", **more: Any) -> dict[str, Any]:
+    """An exception of Python with these functions."""
+    frames = [{"function": name, "abs_path": f"/srv/app/shop/{name[0]}.py"} for name in names]
+    return {"type": kind, "value": value, "frames": frames, **more}
+
+
+@pytest.mark.parametrize("name", list(families.SAME))
+def test_what_differs_only_so_is_one_issue(name: str) -> None:
+    family, platforms = families.SAME[name]
+    for seed in range(CASES):
+        first, second = families.pair(family, platforms, seed)
+        assert of(first) == of(second), (seed, find(event(first), NO_RULES).parts, find(event(second), NO_RULES).parts)
+
+
+@pytest.mark.parametrize("name", list(families.OTHER))
+def test_what_differs_so_is_another_issue(name: str) -> None:
+    family, platforms = families.OTHER[name]
+    for seed in range(CASES):
+        first, second = families.pair(family, platforms, seed)
+        assert of(first) != of(second), (seed, first)
+
+
+@pytest.mark.parametrize("name", list(families.VALUES))
+def test_a_value_in_a_message_does_not_split_an_issue(name: str) -> None:
+    made = families.VALUES[name]
+    expected = of({"message": families.message("[12]" if name == "list" else "12")})
+    for seed in range(CASES):
+        text = families.message(made(random.Random(seed)))
+        found = group(event({"message": text}))
+        assert found.fingerprint == expected, (text, found.message_template)
+
+
+def test_other_words_of_a_message_are_another_issue() -> None:
+    texts = [f"{verb} of {word} {number} failed" for number, verb in enumerate(families.VERBS) for word in families.WORDS]
+    assert len({of({"message": text}) for text in texts}) == len(families.VERBS) * len(families.WORDS)
+
+
+def test_a_template_of_the_reporter_and_the_message_with_its_values_are_one_issue() -> None:
+    expected = of({"message": "order 12 of 10.0.0.1 has no seller"})
+    for template in (
+        "order %s of %s has no seller",
+        "order %(order)d of %(host)s has no seller",
+        "order {} of {host} has no seller",
+    ):
+        assert of({"message": "order 12 of 10.0.0.1 has no seller", "template": template}) == expected
+
+
+def test_the_cause_decides_and_not_what_wraps_it() -> None:
+    cause = python("place", "lookup", kind="KeyError")
+    found = group(event({"exceptions": [cause, python("main", "handle", "place", kind="OrderError")]}))
+    assert (found.type, found.culprit, found.method) == ("KeyError", "shop/l in lookup", Method.STACK)
+    assert found.fingerprint == of({"exceptions": [python("main", "handle", "place", "lookup", kind="KeyError")]})
+
+
+def test_a_failure_while_another_is_handled_is_its_own() -> None:
+    missed = python("place", "cached", kind="KeyError")
+    failed = python("main", "place", "load", kind="OperationalError")
+    found = group(event({"exceptions": [missed, failed]}))
+    assert found.type == "OperationalError"
+    assert found.fingerprint == of({"exceptions": [failed]})
+
+
+def test_a_cause_within_a_library_does_not_decide() -> None:
+    inner = {
+        "type": "gaierror",
+        "value": "x",
+        "frames": [{"function": "connect", "abs_path": "/v/lib/python3.11/site-packages/u/c.py"}],
+    }
+    found = group(event({"platform": "python", "exceptions": [inner, python("main", "fetch", kind="ConnectionError")]}))
+    assert found.type == "ConnectionError"
+
+
+def test_what_only_ends_a_task_does_not_decide() -> None:
+    cancelled = python("place", "wait", kind="asyncio.CancelledError")
+    assert group(event({"exceptions": [cancelled, python("main", "place", kind="TimeoutError")]})).type == "TimeoutError"
+
+
+def members(*kinds: str) -> dict[str, Any]:
+    """A group; the last of its exceptions is the group itself, as they come."""
+    found = [python("main", kind="ExceptionGroup", exception_id=0, is_group=True)]
+    found += [python("task", kind, kind=kind, exception_id=number, parent_id=0) for number, kind in enumerate(kinds, 1)]
+    return {"exceptions": found[::-1]}
+
+
+def test_members_of_a_group_count_as_a_set() -> None:
+    expected = of(members("KeyError", "OSError"))
+    assert of(members("OSError", "KeyError")) == expected
+    assert of(members("OSError", "KeyError", "OSError")) == expected
+    assert of(members("OSError", "TypeError")) != expected
+    assert of(members("OSError", "KeyError", "TypeError")) != expected
+
+
+def test_a_group_of_one_kind_of_member_is_that_member() -> None:
+    assert of(members("KeyError", "KeyError")) == of({"exceptions": [python("task", "KeyError", kind="KeyError")]})
+
+
+def test_a_cause_of_a_member_that_says_its_parent_is_the_group_is_of_the_member() -> None:
+    """So does Sentry's SDK for Python."""
+    group_of_two = members("KeyError", "OSError")
+    told = group_of_two["exceptions"]
+    told[0] |= {"exception_id": 3}  # OSError is now the third
+    told.insert(1, python("KeyError", "deep", kind="IndexError", exception_id=2, parent_id=0, source="__cause__"))
+    found = find(event(group_of_two), NO_RULES)
+    assert [member.type for member in found.members] == ["IndexError", "OSError"]
+
+
+def test_suppressed_exceptions_of_java_do_not_decide() -> None:
+    frames = [{"function": "place", "module": "com.acme.Orders"}]
+    one = {"type": "A", "frames": frames, "exception_id": 0}
+    suppressed = {"type": "B", "frames": frames, "exception_id": 1, "parent_id": 0, "mechanism": "suppressed"}
+    cause = {"type": "C", "frames": frames, "exception_id": 2, "parent_id": 0}
+    assert group(event({"platform": "java", "exceptions": [cause, suppressed, one]})).type == "C"
+
+
+def test_an_exception_without_a_stack_is_told_by_type_and_message() -> None:
+    found = group(event({"exceptions": [{"type": "shop.OrderError", "value": "order 12 is gone"}]}))
+    assert (found.method, found.message_template, found.title) == (
+        Method.EXCEPTION,
+        "order * is gone",
+        "OrderError: order 12 is gone",
+    )
+    assert found.fingerprint == of({"exceptions": [{"type": "OrderError", "value": "order 13 is gone"}]})
+    assert found.fingerprint != of({"exceptions": [{"type": "OrderError", "value": "order 13 is late"}]})
+
+
+def test_the_reporter_may_say_what_it_is_grouped_by() -> None:
+    said = {"message": "a", "fingerprint": ("checkout", "eu")}
+    assert group(event(said)).method is Method.REPORTER
+    assert of(said) == of({**said, "message": "b"})
+    assert of(said) != of({**said, "fingerprint": ("checkout", "us")})
+
+
+def test_the_default_of_the_reporter_is_what_is_found() -> None:
+    assert of({"message": "a", "fingerprint": ("{{ default }}",)}) == of({"message": "a"})
+    split = [of({"message": text, "fingerprint": ("{{ default }}", "eu")}) for text in ("order 1", "order 2", "refund 1")]
+    assert split[0] == split[1] != split[2]
+    assert split[0] != of({"message": "order 1"})
+
+
+def test_rules_of_the_project_are_before_all() -> None:
+    told = {
+        "exceptions": [
+            {
+                "type": "E",
+                "frames": [
+                    {"function": "place", "module": "shop.orders", "abs_path": "/srv/app/shop/orders.py", "in_app": False},
+                    {"function": "run", "module": "toolbox.run", "abs_path": "/v/lib/python3.11/site-packages/toolbox/run.py"},
+                    {"function": "patch", "module": "shop.vendored.x", "abs_path": "/srv/app/shop/vendored/x.py", "in_app": True},
+                ],
+            }
+        ]
+    }
+    rules = InAppRules.of(["shop", "-shop.vendored", " toolbox "])
+    component = explain(event(told), rules)
+    assert [frame.contributes for frame in all_of(component, "frame")] == [True, True, False]
+    assert InAppRules.of(["/srv/app", "", "-/srv/app/lib"]).say(Frame(abs_path="/srv/app/lib/a.py")) is False
+    assert InAppRules.of(["/srv/app"]).say(Frame(abs_path="/srv/apple/a.py")) is None
+    assert InAppRules.of(["shop"]).say(Frame(module="shopping")) is None
+
+
+def test_without_a_frame_of_the_application_all_frames_count() -> None:
+    frames = [
+        {"function": name, "module": "django.core.run", "abs_path": "/v/lib/python3.11/site-packages/d/r.py"} for name in ("a", "b")
+    ]
+    one, other = ({"exceptions": [{"type": "E", "frames": frames[:count]}]} for count in (1, 2))
+    assert group(event(one)).method is Method.STACK
+    assert of(one) != of(other)
+
+
+def test_functions_of_minified_bundles_do_not_count() -> None:
+    frames = [
+        {"function": name, "file": f"https://shop.example/app.{mark}.js"} for name, mark in (("t", "5f3a2b1c"), ("o.e", "5f3a2b1c"))
+    ]
+    found = group(event({"platform": "javascript", "exceptions": [{"type": "E", "value": "no 12", "frames": frames}]}))
+    assert (found.method, found.message_template) == (Method.EXCEPTION, "no *")
+
+
+def test_what_ran_after_a_panic_of_go_does_not_count() -> None:
+    frames = [
+        {"function": name, "module": module}
+        for module, name in (("main", "main"), ("main", "place"), ("runtime", "gopanic"), ("main", "recoverer"))
+    ]
+    found = find(event({"platform": "go", "exceptions": [{"type": "*errors.errorString", "frames": frames}]}), NO_RULES)
+    assert found.parts == ("", "main\tmain", "main\tplace")
+
+
+def test_a_text_and_frames_of_it_are_one_issue_in_languages_that_are_not_run_here() -> None:
+    """C#, Ruby and PHP, as Sentry's SDKs write frames."""
+    texts = {
+        "csharp": "Shop.StockError: x\n   at Shop.Orders.<PlaceAsync>d__3.MoveNext() in /src/A.cs:line 17\n   at Shop.Api.Run()",
+        "ruby": "/srv/app/lib/orders.rb:5:in `block in place': x (StockError)\n\tfrom /srv/app/main.rb:3:in `run'",
+        "php": "Shop\\StockError: x in /srv/app/Orders.php:3\nStack trace:\n#0 /srv/i.php(5): Shop\\Orders->place(12)\n#1 {main}",
+    }
+    sdk = {
+        "csharp": [
+            {"function": "Run", "module": "Shop.Api"},
+            {"function": "PlaceAsync", "module": "Shop.Orders", "file": "Orders.cs"},
+        ],
+        "ruby": [
+            {"function": "Object#run", "abs_path": "/srv/app/main.rb"},
+            {"function": "block (2 levels) in Orders#place", "abs_path": "/srv/app/lib/orders.rb"},
+        ],
+        "php": [
+            {"file": "/srv/i.php", "function": "{main}"},
+            {"file": "/srv/app/Orders.php", "function": "Shop\\Orders::place"},
+        ],
+    }
+    for platform, text in texts.items():
+        printed = Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.OTLP_LOG, exceptions=stack_text.parse(text))
+        assert group(printed).fingerprint == of(
+            {"platform": platform, "exceptions": [{"type": "StockError", "frames": sdk[platform]}]}
+        )
+
+
+def older(told: Event, rules: InAppRules) -> Found:
+    """A version 0 of this test: by type alone."""
+    return Found(Method.EXCEPTION, (told.exceptions[-1].type,))
+
+
+def test_an_upgrade_of_the_rules_finds_the_issues_of_older_ones() -> None:
+    told = event({"exceptions": [python("place")]})
+    was = group(told, versions=(Version(0, older),))
+    now = group(told, versions=(Version(1, find), Version(0, older)))
+    assert (was.version, now.version, was.secondary) == (0, 1, ())
+    assert now.secondary == (was.fingerprint,)
+    assert now.fingerprint == group(told).fingerprint != was.fingerprint
+
+
+def test_fingerprints_of_version_1_are_what_they_were() -> None:
+    """Issues are kept by them: whoever changes one makes version 2, and keeps version 1."""
+    stack = {"exceptions": [python("main", "place")]}
+    assert of(stack).hex() == "a2a4f555b7ea635da6071cc9b9091bb2"
+    assert of({"message": "order 12 has no seller"}).hex() == "0eb449a819b1428d5b3afd49b1eaad09"
+    assert of({"exceptions": [{"type": "OrderError", "value": "order 12 is gone"}]}).hex() == "31c0b99f8d0b2a4a84d1b271a7012616"
+
+
+def all_of(component: Component, kind: str) -> list[Component]:
+    found = [component] if component.kind == kind else []
+    return found + [one for child in component.children for one in all_of(child, kind)]
+
+
+def test_an_explanation_says_of_each_frame_whether_it_counts_and_why() -> None:
+    told = {"exceptions": [python("place", "place", "lookup")], "platform": "python", "message": "seen"}
+    told["exceptions"][0]["frames"].insert(0, {"function": "run", "abs_path": "/v/lib/python3.11/site-packages/g/w.py"})
+    component = explain(event(told))
+    assert [(frame.value, frame.contributes, frame.reason) for frame in all_of(component, "frame")] == [
+        ("/v/lib/python3.11/site-packages/g/w.py in run", False, "not of the application, says the rules of its language"),
+        ("shop/p in place", True, "of the application, says the rules of its language"),
+        ("shop/p in place", False, "recursion"),
+        ("shop/l in lookup", True, "of the application, says the rules of its language"),
+    ]
+    assert [one.contributes for one in all_of(component, "value")] == [False]
+    assert [one.reason for one in all_of(component, "message")] == ["the exceptions decide"]
+
+
+def test_an_explanation_of_a_message_names_the_values() -> None:
+    (found,) = all_of(explain(event({"message": "order 12 of bob@shop.example at 10.0.0.1:80"})), "message")
+    assert (found.value, found.original) == ("order * of * at *", "order 12 of bob@shop.example at 10.0.0.1:80")
+    assert found.reason == "values: e-mail, ip address, number"
+
+
+def test_where_the_reporter_decides_nothing_else_counts() -> None:
+    component = explain(event({"exceptions": [python("place")], "fingerprint": ("mine",)}))
+    assert component.value == "reporter"
+    assert not any(frame.contributes for frame in all_of(component, "frame"))
+
+
+def test_an_explanation_of_a_group_has_its_members_and_of_a_chain_its_wrappers() -> None:
+    assert len(all_of(explain(event(members("KeyError", "OSError"))), "exception")) == 3
+    wrapped = explain(event({"exceptions": [python("place", "lookup"), python("main", "place", kind="OrderError")]}))
+    assert [(one.original or one.value, one.reason) for one in all_of(wrapped, "exception")] == [
+        ("ValueError", "the innermost with frames of the application"),
+        ("OrderError", "a wrapper"),
+    ]
+
+
+def test_an_event_that_says_nothing_is_grouped_by_where_it_comes_from() -> None:
+    assert of({}) == of({})
+    assert of({"logger": "shop"}) != of({"logger": "mail"})
+    assert group(event({})).title
+
+
+texts = st.one_of(
+    st.text(max_size=60),
+    st.sampled_from(["", "a.b", "<", "::", "//", "\\", "$", ".", "#", "{closure}", "<>", "x" * 5000, "\ud800"]),
+)
+frames = st.builds(
+    Frame, function=texts, module=texts, file=texts, abs_path=texts, package=texts, in_app=st.sampled_from([None, True, False])
+)
+exceptions = st.builds(
+    ExceptionInfo,
+    type=texts,
+    value=texts,
+    module=texts,
+    frames=st.lists(frames, max_size=5).map(tuple),
+    exception_id=st.one_of(st.none(), st.integers(-2, 5)),
+    parent_id=st.one_of(st.none(), st.integers(-2, 5)),
+    is_group=st.booleans(),
+    source=st.sampled_from(["", "__cause__", "__context__", "cause"]),
+)
+platforms = st.sampled_from(
+    ["", "python", "node", "java", "go", "csharp", "ruby", "php", "rust", "native", "cocoa", "elixir", "other"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(exceptions, max_size=4), platforms, texts, st.lists(texts, max_size=2))
+def test_no_event_whatever_makes_it_fail_and_an_event_has_one_fingerprint(
+    found: list[ExceptionInfo], platform: str, text: str, said: list[str]
+) -> None:
+    told = Event(
+        "0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.NATIVE, platform=platform, exceptions=tuple(found), message=text
+    )
+    told.fingerprint = tuple(said)
+    one = group(told)
+    assert isinstance(one, Grouping)
+    assert len(one.fingerprint) == 16
+    assert len(one.title) <= 250
+    assert "\n" not in one.title
+    assert group(told) == one
+    assert explain(told).children
