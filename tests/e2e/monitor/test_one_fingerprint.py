@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from souk_monitor import stack_text
+from souk_monitor.decoding import otlp
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.grouping import group
 
@@ -107,9 +108,8 @@ def printed(report: Report) -> bytes:
 
 def exported(report: Report) -> bytes:
     """As OpenTelemetry's SDKs put it into attributes: type, message and stack trace."""
-    text = report.get("stack", report["text"])
-    parsed = stack_text.reported(report["type"], report["message"], text, report["platform"])
-    return group(event(parsed, report["platform"])).fingerprint
+    told = {otlp.TYPE: report["type"], otlp.MESSAGE: report["message"], otlp.STACK: report.get("stack", report["text"])}
+    return group(event(otlp.exceptions_of(told, report["platform"], stack_text.parse), report["platform"])).fingerprint
 
 
 def share(reports: list[Report], form: Callable[[Report], bytes]) -> tuple[float, list[str]]:

@@ -296,14 +296,6 @@ def test_a_text_that_is_no_stack_is_an_exception_without_frames() -> None:
     assert told("  \n ") == []
 
 
-def test_what_is_reported_apart_holds_but_for_codes_of_node() -> None:
-    text = "Error: ENOENT: no such file\n    at open (/srv/app/a.js:1:2)"
-    assert stack_text.reported("ENOENT", "no such file", text)[-1].type == "Error"
-    assert stack_text.reported("shop.PaymentError", "declined", text)[-1].type == "PaymentError"
-    assert stack_text.reported("shop.PaymentError", "declined", "")[0].value == "declined"
-    assert stack_text.reported("", "", "") == ()
-
-
 PIECES = [
     *"\n\t :@()[]{}<>'\"#/\\+-|.,",
     "Traceback (most recent call last):\n",

@@ -5,7 +5,7 @@ Nothing here fails on any text: of what is no stack the first line is the messag
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from souk_monitor.events import ExceptionInfo
 from souk_monitor.platforms import FAMILIES
@@ -17,7 +17,6 @@ LONGEST = 1 << 20
 _LONGEST_LINE = 4_000
 _SAMPLED = 400
 _HEADER = re.compile(r"^([A-Za-z_][\w.$\\:]{0,200}?)(?:: (.*))?$", re.DOTALL)
-_CODE = re.compile(r"^(?:ERR_[A-Z0-9_]+|E[A-Z0-9]{2,})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +88,3 @@ def _plain(text: str) -> tuple[ExceptionInfo, ...]:
         module, _, kind = found[1].rpartition(".")
         return (ExceptionInfo(type=kind, module=module, value=(found[2] or "")[:10_000]),)
     return (ExceptionInfo(value=text[:10_000]),)
-
-
-def reported(kind: str, message: str, text: str, platform: str = "") -> tuple[ExceptionInfo, ...]:
-    """Exceptions of a report that has type, message and stack text apart, as OpenTelemetry's `exception.type` and its like.
-
-    What is said apart holds for the exception that the program saw, but for Node's error codes (`ENOENT`), which are no types.
-    """
-    parsed = parse(text, platform)
-    if not parsed:
-        module, _, name = kind.rpartition(".")
-        return (ExceptionInfo(type=name, module=module, value=message),) if kind or message else ()
-    last = parsed[-1]
-    module, _, name = kind.rpartition(".")
-    if not name or (_CODE.match(kind) and last.type):
-        module, name = last.module, last.type
-    return (*parsed[:-1], replace(last, type=name, module=module, value=message or last.value))
