@@ -1,5 +1,6 @@
 """Log records of OpenTelemetry: those with an exception, and those as grave as ERROR, are events."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,24 +32,31 @@ class LogDecoder:
     def decode(self, request: ExportLogsServiceRequest, received: datetime) -> otlp.Batch:
         """The events of a request."""
         batch = otlp.Batch()
+        for _ in self.steps(batch, request, received):
+            pass
+        return batch
+
+    def steps(self, batch: otlp.Batch, request: ExportLogsServiceRequest, received: datetime) -> Iterator[None]:
+        """Put the events of a request into a batch, one at each step, so that others may have their turn between them."""
         for of_resource in request.resource_logs:
             resource = resource_of(of_resource.resource)
             for of_scope in of_resource.scope_logs:
                 for record in of_scope.log_records:
-                    self._add(batch, resource, of_scope.scope.name, record, received)
-        return batch
+                    if self._add(batch, resource, of_scope.scope.name, record, received):
+                        yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> None:
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> bool:
         if not _is_error(record):
             batch.ignored += 1
-            return
+            return False
         problem = otlp.bad_ids(record.trace_id, record.span_id)
         if problem:
             batch.rejected[problem] += 1
-            return
+            return False
         event = self._event(resource, logger, record, received)
         fit(event, received, self._limits)
         batch.add(resource.project, event)
+        return True
 
     def _event(self, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
         attributes = attributes_of(record.attributes)

@@ -1,5 +1,6 @@
 """Spans of OpenTelemetry: each of their events that is called `exception` is an event."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -27,22 +28,28 @@ class SpanDecoder:
     def decode(self, request: ExportTraceServiceRequest, received: datetime) -> otlp.Batch:
         """The events of a request."""
         batch = otlp.Batch()
+        for _ in self.steps(batch, request, received):
+            pass
+        return batch
+
+    def steps(self, batch: otlp.Batch, request: ExportTraceServiceRequest, received: datetime) -> Iterator[None]:
+        """Put the events of a request into a batch, one at each step, so that others may have their turn between them."""
         for of_resource in request.resource_spans:
             resource = resource_of(of_resource.resource)
             for of_scope in of_resource.scope_spans:
                 for span in of_scope.spans:
-                    self._add(batch, resource, of_scope.scope.name, span, received)
-        return batch
+                    if self._add(batch, resource, of_scope.scope.name, span, received):
+                        yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> None:
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> bool:
         raised = [each for each in span.events if each.name == NAME]
         if not raised or _is_own_ingest(resource, span):
             batch.ignored += 1
-            return
+            return False
         problem = otlp.bad_ids(span.trace_id, span.span_id)
         if problem or not (span.trace_id and span.span_id):
             batch.rejected[problem or "a span without its ids"] += 1
-            return
+            return False
         occurrences = SpanOccurrences()
         for each in raised:
             event = self._event(resource, span, each, received)
@@ -50,6 +57,7 @@ class SpanDecoder:
             event.event_id = occurrences.id_of(kind_of(event.trace_id, event.span_id, event.exceptions[-1]))
             fit(event, received, self._limits)
             batch.add(resource.project, event)
+        return True
 
     def _event(self, resource: Resource, span: Span, raised: Span.Event, received: datetime) -> Event:
         attributes = attributes_of(raised.attributes)

@@ -5,7 +5,7 @@ Requests are parsed here and not by gRPC, which would answer INTERNAL to bytes t
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +30,8 @@ TRACES = "opentelemetry.proto.collector.trace.v1.TraceService"
 SCOPES = {f"/{service}/Export": "monitor.report" for service in (LOGS, TRACES)}
 PROJECT_KEY = "souk-project"
 """The metadata that names the project of a call; the resource attribute souk.project is stronger."""
+DECODED_AT_ONCE = 20
+"""Events that are decoded before others have their turn in the event loop."""
 _REASONS = 5
 """Different reasons that an answer names."""
 
@@ -44,23 +46,26 @@ class Export(Generic[Request]):
     def __init__(
         self,
         request: type[Request],
-        decode: Callable[[Request, datetime], Batch],
+        steps: Callable[[Batch, Request, datetime], Iterator[None]],
         answer: Callable[[int, str], Response],
         take: "Intake",
     ) -> None:
         self._request: type[Request] = request
-        self._decode: Callable[[Request, datetime], Batch] = decode
+        self._steps: Callable[[Batch, Request, datetime], Iterator[None]] = steps
         self._answer = answer
         self._take = take
 
-    async def __call__(self, body: bytes, context: Context) -> bytes:
+    async def export(self, body: bytes, context: Context) -> bytes:
         """Store the errors of a request."""
         request = self._request()
         try:
             request.ParseFromString(body)
         except DecodeError:
             raise MalformedError("the request is no message of the protocol") from None
-        batch = self._decode(request, datetime.now(UTC))
+        batch = Batch()
+        for number, _ in enumerate(self._steps(batch, request, datetime.now(UTC))):
+            if number % DECODED_AT_ONCE == DECODED_AT_ONCE - 1:
+                await asyncio.sleep(0)
         rejected = await self._take(batch, _project_of(context))
         if rejected and not batch.events:
             raise MalformedError(_told(rejected))
@@ -104,14 +109,14 @@ class Intake:
 def registrations(pipeline: Pipeline, projects: Projects, read_stack: ReadStack, limits: Limits) -> list[Registration]:
     """LogsService and TraceService."""
     take = Intake(pipeline, projects)
-    logs = Export(logs_pb.ExportLogsServiceRequest, LogDecoder(read_stack, limits).decode, _logs_answer, take)
-    spans = Export(trace_pb.ExportTraceServiceRequest, SpanDecoder(read_stack, limits).decode, _spans_answer, take)
+    logs = Export(logs_pb.ExportLogsServiceRequest, LogDecoder(read_stack, limits).steps, _logs_answer, take)
+    spans = Export(trace_pb.ExportTraceServiceRequest, SpanDecoder(read_stack, limits).steps, _spans_answer, take)
     return [_registration(LOGS, logs), _registration(TRACES, spans)]
 
 
-def _registration(service: str, export: Callable[[bytes, Context], Awaitable[bytes]]) -> Registration:
+def _registration(service: str, export: Export[Any]) -> Registration:
     def add(servicer: Any, server: Any) -> None:
-        handler: Any = grpc.unary_unary_rpc_method_handler(servicer)
+        handler: Any = grpc.unary_unary_rpc_method_handler(servicer.export)
         server.add_registered_method_handlers(service, {"Export": handler})
 
     return Registration(add, export, service)
