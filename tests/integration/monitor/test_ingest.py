@@ -42,6 +42,19 @@ async def test_a_repeat_is_counted_once_and_answered_as_the_first(pool: Pool, pr
     assert await counts(owner) == {2}
 
 
+async def test_a_repeat_with_another_cause_leaves_no_issue_behind_and_none_out(pool: Pool, project: Project, owner: Any) -> None:
+    first, other = error("KeyError"), error("ValueError")
+    other.event_id = first.event_id
+    async with pipeline(pool) as ingest:
+        (kept,) = stored(await ingest.submit(project, [first]))
+        (again,) = stored(await ingest.submit(project, [other]))
+        assert (again.issue_id, again.repeated) == (kept.issue_id, True)
+        assert await owner.fetchval("SELECT count(*) FROM monitor.issues") == 1
+        (later,) = stored(await ingest.submit(project, [error("ValueError")]))
+    assert later.new_issue
+    assert await counts(owner) == {2}
+
+
 async def test_one_occurrence_on_both_sides_of_midnight_is_counted_once(pool: Pool, project: Project, owner: Any) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
     before, after = (error("KeyError", event_id="ab" * 16, time=midnight + timedelta(microseconds=n)) for n in (-3, 3))

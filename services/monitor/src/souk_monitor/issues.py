@@ -9,7 +9,7 @@ from souk_monitor.events import Event
 from souk_monitor.exceptions import IssueUnknownError
 from souk_monitor.lifecycle import State, Status
 from souk_monitor.preparing import Fix
-from souk_monitor.trends import HOURS, Trend, trend
+from souk_monitor.trends import HOURS, Direction, Trend, trend
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LIVE = frozenset({State.OPEN, State.ACKNOWLEDGED, State.REGRESSED})
@@ -143,9 +143,20 @@ class Surroundings:
 
 def trend_of(hours: Mapping[datetime, int], first_seen: datetime, now: datetime) -> Trend:
     """How the rate of an issue goes. hours: its events by the hour, of eight days."""
-    this = hour_of(now)
-    counts = [hours.get(this - HOUR * back, 0) for back in range(HOURS - 1, -1, -1)]
-    return trend(counts, passed=(now - this) / HOUR, age_hours=max(0.0, (now - first_seen) / HOUR))
+    counts = [hours.get(hour_of(now) - HOUR * back, 0) for back in range(HOURS - 1, -1, -1)]
+    return trend(counts, passed=_passed(now), age_hours=max(0.0, (now - first_seen) / HOUR))
+
+
+def kept_trend(direction: Direction, expected: float, hours: Mapping[datetime, int], first_seen: datetime, now: datetime) -> Trend:
+    """The same by what was found the last time that somebody looked. hours: of the last day."""
+    counts = tuple(hours.get(hour_of(now) - HOUR * back, 0) for back in range(DAY // HOUR - 1, -1, -1))
+    rate = counts[-1] + counts[-2] * (1 - _passed(now))
+    return Trend(Direction.NEW if now - first_seen < HOUR else direction, rate, expected, counts)
+
+
+def _passed(now: datetime) -> float:
+    """The share of this hour that is over."""
+    return (now - hour_of(now)) / HOUR
 
 
 def hour_of(time: datetime) -> datetime:

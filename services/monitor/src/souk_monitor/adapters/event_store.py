@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Generic, TypeVar
 
 import zstandard
-from souk_common.postgres import CheckError, Pool, Session
+from souk_common.postgres import CheckError, ConflictError, Pool, Session
 
 from souk_monitor.adapters import issue_rows, release_table
 from souk_monitor.adapters.fingerprint_table import NewFingerprints, Resolved, resolve
@@ -219,7 +219,8 @@ class _Writing:
         """Write; what became of the events, in their order."""
         made = await self._resolve(session)
         await self._claim(session)
-        await made.remove_unused(session, {number for _, number in self.new})
+        gone = await made.remove_unused(session, {number for _, number in self.new})
+        self.resolved = {key: each for key, each in self.resolved.items() if each.number not in gone}
         tallies = self._tallies()
         issues = await self._count(session, tallies)
         await self._keep_bodies(session)
@@ -278,6 +279,9 @@ class _Writing:
         counted = await session.fetch("fingerprints.count", _COUNT_FINGERPRINTS, (list(tallies), *_columns(tallies)))
         issues = {row["id"]: row["issue"] for row in counted}
         self.totals = {row["id"]: row["events"] for row in counted}
+        if len(counted) < len(tallies):
+            self._known.fingerprints.clear()
+            raise ConflictError("a fingerprint is gone that was there")
         users = await count_users(session, self._new_people(), {row["id"]: row["users"] for row in counted}, issues)
         await self._count_hours(session)
         by_issue: dict[int, Tally] = {}

@@ -69,13 +69,14 @@ class NewFingerprints:
     issues: dict[int, int] = field(default_factory=dict)
     """The issues that were opened for them, by their numbers."""
 
-    async def remove_unused(self, session: Session, used: set[int]) -> None:
-        """Take back what was made for events that turned out to be repeats."""
+    async def remove_unused(self, session: Session, used: set[int]) -> set[int]:
+        """Take back what was made for events that turned out to be repeats; which."""
         unused = self.numbers - used
         if unused:
             issues = [self.issues.pop(number) for number in sorted(unused) if number in self.issues]
             await session.fetch("fingerprints.remove", _REMOVE, (sorted(unused), issues))
             self.numbers -= unused
+        return unused
 
 
 async def resolve(session: Session, events: Sequence[Prepared]) -> tuple[list[Resolved], NewFingerprints]:

@@ -25,12 +25,12 @@ from souk_monitor.issues import (
     Surroundings,
     day_of,
     hour_of,
+    kept_trend,
     parse_id,
-    trend_of,
 )
 from souk_monitor.preparing import Fix
 from souk_monitor.searching import query
-from souk_monitor.trends import HOURS
+from souk_monitor.trends import Direction
 
 ACTIVITIES, FINGERPRINTS, TAGS, TAG_VALUES = 100, 200, 50, 10
 SERVICES, ENVIRONMENTS = 50, 20
@@ -38,7 +38,8 @@ DAYS = 30
 _COLUMNS = """
 i.id, i.project, i.number, i.state, i.severity, i.category, i.platform, i.handled, i.events, i.users, i.first_seen, i.last_seen,
 i.first_release, i.last_release, i.assignee, i.resolved_at, i.resolved_release, i.resolved_next, i.ignored_until, i.ignored_events,
-i.ignored_users, i.revision, i.priority, t.title, t.culprit, t.type, t.template, t.fix_rule, t.fix_text, t.fix_evidence
+i.ignored_users, i.revision, i.priority, i.trend, i.expected,
+t.title, t.culprit, t.type, t.template, t.fix_rule, t.fix_text, t.fix_evidence
 """
 _PAGE = """
 SELECT {columns}
@@ -157,12 +158,12 @@ class IssueRows:
 
     async def _complete(self, rows: Sequence[Record], now: datetime) -> list[Issue]:
         around = await self._around([row["id"] for row in rows], now)
-        return [_with(_issue(row), around, now) for row in rows]
+        return [_with(row, around, now) for row in rows]
 
     async def _around(self, issues: list[int], now: datetime) -> Surroundings:
         if not issues:
             return Surroundings()
-        hours = await self._hours(issues, hour_of(now) - HOUR * (HOURS - 1))
+        hours = await self._hours(issues, hour_of(now) - DAY)
         services: dict[int, list[str]] = {}
         environments: dict[int, list[str]] = {}
         for row in await self._pool.fetch("facets.places", _PLACES, (issues,)):
@@ -233,12 +234,13 @@ def _issue(row: Record) -> Issue:
     )
 
 
-def _with(issue: Issue, around: Surroundings, now: datetime) -> Issue:
+def _with(row: Record, around: Surroundings, now: datetime) -> Issue:
+    number, first_seen = row["id"], row["first_seen"]
     return replace(
-        issue,
-        services=around.services.get(issue.issue_id, ())[:SERVICES],
-        environments=around.environments.get(issue.issue_id, ())[:ENVIRONMENTS],
-        trend=trend_of(around.hours.get(issue.issue_id, {}), issue.first_seen, now),
+        _issue(row),
+        services=around.services.get(number, ())[:SERVICES],
+        environments=around.environments.get(number, ())[:ENVIRONMENTS],
+        trend=kept_trend(Direction(row["trend"]), row["expected"], around.hours.get(number, {}), first_seen, now),
     )
 
 

@@ -32,9 +32,9 @@ SELECT id, project, events, users, severity, trend, first_seen, last_seen, state
 FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 _KEEP = """
-UPDATE monitor.issues i SET trend = c.trend, priority = c.priority
-FROM unnest($1::bigint[], $2::smallint[], $3::double precision[]) AS c(id, trend, priority)
-WHERE i.id = c.id AND (i.trend <> c.trend OR i.priority <> c.priority)
+UPDATE monitor.issues i SET trend = c.trend, priority = c.priority, expected = c.expected
+FROM unnest($1::bigint[], $2::smallint[], $3::double precision[], $4::double precision[]) AS c(id, trend, priority, expected)
+WHERE i.id = c.id AND (i.trend <> c.trend OR i.priority <> c.priority OR i.expected <> c.expected)
 """
 _TELL = """
 UPDATE monitor.issues SET changed = pg_current_xact_id(), told = pg_current_xact_id(), told_change = $2 WHERE id = $1
@@ -67,7 +67,9 @@ class TrendRows:
             rows = await session.fetch("trends.lock", _LOCK, (issues,))
             trends = {row["id"]: trend_of(hours.get(row["id"], {}), row["first_seen"], now) for row in rows}
             urgent = [_priority(row, trends[row["id"]], now) for row in rows]
-            await session.fetch("trends.keep", _KEEP, (list(trends), [each.direction for each in trends.values()], urgent))
+            each = trends.values()
+            columns = ([one.direction for one in each], urgent, [round(one.expected, 2) for one in each])
+            await session.fetch("trends.keep", _KEEP, (list(trends), *columns))
             for row in rows:
                 await self._tell(session, row, trends[row["id"]], now)
 

@@ -49,6 +49,7 @@ CREATE TABLE monitor.issues (
     revision         bigint NOT NULL DEFAULT 1,
     merged_into      bigint,
     trend            smallint NOT NULL DEFAULT 0,
+    expected         double precision NOT NULL DEFAULT 0,  -- events an hour, by the week before
     priority         double precision NOT NULL DEFAULT 0,
     changed          xid8 NOT NULL DEFAULT pg_current_xact_id(),  -- by which transaction at last
     told             xid8 NOT NULL DEFAULT pg_current_xact_id(),  -- and by which for more than an event
