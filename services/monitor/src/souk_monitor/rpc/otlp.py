@@ -84,9 +84,10 @@ class Intake:
         rejected = Counter(batch.rejected)
         events = sum(map(len, batch.events.values()))
         annotate(events=events, ignored=batch.ignored, rejected=rejected.total() or None)
-        submitted = [(await self._project(own or named, own, rejected, len(found)), found) for own, found in batch.events.items()]
-        for outcome in await asyncio.gather(*(self._submit(project, found) for project, found in submitted if project)):
-            rejected += outcome
+        for own, found in batch.events.items():
+            project = await self._project(own or named, own, rejected, len(found))
+            if project is not None:
+                rejected += await self._submit(project, found)
         return rejected
 
     async def _project(self, name: str, own: str, rejected: Counter[str], count: int) -> Project | None:

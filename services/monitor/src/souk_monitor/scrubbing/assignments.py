@@ -99,7 +99,7 @@ class Assignments:
     def _replaced(self, match: re.Match[str]) -> str:
         before = _NAME_CHARACTERS.search(match.string[max(0, match.start() - 40) : match.start()])
         name = (before[0] if before else "") + match["name"]
-        if name.rpartition(".")[2] not in self._names:
+        if not self._names.is_sensitive(name.rpartition(".")[2]):
             return match[0]
         opening = _OPENING.match(match["value"])
         kept = f"{opening[0]}{SECRET}{opening[1]}{opening[2]}" if opening else SECRET

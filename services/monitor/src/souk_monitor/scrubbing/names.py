@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from enum import Enum
 
 _WITHIN = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "privkey", "signingkey",
@@ -20,6 +21,8 @@ _HARMLESS = re.compile(
 """Of those that have such a word in them: how many, until when, and the tokens of a chain, which are goods and no secrets."""
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
+_PLAIN = re.compile(r"[A-Za-z_.-]{1,12}[0-9]{0,3}")
+"""Too short, and of too few digits, to be a secret of any form."""
 _MAX_KNOWN = 4096
 
 
@@ -28,24 +31,37 @@ def plain(name: str) -> str:
     return _SEPARATORS.sub("", name.lower())
 
 
-class Names:
-    """Which names are sensitive: those that always are, and those that a project adds."""
+class Name(Enum):
+    """What is known of a name."""
+
+    PLAIN = 0
+    SENSITIVE = 1
+    """Its value is secret."""
+    UNSURE = 2
+    """It is not known whether it holds a secret itself, as a URL or an address would."""
+
+
+class Names(dict[str, Name]):
+    """What is known of names: some are always sensitive, and a project adds others. Looks a name up once, and then knows it."""
 
     def __init__(self, added: Iterable[str] = ()) -> None:
-        self.added = frozenset(filter(None, map(plain, added)))
-        self._known: dict[str, bool] = {}
+        super().__init__()
+        self._added = frozenset(filter(None, map(plain, added)))
 
-    def __contains__(self, name: str) -> bool:
-        verdict = self._known.get(name)
-        if verdict is None:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            verdict = self._known[name] = self._is_sensitive(name)
+    def __missing__(self, name: str) -> Name:
+        if len(self) >= _MAX_KNOWN:
+            self.clear()
+        harmless = Name.PLAIN if _PLAIN.fullmatch(name) else Name.UNSURE
+        verdict = self[name] = Name.SENSITIVE if self._is_sensitive(name) else harmless
         return verdict
+
+    def is_sensitive(self, name: str) -> bool:
+        """Whether the value of a name is secret."""
+        return self[name] is Name.SENSITIVE
 
     def _is_sensitive(self, name: str) -> bool:
         known = plain(name)
-        if known in self.added:
+        if known in self._added:
             return True
         if any(word in known for word in _WITHIN):
             return _HARMLESS.fullmatch(known) is None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
-from souk_monitor.scrubbing.names import Names
+from souk_monitor.scrubbing.names import Name, Names
 from souk_monitor.scrubbing.texts import ADDRESS, EMAIL, SECRET, Rewrite, may_be_card
 
 _EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist")
@@ -126,17 +126,23 @@ class Walk:
         return SECRET if kind is int and may_be_card(value) else value
 
     def _object(self, known: Mapping[str, Json]) -> dict[str, Json]:
-        names, rewrites = self._names, self._rewrites
-        clean = {
-            _rewritten(name, rewrites): _hidden(value) if name in names else self._value(value) for name, value in known.items()
-        }
+        names = self._names
+        clean: dict[str, Json] = {}
+        for name, value in known.items():
+            verdict = names[name]
+            if verdict is Name.SENSITIVE:
+                clean[_rewritten(name, self._rewrites)] = _hidden(value)
+            elif verdict is Name.PLAIN:
+                clean[name] = self._value(value)
+            else:
+                clean[_rewritten(name, self._rewrites)] = self._value(value)
         named = known.get("name", known.get("key"))
-        if "value" in known and named.__class__ is str and named in names:
+        if "value" in known and named.__class__ is str and names.is_sensitive(named):
             clean["value"] = _hidden(known["value"])
         return clean
 
     def _list(self, known: list[Json]) -> list[Json]:
-        if len(known) == 2 and known[0].__class__ is str and known[0] in self._names:
+        if len(known) == 2 and known[0].__class__ is str and self._names.is_sensitive(known[0]):
             return [known[0], _hidden(known[1])]
         return [self._value(value) for value in known]
 
