@@ -62,6 +62,15 @@ CREATE FUNCTION public.ghost(evil.log) RETURNS int LANGUAGE plpgsql STABLE AS $$
 CREATE FUNCTION public."Ghost ""fn"() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN evil.act(); END $$;
 CREATE FUNCTION public.{long}() RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN evil.act(); END $$;
 CREATE FUNCTION public.upper(int) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN PERFORM evil.act(); RETURN ''; END $$;
+CREATE FUNCTION public.veiled(int) RETURNS int LANGUAGE sql STABLE RETURN evil.stable() + $1;
+CREATE FUNCTION public.veiled_twice(int) RETURNS int LANGUAGE sql IMMUTABLE RETURN public.veiled($1);
+CREATE FUNCTION public.presumptuous(a int DEFAULT evil.immutable(1)) RETURNS int LANGUAGE sql IMMUTABLE RETURN a;
+CREATE FUNCTION public.powerful(int) RETURNS int LANGUAGE sql IMMUTABLE SECURITY DEFINER RETURN $1 + 1;
+CREATE FUNCTION public.set_up(int) RETURNS int LANGUAGE sql IMMUTABLE SET search_path = evil RETURN $1 + 1;
+CREATE FUNCTION public.quoted(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1';
+CREATE FUNCTION public.atomic(int) RETURNS int LANGUAGE sql STABLE BEGIN ATOMIC SELECT evil.stable() + $1; END;
+CREATE FUNCTION public.plain(int) RETURNS int LANGUAGE sql IMMUTABLE RETURN $1 + 1;
+CREATE FUNCTION public.plain_twice(int) RETURNS int LANGUAGE sql IMMUTABLE RETURN public.plain(public.plain($1));
 CREATE TABLE public.guarded AS SELECT 1 AS a;
 ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY watched ON public.guarded USING (evil.stable() = 1);
@@ -86,6 +95,8 @@ RED_TEAM = [
     "CREATE TABLE evil.made AS SELECT 1",
     "SELECT * FROM evil.log FOR UPDATE",
     "SELECT * FROM evil.log FOR KEY SHARE",
+    *(f"SELECT {name}(1)" for name in ("veiled", "veiled_twice", "presumptuous", "powerful", "set_up", "quoted", "atomic")),
+    "SELECT presumptuous()",
     "SELECT nextval('evil.seq')",
     "SELECT setval('evil.seq', 9)",
     "SELECT NextVal /* really */ ('evil.seq')",
@@ -437,6 +448,10 @@ async def test_ordinary_analytical_selects_are_explained_and_run(db: DbClient):
             explained = await db.explain(sql=sql, analyze=analyze)
             assert explained.plan.HasField("execution_time") is analyze, sql
             assert explained.plan.root.type
+
+
+async def test_a_function_of_ones_own_that_is_but_an_expression_is_looked_at_as_a_view_is(db: DbClient, marker: Path):
+    assert await outcome(db, "SELECT plain(1), public.plain_twice(a) FROM evil.log", analyze=True) == ""
 
 
 async def test_the_texts_of_the_shipped_queries_are_not_refused_either(db: DbClient):

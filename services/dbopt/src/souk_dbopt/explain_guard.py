@@ -77,6 +77,8 @@ class Function:
     security_definer: bool = False
     takes_cstring: bool = False
     """It reads a value of a type from its text, and is not meant to be called by hand."""
+    expression: str = ""
+    """What it returns, where it is nothing but that: the server keeps it as it understood it when the function was made, like a view."""
 
 
 def mentioned(sql: str) -> Mentioned:
@@ -105,6 +107,11 @@ def named_in(definition: str) -> Mentioned:
     """The same of what the server says that a view, a policy or a constraint is: an expression, or a SELECT."""
     select = definition if re.match(r"\s*(SELECT|WITH|VALUES|\()", definition, re.IGNORECASE) else f"SELECT {definition}"
     return mentioned(select)
+
+
+def expressions(functions: Iterable[Function]) -> list[str]:
+    """What stands behind functions of one's own that are nothing but an expression; to be looked at as a view is."""
+    return [each.expression for each in functions if each.expression]
 
 
 def name_of(token: Token) -> str:
@@ -158,7 +165,8 @@ def _problem(function: Function) -> str:
         if function.takes_cstring:
             return "is of a type, and not to be called by hand"
         return "is VOLATILE, and may change something" if function.volatile and function.name not in HARMLESS else ""
-    if function.extension not in EXTENSIONS or function.language not in LANGUAGES or function.security_definer:
+    known = (function.extension in EXTENSIONS and function.language in LANGUAGES) or function.expression
+    if not known or function.security_definer:
         return "is a function of your own, which may do anything"
     return "is VOLATILE, and may change something" if function.volatile else ""
 

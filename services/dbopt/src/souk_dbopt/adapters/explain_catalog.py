@@ -17,7 +17,9 @@ _EXTENSION = """(SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid 
 _FUNCTION = f"""
 SELECT n.nspname AS schema, p.proname AS name, p.provolatile = 'v' AS volatile, p.oid < {_OWN} AS built_in,
     coalesce({_EXTENSION}, '') AS extension, l.lanname AS language, p.prosecdef AS security_definer,
-    'cstring'::regtype = ANY (p.proargtypes) AS takes_cstring
+    'cstring'::regtype = ANY (p.proargtypes) AS takes_cstring,
+    CASE WHEN p.oid >= {_OWN} AND l.lanname = 'sql' AND p.prokind = 'f' AND p.proargdefaults IS NULL AND p.proconfig IS NULL
+         THEN coalesce(substring(pg_get_function_sqlbody(p.oid) FROM '^RETURN (.*)$'), '') ELSE '' END AS expression
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
 """  # noqa: S608 — of constants
 _FUNCTIONS = f"""{_FUNCTION}
@@ -92,13 +94,13 @@ class ExplainCatalog:
         seen = {sql}
         while todo:
             names = todo.pop()
-            await self._refuse_functions(session, names)
-            for definition in await self._definitions(session, names):
+            behind = await self._refuse_functions(session, names)
+            for definition in behind + await self._definitions(session, names):
                 if definition not in seen:
                     seen.add(definition)
                     todo.append(explain_guard.named_in(definition))
             if len(seen) > MAX_DEFINITIONS:
-                raise NotExplainableError(f"more than {MAX_DEFINITIONS} views stand behind it")
+                raise NotExplainableError(f"more than {MAX_DEFINITIONS} views and functions stand behind it")
 
     async def facts(self, session: Session, plan: Plan) -> Facts:
         """What is known of the tables in a plan."""
@@ -106,15 +108,18 @@ class ExplainCatalog:
         rows = await session.fetch("explain-tables", _TABLES, [names])
         return Facts({row["name"]: TableFacts(row["rows"], row["changed"], row["analyzed"]) for row in rows})
 
-    async def _refuse_functions(self, session: Session, names: Mentioned) -> None:
+    async def _refuse_functions(self, session: Session, names: Mentioned) -> list[str]:
+        """What stands behind those that may be called."""
         arguments = [list(names.calls), list(names.names), list(names.attributes)]
         rows = await session.fetch("explain-functions", _FUNCTIONS, arguments)
-        problem = explain_guard.refused_function(Function(**dict(row)) for row in rows)
+        functions = [Function(**dict(row)) for row in rows]
+        problem = explain_guard.refused_function(functions)
         if not problem:
             behind = await session.fetch("explain-behind", _BEHIND, [list(names.operators), list(names.names)])
             problem = next((row[0] for row in behind), "")
         if problem:
             raise NotExplainableError(problem)
+        return explain_guard.expressions(functions)
 
     async def _definitions(self, session: Session, names: Mentioned) -> list[str]:
         found = [row[0] for row in await session.fetch("explain-definitions", _DEFINITIONS, [list(names.names)])]
