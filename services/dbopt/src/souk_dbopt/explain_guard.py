@@ -78,7 +78,7 @@ class Function:
     takes_cstring: bool = False
     """It reads a value of a type from its text, and is not meant to be called by hand."""
     expression: str = ""
-    """What it returns, where it is nothing but that: the server keeps it as it understood it when the function was made, like a view."""
+    """What it returns, where it is nothing but that; the server keeps it as it was understood when it was made, like a view."""
 
 
 def mentioned(sql: str) -> Mentioned:
