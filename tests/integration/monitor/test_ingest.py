@@ -1,13 +1,24 @@
 """Events into PostgreSQL: each counted once, whoever sends it, how often and at once."""
 
 import asyncio
+import contextlib
 import random
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitoring import error, pipeline, stored, user
-from souk_common.postgres import Pool
+import asyncpg
+import pytest
+from monitoring import error, pipeline, preparer, stored, user
+from postgres_servers import postgres_server
+from souk_common.postgres import Pool, PoolOptions
+from souk_monitor.adapters import schema
+from souk_monitor.adapters.event_store import EventTables, Keeping
+from souk_monitor.adapters.project_table import ProjectRows
 from souk_monitor.events import Event
+from souk_monitor.exceptions import StoreUnavailableError
+from souk_monitor.facets import Counts
+from souk_monitor.ingest import Pipeline, Queue
 from souk_monitor.projects import Project
 
 COUNTS = """
@@ -117,3 +128,26 @@ async def test_users_are_exact_up_to_a_thousand_and_true_to_two_percent_above(po
         await ingest.submit(project, [error("KeyError", user=user(f"u{n}")) for n in range(5000)])
     assert abs(await owner.fetchval("SELECT users FROM monitor.issues") - 5000) <= 100
     assert await owner.fetchval("SELECT count(*) FROM monitor.users") == 0
+
+
+async def test_a_database_that_stands_still_is_not_waited_for_and_what_it_did_after_all_is_counted_once() -> None:
+    async with postgres_server(18) as server:
+        owner = await asyncpg.connect(server.dsn())
+        await schema.migrate(owner)
+        async with Pool(server.dsn(user="souk_monitor"), PoolOptions(size=3, check_timeout=0.2)) as pool:
+            (project,) = await ProjectRows(pool, "shop").all()
+            store = EventTables(pool, Keeping(), Counts(), timeout=0.3)
+            async with Pipeline(store, preparer(), Queue(patience=0.0)) as ingest:
+                await ingest.submit(project, [error()])
+                events = [error() for _ in range(5)]
+                server.signal(signal.SIGSTOP)
+                with pytest.raises(StoreUnavailableError):
+                    await ingest.submit(project, events)
+                server.signal(signal.SIGCONT)
+                async with asyncio.timeout(20):
+                    while True:
+                        with contextlib.suppress(StoreUnavailableError):
+                            stored(await ingest.submit(project, events))
+                            break
+        assert await counts(owner) == {6}
+        await owner.close()

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import Generic, TypeVar
 
 import zstandard
-from souk_common.postgres import CheckError, ConflictError, Pool, Session
+from souk_common.postgres import CheckError, ConflictError, Pool, Session, UnavailableError
 
 from souk_monitor.adapters import issue_rows, release_table
 from souk_monitor.adapters.fingerprint_table import NewFingerprints, Resolved, resolve
@@ -151,9 +151,10 @@ class _Known:
 class EventTables:
     """monitor.events, monitor.bodies, and what is counted with them."""
 
-    def __init__(self, pool: Pool, keeping: Keeping, counts: Counts) -> None:
-        """counts: where services, releases and tags are counted, once events are committed."""
+    def __init__(self, pool: Pool, keeping: Keeping, counts: Counts, *, timeout: float = 20.0) -> None:
+        """counts: where services, releases and tags are counted, once events are committed. timeout: seconds of a transaction."""
         self._pool = pool
+        self._timeout = timeout
         self._keeping = keeping
         self._counts = counts
         self._known = _Known()
@@ -164,8 +165,10 @@ class EventTables:
         bodies = await asyncio.to_thread(self._compress, events)
         writing = _Writing(self._known, self._keeping, events, bodies)
         try:
-            async with self._pool.transaction() as session:
+            async with asyncio.timeout(self._timeout), self._pool.transaction() as session:
                 stored = await writing.run(session)
+        except TimeoutError as error:
+            raise UnavailableError("PostgreSQL does not answer") from error
         except CheckError:  # a day is gone that was there
             self._known.days.clear()
             raise
