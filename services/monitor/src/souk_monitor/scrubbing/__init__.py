@@ -35,9 +35,10 @@ class Scrubber:
 
     def scrub(self, event: Event) -> None:
         """Take out what is not to be stored, and name it in `scrubbed_fields`."""
+        noted = list(self._user(event))  # first, so that it is no sign of anything
         body = Body(bodies.encode(event), self._vocabulary)
         forms = [detector.rewrite for detector in self._detectors if detector.sign(body)]
-        noted = [*self._user(event), *Walk(self._names, self._rules(body, forms)).event(event)]
+        noted += Walk(self._names, self._rules(body, forms)).event(event)
         if noted:
             event.scrubbed_fields = tuple(dict.fromkeys((*event.scrubbed_fields, *noted)))[:_NOTED]
 

@@ -43,8 +43,7 @@ class Walk:
         event.extra = self._mapping(event.extra, "extra")
         for number, exception in enumerate(event.exceptions):
             self._exception(exception, f"exceptions[{number}]")
-        for frame in event.stack:
-            self._frame(frame, "stack")
+        self._stack(event.stack, "stack")
         if event.user is not None:
             self._user(event.user)
         if self._rewrites and event.fingerprint:
@@ -66,34 +65,31 @@ class Walk:
         if self._rewrites:
             self._fields(exception, _EXCEPTION, f"{path}.")
         exception.extra = self._mapping(exception.extra, path)
-        path = f"{path}.frames"
-        for frame in exception.frames:
-            self._frame(frame, path)
+        self._stack(exception.frames, f"{path}.frames")
 
-    def _frame(self, frame: Frame, path: str) -> None:
-        if self._rewrites:
-            self._places(frame, path)
-            self._lines(frame, path)
-        if frame.local_variables:
-            frame.local_variables = self._mapping(frame.local_variables, f"{path}.local_variables")
-        if frame.extra:
-            frame.extra = self._mapping(frame.extra, path)
-
-    def _places(self, frame: Frame, path: str) -> None:
-        rewrites = self._rules.places
-        together = f"{frame.function}\n{frame.module}\n{frame.file}\n{frame.abs_path}\n{frame.package}"
-        if _rewritten(together, rewrites) != together:  # one look instead of five: mostly there is nothing
-            self._fields(frame, _FRAME, f"{path}.", rewrites)
+    def _stack(self, frames: Sequence[Frame], path: str) -> None:
+        """All frames are looked at as one text first: mostly there is nothing in them."""
+        if self._rewrites and frames:
+            if _has_any("\n".join([_places_of(frame) for frame in frames]), self._rules.places):
+                for frame in frames:
+                    self._fields(frame, _FRAME, f"{path}.", self._rules.places)
+            if _has_any("\n".join([line for frame in frames for line in _lines_of(frame)]), self._rules.source):
+                for frame in frames:
+                    self._lines(frame, path)
+        for frame in frames:
+            if frame.local_variables:
+                frame.local_variables = self._mapping(frame.local_variables, f"{path}.local_variables")
+            if frame.extra:
+                frame.extra = self._mapping(frame.extra, path)
 
     def _lines(self, frame: Frame, path: str) -> None:
         rewrites = self._rules.source
-        together = "\n".join((*frame.pre_context, frame.context_line, *frame.post_context))
-        if not together or _rewritten(together, rewrites) == together:
-            return
+        before = _lines_of(frame)
         frame.context_line = _rewritten(frame.context_line, rewrites)
         frame.pre_context = tuple([_rewritten(line, rewrites) for line in frame.pre_context])
         frame.post_context = tuple([_rewritten(line, rewrites) for line in frame.post_context])
-        self._noted.append(f"{path}.context_line")
+        if _lines_of(frame) != before:
+            self._noted.append(f"{path}.context_line")
 
     def _fields(
         self, part: Event | ExceptionInfo | Frame | User, fields: Iterable[str], path: str, rewrites: Sequence[Rewrite] = ()
@@ -145,6 +141,18 @@ class Walk:
         if len(known) == 2 and known[0].__class__ is str and self._names.is_sensitive(known[0]):
             return [known[0], _hidden(known[1])]
         return [self._value(value) for value in known]
+
+
+def _places_of(frame: Frame) -> str:
+    return f"{frame.function}\n{frame.module}\n{frame.file}\n{frame.abs_path}\n{frame.package}"
+
+
+def _lines_of(frame: Frame) -> tuple[str, ...]:
+    return (*frame.pre_context, frame.context_line, *frame.post_context)
+
+
+def _has_any(text: str, rewrites: Sequence[Rewrite]) -> bool:
+    return _rewritten(text, rewrites) != text
 
 
 def _rewritten(text: str, rewrites: Sequence[Rewrite]) -> str:
