@@ -28,8 +28,8 @@ from souk_monitor.projects import Project
 from souk_monitor.quotas import Quotas
 
 log = structlog.get_logger(__name__)
-PREPARED_AT_ONCE = 20
-"""Events that are made ready before others have their turn in the event loop."""
+TURN_SECONDS = 0.005
+"""Events are made ready for so long before others have their turn in the event loop."""
 RETRY_SECONDS = 1.0
 DATA_ERRORS = (InvalidDataError, ConstraintError, MisuseError)
 """Those that one event of a batch is to blame for."""
@@ -174,10 +174,12 @@ class Pipeline:
     async def _prepare(self, project: Project, events: Sequence[Event]) -> list[Prepared]:
         prepared = []
         received = self._now()
-        for number, event in enumerate(events):
-            if number % PREPARED_AT_ONCE == PREPARED_AT_ONCE - 1:
-                await asyncio.sleep(0)
+        start = time.perf_counter()
+        for event in events:
             prepared.append(self._preparer.prepare(project, event, received))
+            if time.perf_counter() - start > TURN_SECONDS:
+                await asyncio.sleep(0)
+                start = time.perf_counter()
         return prepared
 
     def _parts(self, events: list[Prepared]) -> list[list[Prepared]]:

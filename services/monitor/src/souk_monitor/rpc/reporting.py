@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
@@ -11,15 +12,13 @@ from souk_common.call import annotate
 from souk_monitor.decoding import native
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError
-from souk_monitor.ingest import Outcome, Pipeline, Rejected
+from souk_monitor.ingest import TURN_SECONDS, Outcome, Pipeline, Rejected
 from souk_monitor.limits import Limits
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import mapping, validate
 
 MAX_UNANSWERED = 16
 """Requests of a stream that wait for their answers."""
-DECODED_AT_ONCE = 20
-"""Reports that are decoded before others have their turn in the event loop."""
 Results = list[pb.ReportResult]
 
 
@@ -35,10 +34,12 @@ class Reporting:
         """Store reports of a project; what became of each."""
         decoded: list[Event | Rejected] = []
         received = datetime.now(UTC)
-        for number, report in enumerate(reports):
-            if number % DECODED_AT_ONCE == DECODED_AT_ONCE - 1:
-                await asyncio.sleep(0)
+        start = time.perf_counter()
+        for report in reports:
             decoded.append(self._decode(report, received))
+            if time.perf_counter() - start > TURN_SECONDS:
+                await asyncio.sleep(0)
+                start = time.perf_counter()
         events = [each for each in decoded if isinstance(each, Event)]
         stored = iter(await self._pipeline.submit(project, events) if events else ())
         outcomes: list[Outcome] = [each if isinstance(each, Rejected) else next(stored) for each in decoded]
