@@ -12,6 +12,11 @@
 ...     page = await db.list_products(category_id=3, in_stock=True)
 ...     placed = await db.place_order(buyer_id=17, lines={page.products[0].product_id: 1})
 ...     orders = await db.list_orders(17)  # has it, whichever server answers
+
+>>> reporter = MonitorReporter("127.0.0.1:50054", options=ReportOptions(service="checkout", release="checkout@1.4.2"))
+>>> logging.getLogger().addHandler(MonitorHandler(reporter))
+>>> with reporter.capture(tags={"job": "payout"}):
+...     pay_sellers()
 """
 
 from souk.client._cache import CacheClient, CacheCounts, NearConfig
@@ -44,6 +49,10 @@ from souk.client._errors import (
 from souk.client._fingerprint import fingerprint
 from souk.client._imaging import ImagingClient
 from souk.client._loading import Load, Loaded, Loader, LoadMany, ManyLoader, current_load
+from souk.client._monitor import MonitorClient, accepted
+from souk.client._monitor_logging import MonitorHandler
+from souk.client._monitor_report import Circumstances, ReportOptions, error_report, record_report
+from souk.client._monitor_reporter import Capture, MonitorReporter, QueueOptions, ReporterCounts
 from souk.client._namespace import Namespace
 from souk.client._near import NearCache
 from souk.client._operations import OperationsClient, RunningOperation
@@ -63,6 +72,8 @@ __all__ = [
     "CacheClient",
     "CacheCounts",
     "CancelledError",
+    "Capture",
+    "Circumstances",
     "ClientConfig",
     "Codec",
     "CodecError",
@@ -80,6 +91,9 @@ __all__ = [
     "Loaded",
     "Loader",
     "ManyLoader",
+    "MonitorClient",
+    "MonitorHandler",
+    "MonitorReporter",
     "Namespace",
     "NearCache",
     "NearConfig",
@@ -92,6 +106,9 @@ __all__ = [
     "ProductPage",
     "Progress",
     "QueryResult",
+    "QueueOptions",
+    "ReportOptions",
+    "ReporterCounts",
     "ResourceExhaustedError",
     "RunningOperation",
     "SoukError",
@@ -101,12 +118,15 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "WarmProgress",
+    "accepted",
     "current_load",
+    "error_report",
     "fingerprint",
     "from_failure",
     "message",
     "open_channel",
     "put_request",
+    "record_report",
     "service_config",
     "time_bucket",
     "warm_progress",

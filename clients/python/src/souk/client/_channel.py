@@ -16,6 +16,21 @@ _REPEATABLE = (MethodOptions.NO_SIDE_EFFECTS, MethodOptions.IDEMPOTENT)
 
 def open_channel(config: ClientConfig, services: Iterable[ServiceDescriptor]) -> grpc.aio.Channel:
     """A channel to the target, with retries for the methods of `services` by their idempotency_level."""
+    options = _options(config, services)
+    if not config.uses_tls:
+        return grpc.aio.insecure_channel(config.target, options=options)
+    return grpc.aio.secure_channel(config.target, _credentials(config), options=options)
+
+
+def open_blocking_channel(config: ClientConfig, services: Iterable[ServiceDescriptor]) -> grpc.Channel:
+    """The same for a thread that has no event loop."""
+    options = _options(config, services)
+    if not config.uses_tls:
+        return grpc.insecure_channel(config.target, options=options)
+    return grpc.secure_channel(config.target, _credentials(config), options=options)
+
+
+def _options(config: ClientConfig, services: Iterable[ServiceDescriptor]) -> list[tuple[str, Any]]:
     options: list[tuple[str, Any]] = [
         ("grpc.service_config", json.dumps(service_config(services, config))),
         ("grpc.max_receive_message_length", config.max_message_bytes),
@@ -31,14 +46,15 @@ def open_channel(config: ClientConfig, services: Iterable[ServiceDescriptor]) ->
     ]
     if config.tls_server_name:
         options.append(("grpc.ssl_target_name_override", config.tls_server_name))
-    if not config.uses_tls:
-        return grpc.aio.insecure_channel(config.target, options=options)
-    credentials = grpc.ssl_channel_credentials(
+    return options
+
+
+def _credentials(config: ClientConfig) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
         root_certificates=config.tls_ca_file.read_bytes() if config.tls_ca_file else None,
         private_key=config.tls_key_file.read_bytes() if config.tls_key_file else None,
         certificate_chain=config.tls_cert_file.read_bytes() if config.tls_cert_file else None,
     )
-    return grpc.aio.secure_channel(config.target, credentials, options=options)
 
 
 def service_config(services: Iterable[ServiceDescriptor], config: ClientConfig) -> dict[str, Any]:
