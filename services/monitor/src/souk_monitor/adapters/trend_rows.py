@@ -13,7 +13,8 @@ from souk_monitor.lifecycle import Counted as CountedIssue
 from souk_monitor.trends import HOURS, Direction, Trend, priority
 
 log = structlog.get_logger(__name__)
-AT_ONCE = 500
+AT_ONCE = 50
+"""Issues of one transaction, and of one turn in the event loop."""
 QUIET_MINUTES = 30
 """Issues of which nothing is heard are looked at in turn, each once in so many looks."""
 _DUE = """
