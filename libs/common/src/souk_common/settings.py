@@ -4,8 +4,9 @@ import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 S = TypeVar("S", bound="ServiceSettings")
@@ -106,6 +107,12 @@ class ServiceSettings(BaseSettings):
 
     # Telemetry
     otlp_endpoint: str | None = Field(None, description="OTLP/gRPC collector, as http://host:4317. Unset: nothing is exported.")
+    monitor_endpoint: str | None = Field(
+        None,
+        description="Where monitor, or another that takes OTLP/gRPC logs, is told of the errors that are logged, as "
+        "http://monitor:50054; https:// is TLS. Unset: nowhere.",
+    )
+    monitor_token: SecretStr | None = Field(None, description="Token to call it with. It needs the scope monitor.report.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of calls without a caller's decision that are traced.")
     metrics_interval: float = Field(15.0, gt=0, description="Seconds between exports of metrics.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error.")
@@ -122,6 +129,9 @@ class ServiceSettings(BaseSettings):
         """Address that HTTP listens on."""
         return self.http_host or self.host
 
+    def _monitor_is_here(self) -> bool:
+        return is_loopback(urlsplit(self.monitor_endpoint or "").hostname or "")
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_small_letters(cls, value: object) -> object:
@@ -134,6 +144,11 @@ class ServiceSettings(BaseSettings):
             raise ValueError(f"{prefix}TLS_CERT_FILE and {prefix}TLS_KEY_FILE are set together, or not at all")
         if self.tls_client_ca_file and not self.tls_cert_file:
             raise ValueError(f"{prefix}TLS_CLIENT_CA_FILE needs {prefix}TLS_CERT_FILE and {prefix}TLS_KEY_FILE")
+        if self.monitor_token and not (self.monitor_endpoint or "").startswith("https://") and not self._monitor_is_here():
+            raise ValueError(
+                f"without TLS {prefix}MONITOR_TOKEN could be read on the way: {prefix}MONITOR_ENDPOINT must begin with https://, "
+                "or be of this machine"
+            )
         if not self.tls_cert_file and not self.allow_plaintext and not is_loopback(self.host):
             raise ValueError(
                 f"{prefix}HOST={self.host} can be reached from other machines, and without TLS every call could be read and "

@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import io
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
 import orjson
+from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -128,6 +130,7 @@ class Collector:
         self.endpoint = ""
         self.spans: list[Span] = []
         self.metrics: list[Metric] = []
+        self.records: list[LogRecord] = []
         self._changed = asyncio.Condition()
 
     async def span(self, wanted: Callable[[Span], bool], timeout: float = 10.0) -> Span:
@@ -138,17 +141,22 @@ class Collector:
         """The newest metric of this name, as soon as there is one."""
         return await self._wait(lambda: next((m for m in reversed(self.metrics) if m.name == name), None), timeout)
 
+    async def record(self, wanted: Callable[[LogRecord], bool], timeout: float = 10.0) -> LogRecord:
+        """The first log record that is wanted, as soon as it is there."""
+        return await self._wait(lambda: next(filter(wanted, self.records), None), timeout)
+
     async def _wait(self, find: Callable[[], T | None], timeout: float) -> T:
         async with asyncio.timeout(timeout), self._changed:
             while (found := find()) is None:
                 await self._changed.wait()
             return found
 
-    async def take(self, spans: list[Span], metrics: list[Metric]) -> None:
+    async def take(self, spans: Sequence[Span] = (), metrics: Sequence[Metric] = (), records: Sequence[LogRecord] = ()) -> None:
         """Keep what an export brought."""
         async with self._changed:
             self.spans += spans
             self.metrics += metrics
+            self.records += records
             self._changed.notify_all()
 
 
@@ -158,7 +166,7 @@ class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
 
     async def Export(self, request: Any, context: Any) -> Any:
         spans = [s for resource in request.resource_spans for scope in resource.scope_spans for s in scope.spans]
-        await self._collector.take(spans, [])
+        await self._collector.take(spans)
         return trace_service_pb2.ExportTraceServiceResponse()
 
 
@@ -168,8 +176,18 @@ class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
 
     async def Export(self, request: Any, context: Any) -> Any:
         metrics = [m for resource in request.resource_metrics for scope in resource.scope_metrics for m in scope.metrics]
-        await self._collector.take([], metrics)
+        await self._collector.take(metrics=metrics)
         return metrics_service_pb2.ExportMetricsServiceResponse()
+
+
+class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    async def Export(self, request: Any, context: Any) -> Any:
+        records = [r for resource in request.resource_logs for scope in resource.scope_logs for r in scope.log_records]
+        await self._collector.take(records=records)
+        return logs_service_pb2.ExportLogsServiceResponse()
 
 
 @contextlib.asynccontextmanager
@@ -179,6 +197,7 @@ async def collecting() -> AsyncIterator[Collector]:
     server = grpc.aio.server()
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(collector), server)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(collector), server)
+    logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(collector), server)
     collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:

@@ -75,6 +75,8 @@ SCOPES = {
 @contextlib.asynccontextmanager
 async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIterator[Application]:
     """Monitor, ready to be served."""
+    if reporting.errors is not None:
+        reporting.errors.leave_out = telemetry.is_own_ingest
     async with contextlib.AsyncExitStack() as stack:
         core = await _open_core(stack, settings)
         operations = await stack.enter_async_context(_operations(settings))

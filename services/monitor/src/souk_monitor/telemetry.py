@@ -1,7 +1,8 @@
-"""The metrics that only monitor has."""
+"""The metrics that only monitor has, and which of its errors it does not report to itself."""
 
 from collections.abc import Mapping
 
+from souk_common.call import Call
 from souk_common.postgres import Pool
 from souk_common.telemetry.metrics import Metrics
 
@@ -13,6 +14,18 @@ QUEUE_BYTES = "souk.monitor.queue.bytes"
 BATCHES = "souk.monitor.batches"
 CONNECTIONS = "souk.monitor.connections"
 OUTCOME, POOL = "souk.monitor.outcome", "souk.monitor.pool"
+
+_INGEST = (
+    "/souk.monitor.v1.ErrorService/ReportError",
+    "/opentelemetry.proto.collector.",
+    "POST /api/",
+)
+"""What the methods of calls begin with that bring errors in."""
+
+
+def is_own_ingest(call: Call | None) -> bool:
+    """Whether an error of this call, or of no call, is left out of what monitor reports: it would bring the next one in."""
+    return call is None or call.method.startswith(_INGEST)
 
 
 def register(metrics: Metrics, pipeline: Pipeline, pools: Mapping[str, Pool]) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from importlib import metadata
 from typing import BinaryIO
 
 import structlog
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import logs, names, process
+from souk_common.telemetry.error_reports import ErrorReports
 from souk_common.telemetry.metrics import Metrics
 
 EXPORT_TIMEOUT = 5
@@ -32,6 +34,8 @@ class Telemetry:
     metrics: Metrics
     lag: process.LoopLag
     writer: logs.LineWriter
+    errors: ErrorReports | None = None
+    """None: nobody is told of errors but the log."""
     meter_provider: MeterProvider | None = None
     _endpoint: str | None = None
     _interval: float = 15.0
@@ -51,6 +55,8 @@ class Telemetry:
         """Send what is left, for at most SHUTDOWN_SECONDS."""
 
         def shutdown() -> None:
+            if self.errors:
+                self.errors.close()
             self.tracer_provider.shutdown()
             if self.meter_provider:
                 self.meter_provider.shutdown(timeout_millis=SHUTDOWN_SECONDS * 1000)
@@ -65,8 +71,12 @@ class Telemetry:
 
 def setup(settings: ServiceSettings, service: str, *, stream: BinaryIO | None = None) -> Telemetry:
     """Telemetry of `service`. Log lines go to `stream`, or else to standard output."""
-    writer = logs.setup(service, settings.log_level, stream)
-    resource = Resource.create({"service.name": f"souk-{service}"})
+    resource = Resource.create({"service.name": f"souk-{service}", "service.version": _version(service)})
+    errors = None
+    if settings.monitor_endpoint is not None:
+        token = settings.monitor_token.get_secret_value() if settings.monitor_token else None
+        errors = ErrorReports(settings.monitor_endpoint, resource, token)
+    writer = logs.setup(service, settings.log_level, stream, errors)
     # the decision is made before, in rpc.py: what comes here without a parent is to be sampled
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=resource, shutdown_on_exit=False)
     endpoint = settings.otlp_endpoint
@@ -77,7 +87,14 @@ def setup(settings: ServiceSettings, service: str, *, stream: BinaryIO | None = 
     lag = process.LoopLag()
     process.register(metrics, lag)
     metrics.counters(names.LOG_LINES_DROPPED, "{line}", "Log lines that could not be written.", lambda: [(writer.dropped, {})])
-    return Telemetry(provider, metrics, lag, writer, None, endpoint, settings.metrics_interval)
+    return Telemetry(provider, metrics, lag, writer, errors, None, endpoint, settings.metrics_interval)
+
+
+def _version(service: str) -> str:
+    try:
+        return metadata.version(f"souk-{service}")
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _insecure(endpoint: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import structlog
+from structlog.typing import Processor
 
 from souk_common.call import CURRENT, Call
 from souk_common.telemetry import names
@@ -87,11 +88,15 @@ class _ToStructlog(logging.Handler):
             text = record.getMessage()
         except (TypeError, ValueError):
             text = str(record.msg)
-        structlog.get_logger(record.name).log(record.levelno, text, exc_info=record.exc_info)
+        more = {names.LOG_LOGGER: record.name}
+        structlog.get_logger(record.name).log(record.levelno, text, exc_info=record.exc_info, **more)
 
 
-def setup(service: str, level: str, stream: BinaryIO | None = None) -> LineWriter:
-    """Send structlog and the standard library's logging to `stream` (default: standard output) as JSON lines."""
+def setup(service: str, level: str, stream: BinaryIO | None = None, report: Processor | None = None) -> LineWriter:
+    """Send structlog and the standard library's logging to `stream` (default: standard output) as JSON lines.
+
+    report: sees every line before its exception is made text.
+    """
     writer = LineWriter(stream or sys.stdout.buffer)
     number = logging.getLevelNamesMapping()[level.upper()]
 
@@ -107,6 +112,7 @@ def setup(service: str, level: str, stream: BinaryIO | None = None) -> LineWrite
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key=names.LOG_TIME),
             add_context,
+            *([report] if report else []),
             structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
             lambda _, __, event: orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS),
         ],
