@@ -91,6 +91,7 @@ async def check(server: PostgresServer, acknowledged: set[str], sent: set[str]) 
     assert counted == {len(stored)}
 
 
+@pytest.mark.timeout(600)
 async def test_a_node_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, server: PostgresServer) -> None:
     chance = random.Random(11)
     reporters = [Reporter(seed) for seed in range(SENDERS)]
@@ -134,6 +135,7 @@ async def check_at_rest(server: PostgresServer, acknowledged: set[str], reporter
     assert acknowledged <= stored <= set().union(*(reporter.sent for reporter in reporters))
 
 
+@pytest.mark.timeout(600)
 async def test_a_database_that_is_gone_pushes_back_and_recovers_by_itself(tmp_path: Path, server: PostgresServer) -> None:
     node = await start(tmp_path, server, "node")
     reporters = [Reporter(seed + 100) for seed in range(SENDERS)]
