@@ -39,7 +39,7 @@ test: $(VENV)/.installed tools ## Run every test
 	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 COUNTED = tests/e2e/cache tests/integration/cache/test_garbage_in_redis.py tests/integration/dbopt/test_replicas.py \
-	tests/integration/dbopt/test_cache_coherence.py tests/integration/dbopt/test_plan_flips.py
+	tests/integration/dbopt/test_cache_coherence.py tests/integration/dbopt/test_plan_flips.py tests/e2e/monitor/test_faults.py
 
 soak: $(VENV)/.installed ## The counted tests in full: 200,000 schedules of the cache's protocol; faults, replicas and outbox on real servers
 	@$(RUN) env SOUK_SOAK=1 python -m pytest -s $(COUNTED)
