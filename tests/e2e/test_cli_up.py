@@ -11,10 +11,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+import sentry_sdk
 from processes import until
 from souk.cache.v1 import cache_pb2
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
-from souk.client import ImagingClient
+from souk.client import ImagingClient, MonitorClient
 from souk_command import Terminal, souk, terminal
 
 
@@ -75,8 +76,44 @@ async def test_the_cache_gets_a_redis_of_its_own_that_ends_with_it(tmp_path):
     assert not [pid for pid in family if is_alive(pid)]
 
 
+async def test_monitor_keeps_what_was_reported_by_an_sdk_with_the_dsn_that_is_shown(tmp_path):
+    ready = tmp_path / "ready.json"
+    command = ("up", "monitor", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready)
+    async with terminal(*command, columns=200) as screen:
+        await screen.says("Ctrl-C stops everything")
+        await until(ready.exists)
+        where = json.loads(ready.read_text())["monitor"]
+        assert where["sentry_dsn"] in screen.text
+        assert f"Dashboard: http://{where['http']}/" in screen.text
+        await asyncio.to_thread(_report_by_sentry, where["sentry_dsn"])
+        screen.process.send_signal(signal.SIGTERM)
+        assert await screen.ends() == 0
+    async with terminal(*command) as screen:
+        await screen.says("Ctrl-C stops everything")
+        await until(ready.exists)
+        async with MonitorClient(json.loads(ready.read_text())["monitor"]["grpc"]) as client:
+            assert [issue.title async for issue in client.issues()] == ["ValueError: no seller 17"]
+
+
+def _report_by_sentry(dsn: str) -> None:
+    client = sentry_sdk.Client(dsn, default_integrations=False)
+    client.capture_event({"exception": {"values": [{"type": "ValueError", "value": "no seller 17"}]}})
+    client.close(timeout=20)
+
+
+async def test_services_that_are_started_together_know_where_monitor_is(tmp_path):
+    ready = tmp_path / "ready.json"
+    async with terminal("up", "monitor", "cache", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready) as up:
+        await up.says("Ctrl-C stops everything")
+        await until(ready.exists)
+        told = json.loads(ready.read_text())
+        (cache,) = [pid for pid in children_of(up.process.pid) if b"souk_cache\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        settings = Path(f"/proc/{cache}/environ").read_bytes().split(b"\0")
+        assert f"SOUK_CACHE_MONITOR_ENDPOINT=http://{told['monitor']['grpc']}".encode() in settings
+
+
 async def test_services_are_stopped_when_the_terminal_is_closed(tmp_path):
-    async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
+    async with terminal("up", "imaging", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Ctrl-C stops everything")
         family = children_of(screen.process.pid)
         screen.close()
@@ -103,7 +140,7 @@ async def test_the_lines_to_try_work_as_they_are(tmp_path):
 
 
 async def test_a_service_that_dies_is_reported_with_its_last_log_lines_and_ends_everything(tmp_path):
-    async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
+    async with terminal("up", "imaging", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Ctrl-C stops everything")
         family = children_of(screen.process.pid)
         (imaging,) = [pid for pid in family if b"souk_imaging\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -130,36 +167,36 @@ async def test_a_port_in_use_is_named_with_the_option_that_chooses_another(tmp_p
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        result = await souk("up", "--state", tmp_path / "state", "--free-ports", "--port", f"imaging={port}")
+        result = await souk("up", "imaging", "--state", tmp_path / "state", "--free-ports", "--port", f"imaging={port}")
         assert result.status == 1
         assert f"port {port}, which imaging wants, is in use" in result.err
         assert "--port imaging=PORT" in result.err
-        result = await souk("up", "--state", tmp_path / "state", "--free-ports", "--http-port", f"imaging={port}")
+        result = await souk("up", "imaging", "--state", tmp_path / "state", "--free-ports", "--http-port", f"imaging={port}")
         assert (result.status, "--http-port imaging=PORT" in result.err) == (1, True)
 
 
 async def test_a_service_that_cannot_start_is_reported_with_its_own_words(tmp_path):
-    result = await souk("up", "--state", tmp_path / "state", "--free-ports", SOUK_IMAGING_PROFILES_FILE="/nowhere.yaml")
+    result = await souk("up", "imaging", "--state", tmp_path / "state", "--free-ports", SOUK_IMAGING_PROFILES_FILE="/nowhere.yaml")
     assert result.status == 1
     assert "imaging could not start (exit status 1)" in result.err
     assert "nowhere.yaml" in result.err
 
 
 async def test_a_wrong_setting_is_reported_by_its_name(tmp_path):
-    result = await souk("up", "--state", tmp_path / "state", "--free-ports", SOUK_IMAGING_WORKERS="many")
+    result = await souk("up", "imaging", "--state", tmp_path / "state", "--free-ports", SOUK_IMAGING_WORKERS="many")
     assert result.status == 1
     assert "SOUK_IMAGING_WORKERS" in result.err
 
 
 async def test_two_of_us_do_not_share_a_state_folder(tmp_path):
-    async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
+    async with terminal("up", "imaging", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Ctrl-C stops everything")
-        second = await souk("up", "--state", tmp_path / "state", "--free-ports")
+        second = await souk("up", "imaging", "--state", tmp_path / "state", "--free-ports")
         assert (second.status, "another `souk up` uses" in second.err) == (1, True)
 
 
 async def test_a_signal_while_services_start_stops_them(tmp_path):
-    async with terminal("up", "--state", tmp_path / "state", "--free-ports") as screen:
+    async with terminal("up", "imaging", "--state", tmp_path / "state", "--free-ports") as screen:
         await screen.says("Starting imaging")
         screen.process.send_signal(signal.SIGINT)
         assert await screen.ends() == 0
@@ -208,7 +245,7 @@ async def test_with_tls_the_service_is_waited_for_too(tmp_path):
     issued.private_key_pem.write_to_path(key)
     cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
     secure = {"SOUK_IMAGING_TLS_CERT_FILE": str(cert), "SOUK_IMAGING_TLS_KEY_FILE": str(key)}
-    command = ("up", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready)
+    command = ("up", "imaging", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready)
     async with terminal(*command, **secure) as screen:
         await screen.says("Ctrl-C stops everything")
         await until(ready.exists)

@@ -12,8 +12,13 @@ from souk_cli import (
     db_pool,
     db_seed,
     demo,
+    errors_change,
+    errors_list,
+    errors_report,
+    errors_show,
     image,
     image_upload,
+    monitor,
     tokens,
     up,
 )
@@ -51,6 +56,31 @@ db_app.command("stats")(db_insight.stats)
 db_app.command("findings")(db_plans.findings)
 db_app.command("changes")(db_plans.changes)
 app.add_typer(db_app, name="db")
+errors_app = typer.Typer(help="What is broken: every error once, in the right issue.", no_args_is_help=True)
+errors_app.command("list")(errors_list.list_issues)
+errors_app.command("show")(errors_show.show)
+for change in (errors_change.resolve, errors_change.acknowledge, errors_change.ignore, errors_change.reopen, errors_change.assign):
+    errors_app.command(change.__name__)(change)
+errors_app.command("report")(errors_report.report)
+errors_app.command("tail")(errors_list.tail)
+errors_app.command("explain")(errors_show.explain)
+errors_app.command("merge")(errors_change.merge)
+errors_app.command("split")(errors_change.split)
+app.add_typer(errors_app, name="errors")
+monitor_app = typer.Typer(help="The monitor service: its schema, its projects and their keys.", no_args_is_help=True)
+monitor_app.command("migrate")(monitor.migrate)
+projects_app = typer.Typer(help="What errors are reported to.", no_args_is_help=True)
+projects_app.command("list")(monitor.list_projects)
+projects_app.command("create")(monitor.create_project)
+projects_app.command("disable")(monitor.disable_project)
+projects_app.command("enable")(monitor.enable_project)
+monitor_app.add_typer(projects_app, name="projects")
+keys_app = typer.Typer(help="What Sentry's SDKs report with.", no_args_is_help=True)
+keys_app.command("list")(monitor.list_keys)
+keys_app.command("create")(monitor.create_key)
+keys_app.command("revoke")(monitor.revoke_key)
+monitor_app.add_typer(keys_app, name="keys")
+app.add_typer(monitor_app, name="monitor")
 token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
 token_app.command("create")(tokens.create)
 app.add_typer(token_app, name="token")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
-from souk.client import CacheClient, ClientConfig, DbClient, ImagingClient, SoukError
+from souk.client import CacheClient, ClientConfig, DbClient, ImagingClient, MonitorClient, SoukError
 
 from souk_cli.display import as_json, print_json, show_error
 
@@ -21,6 +21,10 @@ CacheAddress: TypeAlias = Annotated[
 DB_ADDRESS = "127.0.0.1:50053"
 DbAddress: TypeAlias = Annotated[
     str, typer.Option("--address", envvar="SOUK_DBOPT_ADDRESS", help="Where the dbopt service listens, as host:port.")
+]
+MONITOR_ADDRESS = "127.0.0.1:50054"
+MonitorAddress: TypeAlias = Annotated[
+    str, typer.Option("--address", envvar="SOUK_MONITOR_ADDRESS", help="Where the monitor service listens, as host:port.")
 ]
 Token: TypeAlias = Annotated[
     str | None, typer.Option("--token", envvar="SOUK_TOKEN", show_envvar=True, help="Token to call with.", show_default=False)
@@ -99,6 +103,23 @@ def with_db(
 
     async def run() -> None:
         async with DbClient(config=config) as client:
+            await work(client)
+
+    _run(run(), config, json=json, about=about, interrupted=0 if endless else 130)
+
+
+def with_monitor(
+    config: ClientConfig,
+    work: Callable[[MonitorClient], Coroutine[None, None, None]],
+    *,
+    json: bool = False,
+    about: str = "",
+    endless: bool = False,
+) -> None:
+    """Run `work` with a client of monitor, as with_cache does."""
+
+    async def run() -> None:
+        async with MonitorClient(config=config) as client:
             await work(client)
 
     _run(run(), config, json=json, about=about, interrupted=0 if endless else 130)

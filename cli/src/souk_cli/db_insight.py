@@ -103,7 +103,7 @@ def stats(
     json: Json = False,
 ) -> None:
     """Show what one query did, window by window, and with which parameters it was slow."""
-    begin, step = since_time(since), _span(window)
+    begin, step = since_time(since), span_from(window)
     if step is None:
         raise typer.BadParameter(f"{window!r} is no span of time, as 5m or 1h", param_hint="--window")
 
@@ -207,7 +207,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 def since_time(text: str) -> datetime:
     """Of a span before now, or a time, as a user types it. BadParameter."""
-    span = _span(text)
+    span = span_from(text)
     if span is not None:
         return datetime.now(UTC) - span
     try:
@@ -217,7 +217,8 @@ def since_time(text: str) -> datetime:
     return time.astimezone()
 
 
-def _span(text: str) -> timedelta | None:
+def span_from(text: str) -> timedelta | None:
+    """A span of time as a user types it; None where it is none."""
     found = _SPAN.fullmatch(text)
     return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 

@@ -38,7 +38,8 @@ def migrate(
 
     async def work(connection: Connection) -> None:
         if dry_run:
-            _show([str(each) for each in await pending(connection, schema.all_migrations(components))], json=json, dry_run=True)
+            steps = await pending(connection, schema.all_migrations(components))
+            show_steps([str(each) for each in steps], json=json, dry_run=True)
             return
         began = time.monotonic()
 
@@ -46,12 +47,13 @@ def migrate(
             err.print(f"  {escape(str(step))}", highlight=False)
 
         applied = await schema.migrate(connection, roles=roles, components=components, on_step=tell)
-        _show([str(each) for each in applied], json=json, took=time.monotonic() - began)
+        show_steps([str(each) for each in applied], json=json, took=time.monotonic() - began)
 
     with_owner(dsn, work, json=json)
 
 
-def _show(steps: list[str], *, json: bool, dry_run: bool = False, took: float = 0.0) -> None:
+def show_steps(steps: list[str], *, json: bool, dry_run: bool = False, took: float = 0.0) -> None:
+    """Say what was applied, or would be. took: seconds."""
     if json:
         print_json({"pending" if dry_run else "applied": steps})
     elif not steps:

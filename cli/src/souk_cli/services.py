@@ -36,6 +36,8 @@ class Service:
     """The setting that names its database, where it stands on one."""
     cache_setting: str | None = None
     """The setting that names the cache service, where it uses one that is there."""
+    has_dashboard: bool = False
+    """Its HTTP is for people."""
 
     @property
     def module(self) -> str:
@@ -94,7 +96,23 @@ DBOPT = Service(
     database_setting="DSN",
     cache_setting="CACHE_ADDRESS",
 )
-_ALL = (IMAGING, CACHE, DBOPT)
+MONITOR = Service(
+    name="monitor",
+    grpc_port=50054,
+    http_port=8080,
+    proto="souk.monitor.v1.ErrorService",
+    examples=(
+        Example(
+            "souk.monitor.v1.ErrorService/ReportErrors",
+            json.dumps({"reports": [{"platform": "python", "exceptions": [{"type": "ValueError", "value": "no seller 17"}]}]}),
+        ),
+        Example("souk.monitor.v1.ErrorService/ListIssues"),
+    ),
+    commands=("souk errors list --address {address}", "souk errors tail --address {address}"),
+    database_setting="DSN",
+    has_dashboard=True,
+)
+_ALL = (IMAGING, CACHE, DBOPT, MONITOR)
 
 
 def installed() -> dict[str, Service]:

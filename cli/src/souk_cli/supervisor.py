@@ -13,11 +13,13 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
+from souk.client import MonitorClient
 
+from souk_cli.databases import DATABASES
 from souk_cli.engines import Engine, EngineError
 from souk_cli.postgres_engine import PostgresEngine
 from souk_cli.redis_engine import RedisEngine
-from souk_cli.services import Service
+from souk_cli.services import MONITOR, Service
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 35.0
@@ -144,17 +146,24 @@ class Supervisor:
         self._folder = folder
         self._environment = dict(environment)
         self.engines: list[Engine] = []
-        self.owner_dsn: str | None = None
-        """How this machine's owner reaches the database of this folder; None where it is the user's own."""
+        self.owner_dsns: dict[str, str] = {}
+        """How this machine's owner reaches the databases of this folder, by service; the user's own are not among them."""
+        self.sentry_dsn: str | None = None
+        """What Sentry's SDKs are told, where monitor was started and needs no token."""
         self.children: list[Child] = []
 
     async def start(self, services: Sequence[Service]) -> None:
         """Start services together and wait until all are ready. ChildError where one is not; EngineError where what it stands on
         is not."""
-        for service in services:
-            await self._start_engines(service)
+        await self._start_engines(services)
+        monitor = [service for service in services if service is MONITOR]
+        await self._start(monitor)
+        if monitor and not is_guarded(os.environ):
+            self.sentry_dsn = await self._read_dsn()
+            for service in services:
+                self._use_monitor(service)
         later = [service for service in services if service.cache_setting and any(each.name == "cache" for each in services)]
-        await self._start([service for service in services if service not in later])
+        await self._start([service for service in services if service not in (*monitor, *later)])
         for service in later:
             self._use_cache(service)
         await self._start(later)
@@ -166,21 +175,37 @@ class Supervisor:
 
     def _use_cache(self, service: Service) -> None:
         """Tell a service where the cache is that was started with it, unless it is told of another, or TLS is wanted."""
-        name = f"{service.prefix}{service.cache_setting}"
-        if self._environment.get(name) or os.environ.get(name) or "SOUK_CACHE_TLS_CERT_FILE" in os.environ:
-            return
-        self._environment[name] = next(child.addresses["grpc"] for child in self.children if child.service.name == "cache")
+        if self._lacks(service, service.cache_setting) and "SOUK_CACHE_TLS_CERT_FILE" not in os.environ:
+            self._environment[f"{service.prefix}{service.cache_setting}"] = self._address("cache")
 
-    async def _start_engines(self, service: Service) -> None:
-        """Start what a service stands on, where the user has none."""
-        if self._lacks(service, service.redis_setting):
-            redis = await RedisEngine.start(self._folder / "redis.log")
-            self.engines.append(redis)
-            self._environment[f"{service.prefix}{service.redis_setting}"] = redis.url
-        if self._lacks(service, service.database_setting):
-            postgres = await PostgresEngine.start(self._folder / "postgres", self._folder / "postgres.log")
+    def _use_monitor(self, service: Service) -> None:
+        """Tell a service where to report errors, unless it is told."""
+        if self._lacks(service, "MONITOR_ENDPOINT"):
+            self._environment[f"{service.prefix}MONITOR_ENDPOINT"] = f"http://{self._address('monitor')}"
+
+    async def _read_dsn(self) -> str | None:
+        """The DSN of the default project."""
+        async with MonitorClient(self._address("monitor")) as client:
+            project = await client.get_project(os.environ.get(f"{MONITOR.prefix}DEFAULT_PROJECT") or "default")
+        key = next((key for key in project.keys if not key.HasField("revoke_time")), None)
+        http = next(child.addresses["http"] for child in self.children if child.service is MONITOR)
+        return key and (key.dsn or f"http://{key.public_key}@{http}/{project.number}")
+
+    def _address(self, name: str) -> str:
+        return next(child.addresses["grpc"] for child in self.children if child.service.name == name)
+
+    async def _start_engines(self, services: Sequence[Service]) -> None:
+        """Start what services stand on, where the user has none."""
+        for service in services:
+            if self._lacks(service, service.redis_setting):
+                redis = await RedisEngine.start(self._folder / "redis.log")
+                self.engines.append(redis)
+                self._environment[f"{service.prefix}{service.redis_setting}"] = redis.url
+        databases = {each.name: DATABASES[each.name] for each in services if self._lacks(each, each.database_setting)}
+        if databases:
+            postgres = await PostgresEngine.start(self._folder / "postgres", self._folder / "postgres.log", *databases.values())
             self.engines.append(postgres)
-            self.owner_dsn = postgres.dsn()
+            self.owner_dsns = {service: postgres.dsn(database.name) for service, database in databases.items()}
             self._environment |= postgres.environment
 
     def _lacks(self, service: Service, setting: str | None) -> bool:
@@ -220,6 +245,11 @@ class Supervisor:
         """Ask all to stop at once, where they were asked to stop before."""
         for child in self.children:
             child.hurry()
+
+
+def is_guarded(environment: Mapping[str, str]) -> bool:
+    """Whether monitor, started with this environment, wants TLS or a token."""
+    return any(environment.get(f"{MONITOR.prefix}{name}") for name in ("TLS_CERT_FILE", "AUTH_FILE"))
 
 
 def exit_text(status: int) -> str:

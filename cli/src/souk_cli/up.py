@@ -16,8 +16,8 @@ from rich.table import Table
 
 from souk_cli.display import err, out
 from souk_cli.engines import EngineError
-from souk_cli.services import Service, installed, ports_of
-from souk_cli.supervisor import ChildError, Supervisor
+from souk_cli.services import MONITOR, Service, installed, ports_of
+from souk_cli.supervisor import ChildError, Supervisor, is_guarded
 
 
 def up(
@@ -94,8 +94,10 @@ def _tell_others(ready_file: Path | None, supervisor: Supervisor | None) -> None
         ready_file.unlink(missing_ok=True)
         return
     told = {child.service.name: child.addresses for child in supervisor.children}
-    if supervisor.owner_dsn:
-        told["postgres"] = {"dsn": supervisor.owner_dsn}
+    if supervisor.owner_dsns:
+        told["postgres"] = supervisor.owner_dsns
+    if supervisor.sentry_dsn:
+        told["monitor"] = {**told["monitor"], "sentry_dsn": supervisor.sentry_dsn}
     written = ready_file.with_name(f".{ready_file.name}.tmp")
     written.write_text(json.dumps(told))
     written.replace(ready_file)
@@ -163,7 +165,17 @@ def _environment(services: list[Service], ports: list[str], http_ports: list[str
             environment[f"{named[name].prefix}{setting}"] = number
     for service in services:
         environment |= _public_url(service, {**os.environ, **environment})
+    if MONITOR in services:
+        environment |= _own_monitor({**os.environ, **environment})
     return environment
+
+
+def _own_monitor(told: Mapping[str, str]) -> dict[str, str]:
+    """Where monitor reports its own errors: to itself; a free port is not known yet."""
+    number = told.get(f"{MONITOR.prefix}PORT") or str(MONITOR.grpc_port)
+    if is_guarded(told) or number == "0" or told.get(f"{MONITOR.prefix}MONITOR_ENDPOINT"):
+        return {}
+    return {f"{MONITOR.prefix}MONITOR_ENDPOINT": f"http://127.0.0.1:{number}"}
 
 
 def _public_url(service: Service, told: Mapping[str, str]) -> dict[str, str]:
@@ -187,8 +199,13 @@ def _show(supervisor: Supervisor, folder: Path) -> None:
     for child in supervisor.children:
         for line in child.service.tries(child.addresses["grpc"]):
             out.print(f"  {escape(line)}", soft_wrap=True)
-    if supervisor.owner_dsn:
-        out.print(f"  souk db seed --products 10000 --dsn '{escape(supervisor.owner_dsn)}'", soft_wrap=True)
+    if dsn := supervisor.owner_dsns.get("dbopt"):
+        out.print(f"  souk db seed --products 10000 --dsn '{escape(dsn)}'", soft_wrap=True)
+    for child in supervisor.children:
+        if child.service.has_dashboard:
+            out.print(f"\nDashboard: [bold]http://{escape(child.addresses['http'])}/[/]", soft_wrap=True)
+    if supervisor.sentry_dsn:
+        out.print(f"Sentry's SDKs report with the DSN [bold]{escape(supervisor.sentry_dsn)}[/]", soft_wrap=True)
     out.print("\n[dim]Ctrl-C stops everything.[/]")
 
 

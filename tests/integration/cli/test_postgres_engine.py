@@ -7,14 +7,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 from processes import until
+from souk_cli.databases import DATABASES
 from souk_cli.engines import EngineError
 from souk_cli.postgres_engine import PostgresEngine
 
 
-async def test_it_has_an_up_to_date_schema_and_keeps_its_data(tmp_path: Path):
+async def test_its_databases_have_up_to_date_schemas_and_keep_their_data(tmp_path: Path):
     folder, log = tmp_path / "state" / "postgres", tmp_path / "postgres.log"
     for expected in (0, 1):
-        engine = await PostgresEngine.start(folder, log)
+        engine = await PostgresEngine.start(folder, log, *DATABASES.values())
         try:
             service = await asyncpg.connect(engine.environment["SOUK_DBOPT_DSN"])
             assert await service.fetchval("SELECT count(*) FROM shop.users") == expected
@@ -23,6 +24,9 @@ async def test_it_has_an_up_to_date_schema_and_keeps_its_data(tmp_path: Path):
             explain = await asyncpg.connect(engine.environment["SOUK_DBOPT_EXPLAIN_DSN"])
             assert await explain.fetchval("SELECT count(*) FROM shop.users") == expected + 1
             await explain.close()
+            monitor = await asyncpg.connect(engine.environment["SOUK_MONITOR_DSN"])
+            assert await monitor.fetchval("SELECT count(*) FROM monitor.projects") == 0
+            await monitor.close()
         finally:
             await engine.stop()
         assert engine.process.returncode == 0

@@ -1,0 +1,209 @@
+"""`souk errors resolve|acknowledge|ignore|reopen|assign|merge|split`: what is to become of issues."""
+
+import getpass
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated, TypeAlias
+
+import typer
+from rich.markup import escape
+from souk.client import MonitorClient
+from souk.monitor.v1 import error_pb2 as pb
+
+from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.db_insight import span_from
+from souk_cli.display import out, plain, print_json
+from souk_cli.errors_list import issues_table, styled_state
+
+Issues: TypeAlias = Annotated[list[str], typer.Argument(metavar="ISSUE…", help="As SHOP-12.", show_default=False)]
+Comment: TypeAlias = Annotated[str, typer.Option("--comment", "-m", help="A remark that is kept with it.")]
+
+
+def acknowledge(
+    issues: Issues,
+    comment: Comment = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Say that somebody looks after issues."""
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.acknowledge(issue, comment=comment, actor=_me())
+
+    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+
+
+def resolve(
+    issues: Issues,
+    release: Annotated[str, typer.Option("--release", help="It is mended in this release: older ones may still have it.")] = "",
+    next_release: Annotated[bool, typer.Option("--next-release", help="It is mended in whatever release comes next.")] = False,
+    comment: Comment = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Say that issues are mended; those that come again are regressed."""
+    if release and next_release:
+        raise typer.BadParameter("--release and --next-release exclude each other")
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.resolve(issue, in_release=release, in_next_release=next_release, comment=comment, actor=_me())
+
+    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+
+
+def ignore(
+    issues: Issues,
+    until: Annotated[str, typer.Option("--for", help="For so long: 90m, 6h, 7d; without any of these, for good.")] = "",
+    events: Annotated[int, typer.Option("--events", min=0, help="Until so many more events have come.")] = 0,
+    users: Annotated[int, typer.Option("--users", min=0, help="Until so many more users are affected.")] = 0,
+    comment: Comment = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Hear no more of issues, for a time or for good."""
+    span = span_of(until, "--for") if until else None
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.ignore(issue, until=span, until_events=events, until_users=users, comment=comment, actor=_me())
+
+    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+
+
+def reopen(
+    issues: Issues,
+    comment: Comment = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Open issues again that were resolved or ignored."""
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.reopen(issue, comment=comment, actor=_me())
+
+    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+
+
+def assign(
+    issues: Issues,
+    to: Annotated[str, typer.Option("--to", help="Whom they are assigned to.")] = "",
+    nobody: Annotated[bool, typer.Option("--nobody", help="Take them from all.")] = False,
+    comment: Comment = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Say who looks after issues."""
+    if bool(to) == nobody:
+        raise typer.BadParameter("give --to NAME, or --nobody")
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.update_issue(issue, assignee=to, comment=comment, actor=_me())
+
+    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+
+
+def merge(
+    issues: Issues,
+    into: Annotated[str, typer.Option("--into", help="The one of them that stays. Default: the one seen first.")] = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Make one issue of several, now and for what comes later."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell([await client.merge_issues(issues, into=into, actor=_me())], json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+
+
+def split(
+    issue: Annotated[str, typer.Argument(metavar="ISSUE", help="As SHOP-12.", show_default=False)],
+    fingerprints: Annotated[
+        list[str] | None, typer.Argument(metavar="[FINGERPRINT…]", help="Those that leave. Without: they are listed.")
+    ] = None,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Take fingerprints out of an issue into a new one, now and for what comes later."""
+
+    async def work(client: MonitorClient) -> None:
+        if fingerprints:
+            parts = await client.split_issue(issue, fingerprints, actor=_me())
+            _tell([parts.issue, parts.new_issue], json=json)
+            return
+        found = (await client.get_issue(issue)).fingerprints
+        if json:
+            print_json([plain(each) for each in found])
+        for each in found if not json else ():
+            out.print(f"{each.fingerprint}  {each.events:>7,} events  {escape(each.title)}", soft_wrap=True)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=issue)
+
+
+def _each(
+    issues: list[str],
+    change: Callable[[MonitorClient, str], Awaitable[pb.Issue]],
+    address: str,
+    token: str | None,
+    tls_ca: TlsCa,
+    tls_cert: TlsCert,
+    tls_key: TlsKey,
+    *,
+    json: bool,
+) -> None:
+    async def work(client: MonitorClient) -> None:
+        _tell([await change(client, issue) for issue in issues], json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+
+
+def _tell(issues: list[pb.Issue], *, json: bool) -> None:
+    if json:
+        print_json([plain(issue) for issue in issues])
+    elif len(issues) == 1:
+        out.print(f"{escape(issues[0].short_id)} is {styled_state(issues[0])}: {escape(issues[0].title)}", soft_wrap=True)
+    else:
+        out.print(issues_table(issues))
+
+
+def _me() -> str:
+    """Who does it, where auth is off and nobody is asked."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user whom the machine does not know by name
+        return ""
+
+
+def span_of(text: str, option: str) -> timedelta:
+    """A span of time as a user types it. BadParameter."""
+    span = span_from(text)
+    if span is None:
+        raise typer.BadParameter(f"{text!r} is no span of time, as 6h or 7d", param_hint=option)
+    return span

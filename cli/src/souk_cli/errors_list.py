@@ -1,0 +1,228 @@
+"""`souk errors list` and `souk errors tail`: which issues there are, and what happens to them."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.markup import escape
+from rich.table import Table
+from souk.client import MonitorClient
+from souk.monitor.v1 import error_pb2 as pb
+
+from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.db_insight import since_time, sparkline
+from souk_cli.display import out, plain, print_json
+
+STATE_STYLES = {
+    pb.ISSUE_STATE_OPEN: "bold",
+    pb.ISSUE_STATE_ACKNOWLEDGED: "cyan",
+    pb.ISSUE_STATE_RESOLVED: "green",
+    pb.ISSUE_STATE_REGRESSED: "bold red",
+    pb.ISSUE_STATE_IGNORED: "dim",
+}
+SEVERITY_STYLES = {pb.SEVERITY_FATAL: "bold red", pb.SEVERITY_ERROR: "red", pb.SEVERITY_WARNING: "yellow"}
+TRENDS = {
+    pb.TREND_DIRECTION_RISING: "[yellow]↗[/]",
+    pb.TREND_DIRECTION_FALLING: "[green]↘[/]",
+    pb.TREND_DIRECTION_SPIKE: "[bold red]⇈[/]",
+    pb.TREND_DIRECTION_NEW: "[cyan]✦[/]",
+}
+CHANGES = {
+    pb.ISSUE_CHANGE_NEW: "[cyan]new[/]",
+    pb.ISSUE_CHANGE_REGRESSED: "[bold red]regressed[/]",
+    pb.ISSUE_CHANGE_ESCALATED: "[bold red]escalated[/]",
+    pb.ISSUE_CHANGE_EVENTS: "again",
+    pb.ISSUE_CHANGE_UPDATED: "[dim]changed[/]",
+    pb.ISSUE_CHANGE_MERGED: "[dim]merged[/]",
+}
+
+
+class State(StrEnum):
+    """What is to become of an issue."""
+
+    open = "open"
+    acknowledged = "acknowledged"
+    resolved = "resolved"
+    regressed = "regressed"
+    ignored = "ignored"
+
+    @property
+    def asked(self) -> pb.IssueState.ValueType:
+        """As the service is asked."""
+        return pb.IssueState.Value(f"ISSUE_STATE_{self.name.upper()}")
+
+
+class Severity(StrEnum):
+    """How grave."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+    fatal = "fatal"
+
+    @property
+    def asked(self) -> pb.Severity.ValueType:
+        """As the service is asked."""
+        return pb.Severity.Value(f"SEVERITY_{self.name.upper()}")
+
+
+class Order(StrEnum):
+    """By what issues are sorted."""
+
+    priority = "priority"
+    last = "last"
+    first = "first"
+    events = "events"
+    users = "users"
+
+    @property
+    def asked(self) -> pb.IssueOrder.ValueType:
+        """As the service is asked."""
+        name = {"last": "LAST_SEEN", "first": "FIRST_SEEN"}.get(self.name, self.name.upper())
+        return pb.IssueOrder.Value(f"ISSUE_ORDER_{name}")
+
+
+def list_issues(
+    search: Annotated[str, typer.Argument(metavar="[WORDS]", help="Words that must all be in it; those in quotes as one.")] = "",
+    state: Annotated[
+        list[State] | None, typer.Option(help="In this state; several times for several. Default: what is not put away.")
+    ] = None,
+    severity: Annotated[Severity | None, typer.Option(help="As grave as this, or graver.")] = None,
+    category: Annotated[list[str] | None, typer.Option(help="Of this kind, as database; several times for several.")] = None,
+    service: Annotated[str, typer.Option(help="Seen in this service.")] = "",
+    environment: Annotated[str, typer.Option(help="Seen in this environment.")] = "",
+    release: Annotated[str, typer.Option(help="First or last seen in this release.")] = "",
+    assignee: Annotated[str, typer.Option(help="Assigned to this person; none: to nobody.")] = "",
+    project: Annotated[str, typer.Option(help="Only of this project.")] = "",
+    since: Annotated[str, typer.Option(help="Last seen since: 90m, 6h, 7d, or a time.")] = "",
+    order: Annotated[Order, typer.Option(help="By what they are sorted.")] = Order.priority,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at the most.")] = 20,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show issues: errors of one cause, each once."""
+    begin = since_time(since) if since else None
+    categories = [category_of(each) for each in category or ()]
+
+    async def work(client: MonitorClient) -> None:
+        found: list[pb.Issue] = []
+        async for issue in client.issues(
+            project=project,
+            states=[each.asked for each in state or ()],
+            search=search,
+            categories=categories,
+            min_severity=severity.asked if severity else pb.SEVERITY_UNSPECIFIED,
+            service=service,
+            environment=environment,
+            release=release,
+            assignee=assignee,
+            since=begin,
+            order=order.asked,
+            page_size=min(limit, 200),
+        ):
+            found.append(issue)
+            if len(found) == limit:
+                break
+        if json:
+            print_json([plain(issue) for issue in found])
+        elif found:
+            out.print(issues_table(found))
+        else:
+            out.print("[green]No issue fits.[/]")
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+
+
+def tail(
+    project: Annotated[str, typer.Option(help="Only of this project.")] = "",
+    severity: Annotated[Severity | None, typer.Option(help="As grave as this, or graver.")] = None,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show what happens to issues as it happens, until Ctrl-C: new ones, those that come again, what people change."""
+
+    async def work(client: MonitorClient) -> None:
+        least = severity.asked if severity else pb.SEVERITY_UNSPECIFIED
+        async for change in client.watch_issues(project=project, min_severity=least):
+            if json:
+                print_json(plain(change))
+            else:
+                out.print(_line(change), soft_wrap=True)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=True)
+
+
+def issues_table(issues: list[pb.Issue]) -> Table:
+    """Issues, one a row."""
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("Issue", "State", "Severity", "Events", "Users", "Last seen", "24 hours", "What"):
+        right = name in ("Events", "Users", "Last seen")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "What", overflow="fold")
+    for issue in issues:
+        table.add_row(
+            escape(issue.short_id),
+            styled_state(issue),
+            styled_severity(issue.severity),
+            f"{issue.events:,}",
+            f"{issue.users:,}" if issue.users else "[dim]–[/]",
+            ago(issue.last_seen_time),
+            f"{sparkline([float(count) for count in issue.trend.hours])} {TRENDS.get(issue.trend.direction, '')}".rstrip(),
+            f"{escape(issue.title)}{f' [dim]in {escape(issue.culprit)}[/]' if issue.culprit else ''}",
+        )
+    return table
+
+
+def _line(change: pb.WatchIssuesResponse) -> str:
+    issue = change.issue
+    at = issue.last_seen_time.ToDatetime(UTC).astimezone()
+    what = CHANGES.get(change.change, "")
+    where = f" [dim]in {escape(issue.culprit)}[/]" if issue.culprit else ""
+    many = f" [dim]{issue.events:,} events[/]" if issue.events > 1 else ""
+    return f"[dim]{at:%H:%M:%S}[/]  {what:<9}  [bold]{escape(issue.short_id)}[/]  {escape(issue.title)}{where}{many}"
+
+
+def styled_state(issue: pb.Issue) -> str:
+    """The state of an issue, and who looks after it."""
+    style = STATE_STYLES.get(issue.state, "")
+    who = f" [dim]({escape(issue.assignee)})[/]" if issue.assignee else ""
+    return f"[{style}]{word(pb.IssueState.Name(issue.state), 'ISSUE_STATE')}[/]{who}" if style else f"–{who}"
+
+
+def styled_severity(severity: pb.Severity.ValueType) -> str:
+    """How grave, in its colour."""
+    text, style = word(pb.Severity.Name(severity), "SEVERITY"), SEVERITY_STYLES.get(severity, "dim")
+    return f"[{style}]{text}[/]"
+
+
+def word(name: str, prefix: str) -> str:
+    """The name of a value of an enum, for people."""
+    return name.removeprefix(f"{prefix}_").lower().replace("_", " ")
+
+
+def category_of(text: str) -> pb.ErrorCategory.ValueType:
+    """A category as a user types it. BadParameter."""
+    try:
+        return pb.ErrorCategory.Value(f"ERROR_CATEGORY_{text.upper().replace('-', '_')}")
+    except ValueError:
+        known = ", ".join(word(name, "ERROR_CATEGORY").replace(" ", "-") for name in pb.ErrorCategory.keys()[1:])
+        raise typer.BadParameter(f"{text!r} is none of: {known}", param_hint="--category") from None
+
+
+def ago(time: Timestamp, now: datetime | None = None) -> str:
+    """How long ago, in one unit."""
+    passed = (now or datetime.now(UTC)) - time.ToDatetime(UTC)
+    for unit, span in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1))):
+        if passed >= span:
+            return f"{passed // span} {unit}"
+    return f"{max(0, round(passed.total_seconds()))} s"

@@ -1,0 +1,161 @@
+"""`souk errors show` and `souk errors explain`: all of one issue, and why an event is in it."""
+
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Annotated
+
+import typer
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.markup import escape
+from rich.tree import Tree
+from souk.client import MonitorClient
+from souk.monitor.v1 import error_pb2 as pb
+
+from souk_cli import error_stack
+from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.db_insight import sparkline
+from souk_cli.display import out, plain, print_json
+from souk_cli.errors_list import TRENDS, ago, styled_severity, styled_state, word
+
+ACTIVITY = 5
+"""What was done last, as much of it as is shown."""
+
+
+def show(
+    issue: Annotated[str, typer.Argument(metavar="ISSUE", help="As `souk errors list` shows it: SHOP-12.", show_default=False)],
+    event: Annotated[str, typer.Option(help="With this event, not the newest.")] = "",
+    all_frames: Annotated[bool, typer.Option("--all-frames", help="Every call of libraries too.")] = False,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show one issue: what it is, what may help, its stack, whom it befalls, and what was done with it."""
+
+    async def work(client: MonitorClient) -> None:
+        found = await client.get_issue(issue)
+        if event:
+            found.latest_event.CopyFrom((await client.get_event(event, project=found.issue.project)).event)
+        if json:
+            print_json(plain(found))
+            return
+        for line in _issue(found, all_frames=all_frames):
+            out.print(line, soft_wrap=True)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=issue)
+
+
+def explain(
+    event: Annotated[
+        str, typer.Argument(metavar="EVENT|ISSUE", help="An event, or an issue: its newest event.", show_default=False)
+    ],
+    project: Annotated[str, typer.Option(help="The project of the event. Default: the service's.")] = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show why an event is in its issue: what it is grouped by, and what was left out."""
+
+    async def work(client: MonitorClient) -> None:
+        event_id, of_project = event, project
+        if not _is_event(event):
+            found = await client.get_issue(event)
+            event_id, of_project = found.latest_event.report.event_id, found.issue.project
+        explained = await client.explain_grouping(event_id, project=of_project)
+        if json:
+            print_json(plain(explained))
+            return
+        out.print(
+            f"Grouped by its [bold]{escape(explained.method)}[/]: {explained.fingerprint} (rules of version {explained.version})"
+        )
+        root = Tree(_component(explained.component), guide_style="dim")
+        _grow(root, explained.component)
+        out.print(root)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=event)
+
+
+def _is_event(text: str) -> bool:
+    return len(text) == 32 and all(letter in "0123456789abcdef" for letter in text.lower())
+
+
+def _grow(tree: Tree, component: pb.GroupingComponent) -> None:
+    for child in component.children:
+        _grow(tree.add(_component(child)), child)
+
+
+def _component(component: pb.GroupingComponent) -> str:
+    mark, style = ("[green]✓[/]", "") if component.contributes else ("[dim]·[/]", "dim")
+    value = escape(component.value)
+    was = f" [dim]← {escape(component.original)}[/]" if component.original else ""
+    why = f"  [dim]{escape(component.reason)}[/]" if component.reason else ""
+    return f"{mark} {escape(component.kind)} {f'[{style}]{value}[/]' if style and value else value}{was}{why}"
+
+
+def _issue(found: pb.GetIssueResponse, *, all_frames: bool) -> Iterator[str]:
+    issue, event = found.issue, found.latest_event
+    yield f"[bold]{escape(issue.short_id)}[/]  {escape(issue.title)}"
+    category = word(pb.ErrorCategory.Name(issue.category), "ERROR_CATEGORY") if issue.category else ""
+    parts = [styled_state(issue), styled_severity(issue.severity), category, escape(issue.culprit)]
+    yield f"  {' · '.join(part for part in parts if part)}"
+    users = f", {issue.users:,} users" if issue.users else ""
+    seen = f"first {ago(issue.first_seen_time)} ago, last {ago(issue.last_seen_time)} ago"
+    yield f"  {issue.events:,} events{users}; {seen}{_releases(issue)}"
+    yield f"  24 hours  {sparkline([float(hour.events) for hour in found.hours])}│ {TRENDS.get(issue.trend.direction, '')}".rstrip()
+    yield f"  30 days   {sparkline([float(day.events) for day in found.days])}│"
+    for name, values in (("services", issue.services), ("environments", issue.environments)):
+        if values:
+            yield f"  {name}: {escape(', '.join(values))}"
+    if issue.suggested_fix.text:
+        yield f"\n[green]→[/] {escape(issue.suggested_fix.text)} [dim]({escape(issue.suggested_fix.rule)})[/]"
+    if event.report.event_id:
+        yield ""
+        yield from _event(event, all_frames=all_frames)
+    for tag in found.tags:
+        counted = ", ".join(f"{value.name} ({value.events:,})" for value in tag.values[:5])
+        yield f"  [cyan]{escape(tag.name)}[/]: {escape(counted)}"
+    if found.activity:
+        yield ""
+    for activity in found.activity[:ACTIVITY]:
+        text = f": {escape(activity.text)}" if activity.text else ""
+        yield f"[dim]{_when(activity.time)}[/]  {escape(activity.kind)} by {escape(activity.actor or 'monitor')}{text}"
+    yield f"\n[dim]{len(found.fingerprints)} fingerprints; `souk errors explain {issue.short_id}` says what it is grouped by[/]"
+
+
+def _releases(issue: pb.Issue) -> str:
+    if not issue.first_release:
+        return ""
+    between = "" if issue.first_release == issue.last_release else f" to {issue.last_release}"
+    return f"; in {escape(issue.first_release + between)}"
+
+
+def _event(event: pb.ErrorEvent, *, all_frames: bool) -> Iterator[str]:
+    report = event.report
+    if report.message and not report.exceptions:
+        yield f"[bold]{escape(report.message)}[/]"
+    yield from error_stack.draw(report, all_frames=all_frames)
+    facts = {
+        "event": report.event_id,
+        "time": _when(report.time),
+        "by": event.source,
+        "service": report.service,
+        "release": report.release,
+        "transaction": report.transaction,
+        "logger": report.logger,
+        "user": report.user.id or report.user.username or report.user.email,
+        "trace": report.trace_id,
+        "error_id": report.error_id,
+    }
+    yield ""
+    yield "  ".join(f"[dim]{name}[/] {escape(value)}" for name, value in facts.items() if value)
+    if event.scrubbed_fields:
+        yield f"[dim]taken out before it was stored: {escape(', '.join(event.scrubbed_fields))}[/]"
+
+
+def _when(time: Timestamp) -> str:
+    return f"{time.ToDatetime(UTC).astimezone():%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,211 @@
+"""`souk monitor …`: its schema, and the projects and keys that errors are reported with."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+from souk.client import MonitorClient
+from souk.monitor.v1 import project_pb2 as pb
+from souk_common.migrations import Migration, pending
+from souk_monitor.adapters import schema
+
+from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.db_connection import Connection, Dsn, with_owner
+from souk_cli.db_migrate import show_steps
+from souk_cli.display import err, out, plain, print_json
+from souk_cli.errors_list import ago
+
+Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name.", show_default=False)]
+
+
+def migrate(
+    dsn: Dsn,
+    role: Annotated[str, typer.Option(help="The role that monitor comes as. Made where there is none.")] = "souk_monitor",
+    password: Annotated[
+        str | None, typer.Option(envvar="SOUK_DB_MONITOR_PASSWORD", help="What that role is made with. Default: no password.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be applied.")] = False,
+    json: Json = False,
+) -> None:
+    """Bring the schema of monitor's database up to date. Can be run again at any time, also by several at once."""
+    try:
+        chosen = schema.Role(role, password)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+    async def work(connection: Connection) -> None:
+        if dry_run:
+            show_steps([str(each) for each in await pending(connection, schema.all_migrations())], json=json, dry_run=True)
+            return
+        began = time.monotonic()
+
+        def tell(step: Migration) -> None:
+            err.print(f"  {escape(str(step))}", highlight=False)
+
+        applied = await schema.migrate(connection, role=chosen, on_step=tell)
+        show_steps([str(each) for each in applied], json=json, took=time.monotonic() - began)
+
+    with_owner(dsn, work, json=json)
+
+
+def list_projects(
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show the projects that errors are reported to."""
+
+    async def work(client: MonitorClient) -> None:
+        found = [project async for project in client.projects()]
+        if json:
+            print_json([plain(project) for project in found])
+        else:
+            out.print(_projects(found))
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+
+
+def create_project(
+    name: Name,
+    in_app: Annotated[
+        list[str] | None, typer.Option(help="Module or path of the application, with - before it of a library; several times.")
+    ] = None,
+    events_per_minute: Annotated[int, typer.Option(min=0, help="What is over it is turned away. 0: no limit.")] = 0,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Make a project, with a key."""
+
+    async def work(client: MonitorClient) -> None:
+        options = pb.ProjectOptions(in_app=in_app or (), events_per_minute=events_per_minute)
+        _tell(await client.create_project(name, options), json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def disable_project(
+    name: Name,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Take no more reports of a project; what it has stays."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell(await client.update_project(name, disabled=True), json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def enable_project(
+    name: Name,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Take reports of a project again."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell(await client.update_project(name, disabled=False), json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def list_keys(
+    name: Name,
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Show the keys of a project, with what Sentry's SDKs are told."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell_keys(list((await client.get_project(name)).keys), json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def create_key(
+    name: Name,
+    label: Annotated[str, typer.Option(help="What it is for.")] = "",
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """Make one more key; those there are stay."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell_keys([await client.create_project_key(name, label)], json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def revoke_key(
+    name: Name,
+    key: Annotated[str, typer.Argument(metavar="KEY", help="The public key.", show_default=False)],
+    address: MonitorAddress = MONITOR_ADDRESS,
+    token: Token = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    json: Json = False,
+) -> None:
+    """End a key: no report is taken with it any more."""
+
+    async def work(client: MonitorClient) -> None:
+        _tell_keys([await client.revoke_project_key(name, key)], json=json)
+
+    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+
+
+def _tell(project: pb.Project, *, json: bool) -> None:
+    if json:
+        print_json(plain(project))
+    else:
+        out.print(_projects([project]))
+
+
+def _projects(projects: list[pb.Project]) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("Project", "Number", "Takes reports", "Keys", "DSN"):
+        table.add_column(name, justify="right" if name in ("Number", "Keys") else "left", overflow="fold")
+    for project in projects:
+        keys = [key for key in project.keys if not key.HasField("revoke_time")]
+        takes = "[yellow]no[/]" if project.disabled else "yes"
+        dsn = escape(keys[0].dsn) if keys else ""
+        table.add_row(project.name, str(project.number), takes, str(len(keys)), dsn or "[dim]SOUK_MONITOR_PUBLIC_URL is not set[/]")
+    return table
+
+
+def _tell_keys(keys: list[pb.ProjectKey], *, json: bool) -> None:
+    if json:
+        print_json([plain(key) for key in keys])
+        return
+    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("Key", "Label", "Made", "State", "DSN"):
+        table.add_column(name, overflow="fold")
+    for key in keys:
+        state = "[dim]revoked[/]" if key.HasField("revoke_time") else "[green]holds[/]"
+        table.add_row(key.public_key, escape(key.label), f"{ago(key.create_time)} ago", state, escape(key.dsn))
+    out.print(table)
