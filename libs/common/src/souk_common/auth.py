@@ -103,16 +103,20 @@ class Authenticator:
         if known is not None:
             return known
         scheme, _, token = header.partition(" ")
-        digest = hashlib.sha256(token.strip().encode()).digest()
-        found = None
-        for candidate, principal in self._tokens:  # all of them, so that the time tells nothing
-            if hmac.compare_digest(candidate, digest):
-                found = principal
+        found = self.by_digest(hashlib.sha256(token.strip().encode()).digest())
         if found is None or scheme.lower() != "bearer":
             raise _unauthenticated("CREDENTIALS_INVALID", "the token is not known here")
         if len(self._verified) >= _CACHE_SIZE:
             self._verified.clear()
         self._verified[header] = found
+        return found
+
+    def by_digest(self, digest: bytes) -> Principal | None:
+        """The principal whose token has this SHA-256; None where there is none. For sessions that were opened with the token."""
+        found = None
+        for candidate, principal in self._tokens:  # all of them, so that the time tells nothing
+            if hmac.compare_digest(candidate, digest):
+                found = principal
         return found
 
     def by_certificate(self, shown: Iterable[str]) -> Principal:

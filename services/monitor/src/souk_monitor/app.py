@@ -11,7 +11,7 @@ from souk_common import operation_service
 from souk_common.health import Dependency
 from souk_common.operations import Operations, Work
 from souk_common.postgres import Pool, PoolOptions
-from souk_common.server import Application, Registration
+from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 from starlette.applications import Starlette
 
@@ -51,6 +51,8 @@ from souk_monitor.tracker import Tracker
 from souk_monitor.understanding import understand
 from souk_monitor.watching import Watch
 from souk_monitor.web import sentry
+from souk_monitor.web.dashboard.face import Parts
+from souk_monitor.web.dashboard.site import Dashboard
 from souk_monitor.web.sentry import SentryOptions
 
 ERRORS_SERVICE, PROJECTS = "souk.monitor.v1.ErrorService", "souk.monitor.v1.ProjectService"
@@ -103,6 +105,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         async def check() -> None:
             await core.read.fetchval("check", "SELECT 1 FROM monitor.projects LIMIT 1")
 
+        dashboard = _dashboard(core, settings)
         yield Application(
             name="monitor",
             registrations=[
@@ -114,7 +117,8 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
             errors=ERRORS,
             scopes=SCOPES,
             dependencies=[Dependency("database", check, interval=settings.check_interval)],
-            http=_http(core, settings, limits),
+            http=_http(core, settings, limits, dashboard),
+            on_drain=dashboard.drain if dashboard is not None else None,
             long_lived=frozenset({f"/{ERRORS_SERVICE}/ReportErrorStream", f"/{ERRORS_SERVICE}/WatchIssues"})
             | operation_service.LONG_LIVED,
         )
@@ -125,11 +129,32 @@ def _limits(settings: MonitorSettings) -> EventLimits:
     return EventLimits(lengths, body=settings.event_bytes, age=timedelta(seconds=settings.retention))
 
 
-def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits) -> Starlette:
+def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboard: Dashboard | None) -> Starlette:
     options = SentryOptions(settings.sentry_bytes, settings.sentry_decompressed_bytes, settings.sentry_in_flight, limits)
-    app = Starlette(routes=sentry.routes(core.projects, core.pipeline, options))
+    routes = sentry.routes(core.projects, core.pipeline, options)
+    if dashboard is None:
+        app = Starlette(routes=routes)
+    else:
+        app = Starlette(routes=[*routes, *dashboard.routes()], exception_handlers={404: dashboard.not_found})
     app.router.redirect_slashes = False
     return app
+
+
+def _dashboard(core: "_Core", settings: MonitorSettings) -> Dashboard | None:
+    if not settings.dashboard:
+        return None
+    parts = Parts(
+        tracker=core.tracker,
+        projects=core.projects,
+        changes=core.project_rows,
+        watch=core.watch,
+        rules=lambda project: _in_app(project.options.in_app),
+        public_url=settings.public_url,
+    )
+    try:
+        return Dashboard(parts, settings)
+    except (OSError, ValueError) as error:
+        raise StartError(f"the auth file cannot be used: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

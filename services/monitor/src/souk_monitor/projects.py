@@ -1,11 +1,13 @@
 """What errors are reported to: projects, their options and their keys."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
 
 import structlog
 from souk_common.postgres import PostgresError
@@ -13,6 +15,8 @@ from souk_common.postgres import PostgresError
 from souk_monitor.exceptions import KeyInvalidError, ProjectUnknownError
 
 log = structlog.get_logger(__name__)
+NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
+"""Of a project."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,14 @@ class Projects:
                 problem = told
                 log.warning("projects", read=not problem, problem=problem)
             await asyncio.sleep(self._interval)
+
+
+def dsn(public_url: str, number: int, public_key: str) -> str:
+    """What Sentry's SDKs are told; empty without a URL."""
+    if not public_url:
+        return ""
+    parts = urlsplit(public_url)
+    return f"{parts.scheme}://{public_key}@{parts.netloc}{parts.path.rstrip('/')}/{number}"
 
 
 def _open(project: Project | None, named: str | int) -> Project:

@@ -16,7 +16,9 @@ class MonitorSettings(OperationSettings):
     model_config = SettingsConfigDict(env_prefix="SOUK_MONITOR_")
 
     port: int = Field(50054, ge=0, le=65535, description="Port of gRPC, OTLP's too. 0: a free one.")
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of HTTP, for Sentry's SDKs. 0: a free one.")
+    http_port: int = Field(
+        8080, ge=0, le=65535, description="Port of HTTP: the dashboard, and what Sentry's SDKs send to. 0: a free one."
+    )
     node: str = Field(
         default_factory=socket.gethostname,
         min_length=1,
@@ -113,3 +115,17 @@ class MonitorSettings(OperationSettings):
     trend_interval: float = Field(60.0, gt=0, le=3600, description="Seconds between two looks at how the rates of issues go.")
     maintenance_interval: float = Field(300.0, gt=0, le=86_400, description="Seconds between two looks for what is past its time.")
     watch_interval: float = Field(0.5, gt=0, le=15, description="Seconds between two looks for changes, while somebody watches.")
+
+    # Dashboard
+    dashboard: bool = Field(True, description="Serve the dashboard on the HTTP port.")
+    session_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="What sessions of the dashboard are signed with, the same on every replica. Unset: another at each start.",
+    )
+    session_lifetime: float = Field(
+        12 * 3600.0, ge=60, le=30 * DAY, description="Seconds after which one who logged in to the dashboard must do so again."
+    )
+    event_streams: int = Field(
+        64, ge=0, description="Pages of the dashboard that this node keeps up to date at once. One more is told to come again."
+    )

@@ -76,6 +76,9 @@ class EventReads(Protocol):
     async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
         """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
 
+    async def newer(self, issue: int, than: tuple[datetime, UUID]) -> KeptEvent | None:
+        """The next event of an issue after the one of this time and id, where there is one."""
+
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""
 

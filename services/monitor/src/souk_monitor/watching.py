@@ -7,7 +7,7 @@ already may come again.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -18,6 +18,8 @@ from souk_common.postgres import PostgresError
 from souk_monitor.lifecycle import Change
 
 log = structlog.get_logger(__name__)
+Changes = AsyncGenerator[tuple[dict[int, Change], int], None]
+"""What has changed, by issues, with the position after it."""
 SIGN_OF_LIFE = 15.0
 """Seconds after which one who watches hears something, even where nothing has changed."""
 
@@ -88,7 +90,9 @@ class Watch:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def changes(self, wants: Callable[[Changed], bool], position: int | None) -> AsyncIterator[tuple[dict[int, Change], int]]:
+    async def changes(
+        self, wants: Callable[[Changed], bool], position: int | None
+    ) -> AsyncGenerator[tuple[dict[int, Change], int], None]:
         """What has changed since a position, then what changes: by issues, with the position after it; nothing as a sign of life.
 
         position None: from now on; the first that comes is then the position, with nothing.

@@ -22,6 +22,10 @@ SELECT {columns} WHERE {which} AND b.day BETWEEN $2::date AND $3::date AND b.tim
     AND (b.time, b.event_id) < ($6, $7)
 ORDER BY b.time DESC, b.event_id DESC LIMIT $8
 """
+_NEWER = f"""
+SELECT {_COLUMNS} WHERE {_WHICH["issue"]} AND b.day >= $2::date AND (b.time, b.event_id) > ($3, $4)
+ORDER BY b.time, b.event_id LIMIT 1
+"""
 _ONE = f"SELECT {_COLUMNS} WHERE b.event_id = $1 AND b.project = $2 LIMIT 1"
 _LATEST = f"SELECT {_COLUMNS} WHERE f.project = $1 AND f.fingerprint = $2 ORDER BY b.time DESC LIMIT 1"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
@@ -41,6 +45,12 @@ class EventRows:
         sql = _PAGE.format(columns=_COLUMNS, which=_WHICH[kind])
         arguments = (value, since.date(), until.date(), since, until, *(after or NEWEST), size)
         return await _read(await self._pool.fetch(f"bodies.{kind}", sql, arguments))
+
+    async def newer(self, issue: int, than: tuple[datetime, UUID]) -> KeptEvent | None:
+        """The next event of an issue after the one of this time and id, where there is one."""
+        time, event_id = than
+        found = await _read(await self._pool.fetch("bodies.newer", _NEWER, (issue, time.date(), time, event_id)))
+        return found[0] if found else None
 
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""

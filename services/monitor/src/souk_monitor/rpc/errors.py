@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, TypeAlias
-from uuid import UUID
 
 import grpc
 from souk.monitor.v1 import error_pb2 as pb
@@ -13,8 +12,9 @@ from souk.monitor.v1 import error_pb2_grpc as pb_grpc
 from souk_common.call import annotate, caller
 from souk_common.operation_service import message as operation_message
 from souk_common.operations import Operations, Work
-from souk_common.paging import page_position, page_token, page_token_refused
+from souk_common.paging import page_position, page_token
 
+from souk_monitor import positions
 from souk_monitor.explaining import explain
 from souk_monitor.in_app import InAppRules
 from souk_monitor.issues import LIVE, EventFilter, Issue, IssueFilter, KeptEvent, Order
@@ -92,9 +92,9 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
             since=since,
         )
         bound_to = (wanted.project, sorted(wanted.states), *_texts(request), sorted(wanted.categories), since, order.value)
-        after = _issue_position(page_position(request.page_token, *bound_to), order)
+        after = positions.issue(page_position(request.page_token, *bound_to), order)
         found = await self._tracker.page(wanted, order, after, size + 1)
-        token = page_token(_issue_key(found[size - 1], order), *bound_to) if len(found) > size else ""
+        token = page_token(positions.of_issue(found[size - 1], order), *bound_to) if len(found) > size else ""
         return pb.ListIssuesResponse(issues=[self._issue(each) for each in found[:size]], next_page_token=token)
 
     async def GetIssue(self, request: pb.GetIssueRequest, context: Context) -> pb.GetIssueResponse:
@@ -110,9 +110,9 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         issue = await self._tracker.issues.find(request.issue_id) if request.issue_id else None
         wanted = EventFilter(issue, request.trace_id, request.error_id, since, until)
         bound_to = (issue, request.trace_id, request.error_id, since, until)
-        after = _event_position(page_position(request.page_token, *bound_to))
+        after = positions.event(page_position(request.page_token, *bound_to))
         found = await self._tracker.events.page(wanted, after, size + 1)
-        token = page_token(_event_key(found[size - 1]), *bound_to) if len(found) > size else ""
+        token = page_token(positions.of_event(found[size - 1]), *bound_to) if len(found) > size else ""
         return pb.ListEventsResponse(events=map(self._event, found[:size]), next_page_token=token)
 
     async def GetEvent(self, request: pb.GetEventRequest, context: Context) -> pb.GetEventResponse:
@@ -239,40 +239,3 @@ def _action(request: pb.UpdateIssueRequest, until: datetime | None) -> Action | 
         case "reopen":
             return Reopen()
     return None
-
-
-def _issue_key(issue: Issue, order: Order) -> str:
-    key = getattr(issue, order.value)
-    return f"{key.isoformat() if isinstance(key, datetime) else repr(key)} {issue.issue_id}"
-
-
-def _issue_position(position: str, order: Order) -> tuple[Any, int] | None:
-    if not position:
-        return None
-    key, _, issue = position.partition(" ")
-    readers: dict[Order, Callable[[str], Any]] = {Order.LAST_SEEN: _time, Order.FIRST_SEEN: _time, Order.PRIORITY: float}
-    try:
-        return readers.get(order, int)(key), int(issue)
-    except ValueError as error:
-        raise page_token_refused() from error
-
-
-def _event_key(kept: KeptEvent) -> str:
-    return f"{kept.event.time.isoformat()} {kept.event.event_id}"
-
-
-def _event_position(position: str) -> tuple[datetime, UUID] | None:
-    if not position:
-        return None
-    time, _, event_id = position.partition(" ")
-    try:
-        return _time(time), UUID(event_id)
-    except ValueError as error:
-        raise page_token_refused() from error
-
-
-def _time(text: str) -> datetime:
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(text)
-    return time

@@ -1,11 +1,9 @@
 """The servicer of souk.monitor.v1.ProjectService."""
 
-import re
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Protocol, TypeAlias
-from urllib.parse import urlsplit
 
 import grpc
 from google.protobuf.message import Message
@@ -14,14 +12,13 @@ from souk.monitor.v1 import project_pb2_grpc as pb_grpc
 from souk_common.call import caller
 from souk_common.paging import page_position, page_token
 
-from souk_monitor.projects import Project, ProjectKey, ProjectOptions, Projects
+from souk_monitor.projects import NAME, Project, ProjectKey, ProjectOptions, Projects, dsn
 from souk_monitor.rpc.mapping import timestamp
 from souk_monitor.rpc.validate import MAX_NAME, PAGE, Violations
 from souk_monitor.tracker import Request
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_RULES, MAX_FIELDS, MAX_ORIGINS = 500, 100, 100
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 
 
 class ProjectChanges(Protocol):
@@ -52,7 +49,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
     async def CreateProject(self, request: pb.CreateProjectRequest, context: Context) -> pb.CreateProjectResponse:
         """See the proto."""
         violations = Violations()
-        if not _NAME.fullmatch(request.name):
+        if not NAME.fullmatch(request.name):
             violations.add("name", "must be small letters, digits and -, beginning with a letter, 50 at the most")
         violations.request_id(request.request_id)
         options = _options(request.options, violations)
@@ -126,14 +123,6 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             create_time=timestamp(key.create_time),
             revoke_time=timestamp(key.revoke_time),
         )
-
-
-def dsn(public_url: str, number: int, public_key: str) -> str:
-    """What Sentry's SDKs are told; empty without a URL."""
-    if not public_url:
-        return ""
-    parts = urlsplit(public_url)
-    return f"{parts.scheme}://{public_key}@{parts.netloc}{parts.path.rstrip('/')}/{number}"
 
 
 def _known(request: Message, request_id: str) -> Request:

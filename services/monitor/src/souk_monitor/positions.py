@@ -1,0 +1,51 @@
+"""Where a page of issues or of events ends, as text and back: what page tokens carry."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from souk_common.paging import page_token_refused
+
+from souk_monitor.issues import Issue, KeptEvent, Order
+
+
+def of_issue(known: Issue, order: Order) -> str:
+    """That of an issue in an order."""
+    key = getattr(known, order.value)
+    return f"{key.isoformat() if isinstance(key, datetime) else repr(key)} {known.issue_id}"
+
+
+def issue(position: str, order: Order) -> tuple[Any, int] | None:
+    """The key and the id that a position says; None of the empty one. INVALID_PAGE_TOKEN."""
+    if not position:
+        return None
+    key, _, number = position.partition(" ")
+    readers: dict[Order, Callable[[str], Any]] = {Order.LAST_SEEN: _time, Order.FIRST_SEEN: _time, Order.PRIORITY: float}
+    try:
+        return readers.get(order, int)(key), int(number)
+    except ValueError as error:
+        raise page_token_refused() from error
+
+
+def of_event(kept: KeptEvent) -> str:
+    """That of an event."""
+    return f"{kept.event.time.isoformat()} {kept.event.event_id}"
+
+
+def event(position: str) -> tuple[datetime, UUID] | None:
+    """The time and the id that a position says; None of the empty one. INVALID_PAGE_TOKEN."""
+    if not position:
+        return None
+    time, _, event_id = position.partition(" ")
+    try:
+        return _time(time), UUID(event_id)
+    except ValueError as error:
+        raise page_token_refused() from error
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(text)
+    return time

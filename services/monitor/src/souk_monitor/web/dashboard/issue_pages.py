@@ -1,0 +1,236 @@
+"""Pages of issues: the list, one issue with an event of it, its events, why they are one issue."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from souk_common.paging import page_position, page_token
+from starlette.requests import Request
+from starlette.responses import Response
+
+from souk_monitor import positions
+from souk_monitor.events import Event
+from souk_monitor.exceptions import EventUnknownError, IssueUnknownError
+from souk_monitor.explaining import explain
+from souk_monitor.issues import Details, EventFilter, Issue, KeptEvent
+from souk_monitor.web.dashboard import queries, stacks
+from souk_monitor.web.dashboard.face import WRITE, Parts
+from souk_monitor.web.dashboard.queries import IssueQuery
+from souk_monitor.web.dashboard.rendering import Pages
+from souk_monitor.web.dashboard.sessions import Visitor
+
+PAGE, EVENTS_PAGE = 50, 30
+MAX_CRUMBS, MAX_CONTEXTS = 50, 30
+_ID = re.compile(r"[0-9a-f]{32}")
+_ERROR_ID = re.compile(r"[0-9a-f]{16}")
+"""Of a Souk service."""
+_SHORT_ID = re.compile(r"[a-z][a-z0-9-]{0,49}-[1-9][0-9]{0,9}")
+
+
+class IssuePages:
+    """Shows issues."""
+
+    def __init__(self, parts: Parts, pages: Pages) -> None:
+        self._tracker = parts.tracker
+        self._projects = parts.projects
+        self._rules = parts.rules
+        self._pages = pages
+
+    async def index(self, request: Request, visitor: Visitor) -> Response:
+        """The list. What is looked for may be an id: then that is shown."""
+        query = IssueQuery.of(request.query_params)
+        if found := await self._named(query.get("q").lower()):
+            return self._pages.go(request, visitor, found)
+        project = await queries.number_of(self._projects, query.get("project"))
+        bound_to = ("dashboard", project, *sorted(query.said.items()))
+        after = positions.issue(page_position(request.query_params.get("page", ""), *bound_to), query.order)
+        issues = await self._tracker.page(query.filter(project, datetime.now(UTC)), query.order, after, PAGE + 1)
+        more = page_token(positions.of_issue(issues[PAGE - 1], query.order), *bound_to) if len(issues) > PAGE else ""
+        return await self._pages.page(
+            request,
+            visitor,
+            "issues.html",
+            section="issues",
+            query=query,
+            issues=[self.row(issue) for issue in issues[:PAGE]],
+            next=query.url(page=more) if more else "",
+            first=after is None,
+            pairs=[(each.name, each.name) for each in self._projects.all()],
+            choices=queries,
+            writable=visitor.may(WRITE),
+            request_id=secrets.token_hex(8),
+        )
+
+    async def _named(self, text: str) -> str:
+        """Where an id of an issue, a trace or an error leads; empty where it is none."""
+        if _SHORT_ID.fullmatch(text):
+            try:
+                return f"/issues/{await self._tracker.issues.find(text)}"
+            except IssueUnknownError:
+                return ""
+        if _ID.fullmatch(text):
+            if await self._tracker.events.page(EventFilter(trace_id=text), None, 1):
+                return f"/events?{urlencode({'trace': text})}"
+            return await self._event_named(text)
+        return f"/events?{urlencode({'error': text})}" if _ERROR_ID.fullmatch(text) and await self._is_error(text) else ""
+
+    async def _event_named(self, event_id: str) -> str:
+        for project in self._projects.all():
+            try:
+                kept = await self._tracker.events.one(project.number, event_id)
+            except EventUnknownError:
+                continue
+            return f"/issues/{kept.issue_id}?event={event_id}"
+        return f"/events?{urlencode({'error': event_id})}" if await self._is_error(event_id) else ""
+
+    async def _is_error(self, error_id: str) -> bool:
+        return bool(await self._tracker.events.page(EventFilter(error_id=error_id), None, 1))
+
+    def row(self, issue: Issue) -> Mapping[str, Any]:
+        """An issue with the name of its project."""
+        project = self._projects.name_of(issue.project)
+        return {"issue": issue, "project": project, "short_id": f"{project.upper()}-{issue.number}"}
+
+    async def one(self, request: Request, visitor: Visitor) -> Response:
+        """An issue, with its newest event or the one that ?event= names."""
+        details = await self._tracker.details(request.path_params["issue"])
+        kept = await self._event(request, details)
+        newer, older = await self._neighbours(details, kept) if kept is not None else (None, None)
+        return await self._pages.page(
+            request,
+            visitor,
+            "issue.html",
+            section="issues",
+            **self.row(details.issue),
+            details=details,
+            kept=kept,
+            newer=newer,
+            older=older,
+            exceptions=self._stack(details, kept),
+            crumbs=_crumbs(kept.event) if kept is not None else [],
+            contexts=_contexts(kept.event) if kept is not None else [],
+            writable=visitor.may(WRITE),
+            request_id=secrets.token_hex(8),
+        )
+
+    async def _event(self, request: Request, details: Details) -> KeptEvent | None:
+        wanted = request.query_params.get("event", "")
+        if not wanted:
+            return details.latest
+        if not _ID.fullmatch(wanted):
+            raise EventUnknownError(wanted)
+        kept = await self._tracker.events.one(details.issue.project, wanted)
+        if kept.issue_id != details.issue.issue_id:
+            raise EventUnknownError(wanted)
+        return kept
+
+    async def _neighbours(self, details: Details, kept: KeptEvent) -> tuple[KeptEvent | None, KeptEvent | None]:
+        issue = details.issue.issue_id
+        place = positions.event(positions.of_event(kept))
+        if place is None:
+            return None, None
+        is_latest = details.latest is not None and details.latest.event.event_id == kept.event.event_id
+        newer = None if is_latest else await self._tracker.events.newer(issue, place)
+        older = await self._tracker.events.page(EventFilter(issue=issue), place, 1)
+        return newer, older[0] if older else None
+
+    def _stack(self, details: Details, kept: KeptEvent | None) -> list[stacks.Shown]:
+        if kept is None:
+            return []
+        return stacks.shown(kept.event, self._rules(self._projects.numbered(details.issue.project)))
+
+    async def events(self, request: Request, visitor: Visitor) -> Response:
+        """Events of an issue, of a trace, or with an error id."""
+        params = request.query_params
+        wanted, title, back = await self._which(params.get("issue", ""), params.get("trace", "").lower(), params.get("error", ""))
+        bound_to = ("dashboard", wanted)
+        after = positions.event(page_position(params.get("page", ""), *bound_to))
+        found = await self._tracker.events.page(wanted, after, EVENTS_PAGE + 1)
+        more = page_token(positions.of_event(found[EVENTS_PAGE - 1]), *bound_to) if len(found) > EVENTS_PAGE else ""
+        issues = await self._tracker.many(sorted({kept.issue_id for kept in found[:EVENTS_PAGE]}))
+        kept_params = {name: value for name, value in params.items() if name != "page"}
+        return await self._pages.page(
+            request,
+            visitor,
+            "events.html",
+            section="issues",
+            title=title,
+            back=back,
+            events=[(kept, self.row(issues[kept.issue_id])) for kept in found[:EVENTS_PAGE] if kept.issue_id in issues],
+            next=f"/events?{urlencode({**kept_params, 'page': more})}" if more else "",
+        )
+
+    async def _which(self, issue: str, trace: str, error: str) -> tuple[EventFilter, str, str]:
+        if issue:
+            number = await self._tracker.issues.find(issue[: queries.MAX_TEXT])
+            known = (await self._tracker.many([number]))[number]
+            return EventFilter(issue=number), f"Events of {self.row(known)['short_id']}", f"/issues/{number}"
+        if _ID.fullmatch(trace):
+            return EventFilter(trace_id=trace), f"Errors of the trace {trace}", "/issues"
+        if 0 < len(error) <= queries.MAX_TEXT and "\0" not in error:
+            return EventFilter(error_id=error), f"Errors with the id {error}", "/issues"
+        raise EventUnknownError(trace or error)
+
+    async def grouping(self, request: Request, visitor: Visitor) -> Response:
+        """Why events are one issue, and its fingerprints, which can be split off."""
+        details = await self._tracker.details(request.path_params["issue"])
+        kept = await self._event(request, details)
+        project = self._projects.numbered(details.issue.project)
+        found = await self._tracker.explain(project, kept.event) if kept is not None else None
+        return await self._pages.page(
+            request,
+            visitor,
+            "grouping.html",
+            section="issues",
+            **self.row(details.issue),
+            details=details,
+            kept=kept,
+            grouping=found[0] if found is not None else None,
+            component=explain(kept.event, self._rules(project)) if kept is not None else None,
+            writable=visitor.may(WRITE),
+        )
+
+
+def _crumbs(event: Event) -> list[Mapping[str, str]]:
+    """The last things that the program did, the newest first."""
+    found = event.contexts.get("breadcrumbs")
+    values = found.get("values") if isinstance(found, Mapping) else found
+    crumbs = [crumb for crumb in values if isinstance(crumb, Mapping)] if isinstance(values, list | tuple) else []
+    return [_crumb(crumb) for crumb in reversed(crumbs[-MAX_CRUMBS:])]
+
+
+def _crumb(crumb: Mapping[str, Any]) -> Mapping[str, str]:
+    data = crumb.get("data")
+    told = ", ".join(f"{name}={value}" for name, value in stacks.variables(data)) if isinstance(data, Mapping) else ""
+    return {
+        "time": stacks.said(crumb.get("timestamp") or ""),
+        "category": stacks.said(crumb.get("category") or crumb.get("type") or ""),
+        "level": stacks.said(crumb.get("level") or ""),
+        "text": " ".join(part for part in (stacks.said(crumb.get("message") or ""), told) if part),
+    }
+
+
+def _contexts(event: Event) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(name, names and values) of what else is known of an event."""
+    named = {**event.contexts, "extra": event.extra}
+    return [
+        (str(name), stacks.variables(_flat(value)))
+        for name, value in list(named.items())[:MAX_CONTEXTS]
+        if value and name != "breadcrumbs"
+    ]
+
+
+def _flat(value: Any) -> Mapping[str, Any]:
+    """Objects within an object as names with dots."""
+    if not isinstance(value, Mapping):
+        return {"": value}
+    flat: dict[str, Any] = {}
+    for name, inner in value.items():
+        if isinstance(inner, Mapping) and len(inner) <= stacks.MAX_VARIABLES:
+            flat.update({f"{name}.{within}": said for within, said in inner.items()})
+        else:
+            flat[str(name)] = inner
+    return flat
