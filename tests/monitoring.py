@@ -36,10 +36,9 @@ def user(name: str) -> User:
 def preparer() -> Preparer:
     """One that leaves events as they are."""
     return Preparer(
-        scrub=lambda _, __: None,
+        scrub=lambda _, event: bodies.encode(event),
         group=lambda _, event: group(event),
         understand=lambda _: Understanding(),
-        encode=bodies.encode,
         retention=timedelta(days=30),
     )
 

@@ -279,3 +279,32 @@ def test_hostile_texts_take_no_time_beyond_their_length(piece: str):
         contexts={"all": "a@b.example 10.1.2.3 fe80::1 bearer basic :// eyJ -- PRIVATE KEY AKIA0000000000000000 password="},
     )
     stored(made)
+
+
+def test_a_secret_after_more_noise_than_signs_can_be_learnt_of_is_found():
+    chance = random.Random(11)
+    noise = "".join(chance.choices(LETTERS + " :=-_.@/'", k=2_000_000))
+    assert "hunter2" not in stored(event(message=f"{noise} password=hunter2"))
+
+
+@pytest.mark.parametrize("before", ["", "\n", "\t", "\x0b", "\x01", '"', "\\", "é", "7 ", "- "])
+@pytest.mark.parametrize("text", ["pin: hunter2", PHRASE, "4111 1111 1111 1111", "cookie='hunter2'", "0x" + "7a" * 32])
+def test_what_json_writes_in_another_way_hides_nothing(before: str, text: str):
+    made = event(message=f"{before}{text}")
+    secret = text.partition(" ")[2] or text
+    if (before, text[:1]) != ("7 ", "4"):  # of digits that are more than a card's
+        assert secret.split("=")[-1].strip("'") not in stored(made)
+
+
+@pytest.mark.parametrize("name", ["pass\tword", 'api"key', "a.u.t.h.o.r.i.z.a.t.i.o.n", "to\u212aen", "user pin\n", "card\\number"])
+def test_names_are_told_whatever_is_between_their_letters(name: str):
+    assert "hunter2" not in stored(event(extra={"x": {name: "hunter2"}}))
+
+
+def test_names_that_a_project_adds_may_have_any_letters():
+    texts = ["Ключ=hunter2", "КЛЮЧ=hunter2", 'a"b\\c=hunter2']
+    assert "hunter2" not in stored(event(message="\n".join(texts)), sensitive_fields=("ключ", 'a"b\\c'))
+
+
+def test_a_name_begins_where_its_line_does():
+    assert "hunter2" not in stored(event(message="order 7\npin=hunter2"))

@@ -30,7 +30,6 @@ from souk_monitor.adapters.upkeep import Retention, Upkeep
 from souk_monitor.adapters.user_erasure import Erasure
 from souk_monitor.counting import FacetWriter
 from souk_monitor.cutting import Lengths
-from souk_monitor.decoding import bodies
 from souk_monitor.duties import Duties, Duty
 from souk_monitor.errors import ERRORS
 from souk_monitor.events import Event
@@ -197,7 +196,6 @@ def _preparer(settings: MonitorSettings) -> Preparer:
         scrub=_scrub,
         group=_group,
         understand=understand,
-        encode=bodies.encode,
         retention=timedelta(seconds=settings.retention),
     )
 
@@ -211,9 +209,9 @@ def _in_app(texts: tuple[str, ...]) -> InAppRules:
     return InAppRules.of(texts)
 
 
-def _scrub(project: Project, event: Event) -> None:
+def _scrub(project: Project, event: Event) -> bytes:
     options = project.options
-    scrub(event, options.sensitive_fields, keep_emails=options.keep_emails, keep_ip_addresses=options.keep_ip_addresses)
+    return scrub(event, options.sensitive_fields, keep_emails=options.keep_emails, keep_ip_addresses=options.keep_ip_addresses)
 
 
 def _duties(settings: MonitorSettings, pool: Pool, projects: Projects) -> list[Duty]:

@@ -73,11 +73,10 @@ class Prepared:
 class Preparer:
     """Makes events ready."""
 
-    scrub: Callable[[Project, Event], None]
-    """Takes out secrets and personal data."""
+    scrub: Callable[[Project, Event], bytes]
+    """Takes out secrets and personal data; the body of what is left."""
     group: Callable[[Project, Event], Grouping]
     understand: Callable[[Event], Understanding]
-    encode: Callable[[Event], bytes]
     retention: timedelta
     """What happened longer ago is taken to have happened now."""
 
@@ -89,7 +88,7 @@ class Preparer:
         event.service = event.service or project.service
         known = identity(event.user)  # of which only a hash stays, where what it is made of is not kept
         known_by = people(project.number, event.user)
-        self.scrub(project, event)
+        body = self.scrub(project, event)
         grouping = self.group(project, event)
         understanding = self.understand(event)
         last = event.exceptions[-1] if event.exceptions else None
@@ -108,7 +107,7 @@ class Preparer:
             people=known_by,
             trace_id=event.trace_id,
             error_id=event.error_id,
-            body=self.encode(event),
+            body=body,
             named=_named(event),
         )
 

@@ -5,21 +5,25 @@ private keys, recovery phrases, passwords in URLs and connection strings); and, 
 addresses and addresses of the network. What stands for them is always the same, so that events are grouped as before.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event
+from souk_monitor.scrubbing import assignments, names
 from souk_monitor.scrubbing.assignments import Assignments
 from souk_monitor.scrubbing.names import Names
-from souk_monitor.scrubbing.texts import ADDRESSES, EMAILS, SECRET, SECRETS, SUSPICIOUS, Body, Rewrite
-from souk_monitor.scrubbing.vocabulary import Vocabulary
+from souk_monitor.scrubbing.signs import Signs
+from souk_monitor.scrubbing.texts import ADDRESSES, EMAILS, SECRET, SECRETS, Detector, Rewrite
 from souk_monitor.scrubbing.walking import Rules, Walk
 
 __all__ = ["SECRET", "Scrubber", "scrub"]
 
 _NOTED = 1000
+_NAME = None
+"""What the sign of a sensitive name of a field stands for."""
+Meaning = Detector | str | None
+"""Of a sign: what it is the sign of, or what a text that names something sensitive has in it."""
 
 
 class Scrubber:
@@ -29,21 +33,32 @@ class Scrubber:
         added = tuple(sensitive_fields)
         self._names = Names(added)
         self._assignments = Assignments(self._names, added)
-        self._vocabulary = Vocabulary(re.compile(SUSPICIOUS + b"|" + self._assignments.suspicious))
         self._keeps = (keep_emails, keep_ip_addresses)
-        self._detectors = (*SECRETS, *(() if keep_emails else EMAILS), *(() if keep_ip_addresses else ADDRESSES))
+        self._signs = _signs()
+        self._added = Signs(_signs_of(added))
+        self._kept = frozenset((*(EMAILS if keep_emails else ()), *(ADDRESSES if keep_ip_addresses else ())))
 
-    def scrub(self, event: Event) -> None:
-        """Take out what is not to be stored, and name it in `scrubbed_fields`."""
+    def scrub(self, event: Event) -> bytes:
+        """Take out what is not to be stored, and name it in `scrubbed_fields`; the body of what is left."""
         noted = list(self._user(event))  # first, so that it is no sign of anything
-        body = Body(bodies.encode(event), self._vocabulary)
-        forms = [detector.rewrite for detector in self._detectors if detector.sign(body)]
-        noted += Walk(self._names, self._rules(body, forms)).event(event)
-        if noted:
-            event.scrubbed_fields = tuple(dict.fromkeys((*event.scrubbed_fields, *noted)))[:_NOTED]
+        body = bodies.encode(event)
+        found = [*self._signs.of(body), *self._added.of(body)]
+        if found:
+            noted += self._walk(event, body, found)
+        if not noted:
+            return body
+        event.scrubbed_fields = tuple(dict.fromkeys((*event.scrubbed_fields, *noted)))[:_NOTED]
+        return bodies.encode(event)
 
-    def _rules(self, body: Body, forms: list[Rewrite]) -> Rules:
-        hints = self._assignments.hints(body)
+    def _walk(self, event: Event, body: bytes, found: list[Meaning]) -> list[str]:
+        hints = tuple(dict.fromkeys(each for each in found if isinstance(each, str)))
+        detectors = [each for each in found if isinstance(each, Detector) and each not in self._kept]
+        forms = [rewrite for detector in detectors for rewrite in detector.rewrites(body)]
+        if not (hints or forms or _NAME in found):
+            return []
+        return Walk(self._names, self._rules(hints, forms)).event(event)
+
+    def _rules(self, hints: tuple[str, ...], forms: list[Rewrite]) -> Rules:
         if not hints:
             return Rules(forms, forms, forms)
         given = self._assignments.of_text(hints), self._assignments.of_source(hints), self._assignments.of_text(hints, "=")
@@ -61,11 +76,25 @@ class Scrubber:
             yield "user.ip_address"
 
 
+@cache
+def _signs() -> Signs[Meaning]:
+    """Those that all projects have."""
+    detectors = [(detector, detector.sign) for detector in (*SECRETS, *EMAILS, *ADDRESSES)]
+    return Signs([*detectors, *assignments.HINTS, (_NAME, names.SIGN)])
+
+
+def _signs_of(added: Iterable[str]) -> Iterator[tuple[Meaning, str]]:
+    """Those of a project."""
+    yield from assignments.hints(added)
+    if sign := names.sign(added):
+        yield _NAME, sign
+
+
 def scrub(
     event: Event, sensitive_fields: tuple[str, ...] = (), *, keep_emails: bool = False, keep_ip_addresses: bool = False
-) -> None:
-    """Take out of the event what a project with these options does not store, and name it in `scrubbed_fields`."""
-    _scrubber(sensitive_fields, keep_emails, keep_ip_addresses).scrub(event)
+) -> bytes:
+    """Take out of the event what a project with these options does not store, and name it in `scrubbed_fields`; its body then."""
+    return _scrubber(sensitive_fields, keep_emails, keep_ip_addresses).scrub(event)
 
 
 @lru_cache(maxsize=256)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from functools import partial
 
 from souk_monitor.scrubbing.names import WHOLE, Names
-from souk_monitor.scrubbing.texts import SECRET, Body, Rewrite
+from souk_monitor.scrubbing.signs import assigned, assigned_whole, exactly
+from souk_monitor.scrubbing.texts import SECRET, Rewrite
 
 _WORDS = (
     "passw", "passphrase", "pwd", "secret", "token", "authorization", "credential", "mnemonic", "csrf", "xsrf", "cvv", "cvc",
@@ -35,7 +36,7 @@ _BETWEEN = (
 )
 _COOKIE = re.compile(r"(?i)(cookies?\d?\\*[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\*b?[\"']?)([^\n\r\"'\\]{2,}+)")
 _OPENING = re.compile(r"(\\*)[bfru]{0,2}([\"'])")
-_NAME_CHARACTERS = re.compile(r"[\w.-]{0,40}$")
+_NAME_CHARACTERS = re.compile(r"[\w.-]{0,40}\Z")
 
 
 def _pattern(names: str, value: str) -> re.Pattern[str]:
@@ -55,21 +56,6 @@ class Assignments:
         self._any = _pattern(every, _VALUE)
         self._quoted = _pattern(every, _QUOTED_VALUE)
         self._flag = re.compile(rf"(?i)(--[\w-]{{0,40}}?(?:{every})[\w-]{{0,40}}[ =])([^\s\"']++)")
-        self._words = [(word.encode(), word) for word in (*_WORDS, *(name.lower() for name in added if name))]
-        self._pairs = [(second.encode(), second, firsts) for second, firsts in _firsts().items()]
-        self._short = [(word.encode(), f" {word} ".encode(), word) for word in WHOLE]
-
-        roots = [root for root, _ in self._words] + [root for root, _, _ in self._pairs] + [root for root, _, _ in self._short]
-        self.suspicious = rb"(?i:" + rb"|".join(map(re.escape, roots)) + rb")"
-        """What is in words that name something sensitive."""
-
-    def hints(self, body: Body) -> tuple[str, ...]:
-        """What a text of the event has in it, in lower case, where it names something sensitive."""
-        lower = body.suspects.lower()
-        found = {word for sign, word in self._words if sign in lower}
-        found |= {second for sign, second, signs in self._pairs if sign in lower and any(pair in body.flat() for pair in signs)}
-        found |= {word for root, sign, word in self._short if root in lower and sign in body.flat()}
-        return tuple(found)
 
     def of_text(self, hints: tuple[str, ...], needed: str = "") -> Rewrite:
         """What rewrites texts that have `needed` in them."""
@@ -106,9 +92,14 @@ class Assignments:
         return f"{match['name']}{match['between']}{kept}"
 
 
-def _firsts() -> dict[str, list[bytes]]:
-    """Second word of a name -> the name in the forms that it has where everything but letters is a space."""
-    forms: dict[str, list[bytes]] = {}
-    for first, second in _PAIRS:
-        forms.setdefault(second, []).extend((f"{first}{second}".encode(), f"{first} {second}".encode()))
-    return forms
+def hints(added: Iterable[str]) -> list[tuple[str, str]]:
+    """Of names that a project adds."""
+    return [(name.lower(), assigned(exactly(name))) for name in added if name]
+
+
+HINTS = (
+    *((word, assigned(word)) for word in _WORDS),
+    *((second, assigned(f"{first}[ _-]?{second}")) for first, second in _PAIRS),
+    *((word, assigned_whole(word)) for word in WHOLE),
+)
+"""Those of the names that are always sensitive."""

@@ -1,8 +1,10 @@
 """Names of fields whose values are secret: password, X-Api-Key, accessToken, seed phrase …"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
+
+from souk_monitor.scrubbing.signs import ending, exactly, spelled
 
 _WITHIN = (
     "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "privkey", "signingkey",
@@ -46,7 +48,7 @@ class Names(dict[str, Name]):
 
     def __init__(self, added: Iterable[str] = ()) -> None:
         super().__init__()
-        self._added = frozenset(filter(None, map(plain, added)))
+        self._added = frozenset(filter(None, (form for name in added for form in (plain(name), name.lower()))))
 
     def __missing__(self, name: str) -> Name:
         if len(self) >= _MAX_KNOWN:
@@ -61,9 +63,24 @@ class Names(dict[str, Name]):
 
     def _is_sensitive(self, name: str) -> bool:
         known = plain(name)
-        if known in self._added:
+        if known in self._added or name.lower() in self._added:
             return True
         if any(word in known for word in _WITHIN):
             return _HARMLESS.fullmatch(known) is None
         parts = _PARTS.findall(name[-100:])
         return bool(parts) and parts[-1].lower() in WHOLE
+
+
+def _spellings(name: str) -> Iterator[str]:
+    yield exactly(name)
+    if letters := plain(name):
+        yield spelled(letters)
+
+
+def sign(added: Iterable[str]) -> str:
+    """The sign of a name that a project adds."""
+    return "|".join(sign for name in added if name for sign in _spellings(name))
+
+
+SIGN = "|".join((*map(spelled, _WITHIN), *map(ending, WHOLE)))
+"""That of a name that is always sensitive."""

@@ -8,36 +8,16 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.resources import files
 from typing import NamedTuple
 
-from souk_monitor.scrubbing.vocabulary import Vocabulary
+import re2
+
+from souk_monitor.scrubbing.signs import ESCAPE, LETTERS
 
 SECRET, EMAIL, ADDRESS = "[secret]", "[email]", "[ip]"
-
-Sign = Callable[["Body"], bool]
-"""Whether an event may have a secret of a kind."""
-
-
-class Body:
-    """An event's JSON, to look for signs in."""
-
-    __slots__ = ("_flat", "raw", "suspects", "words")
-
-    def __init__(self, raw: bytes, vocabulary: Vocabulary) -> None:
-        self.raw = raw
-        self.words = frozenset(raw.replace(b"\\n", b" ").translate(_WORD_CLASS).split())
-        """Its different words, with digits, - and _ in them."""
-        self.suspects = b" ".join(vocabulary.suspects(self.words))
-        """Those that may be secrets, or names of some."""
-        self._flat = b""
-
-    def flat(self) -> bytes:
-        """All words in lower case and in their order, with a space for every character that is no letter and no digit."""
-        self._flat = self._flat or self.raw.replace(b"\\n", b" ").lower().translate(_FLAT)
-        return self._flat
 
 
 class Rewrite(NamedTuple):
@@ -52,24 +32,16 @@ class Rewrite(NamedTuple):
 
 
 class Detector(NamedTuple):
-    """One kind of secret."""
+    """One kind of secret, or several that have a sign in common."""
 
-    sign: Sign
-    rewrite: Rewrite
-
-
-def _having(*parts: str) -> Sign:
-    wanted = [part.encode() for part in parts]
-    return lambda body: all(part in body.raw for part in wanted)
+    sign: str
+    """Pattern of what is in the JSON of every event with one, for `signs.Signs`."""
+    rewrites: Callable[[bytes], Sequence[Rewrite]]
+    """What takes them out, given the JSON of an event with the sign; none where a closer look finds nothing."""
 
 
-def _having_word(*words: str) -> Sign:
-    wanted = [word.encode() for word in words]
-    return lambda body: any(word in body.suspects.lower() for word in wanted)
-
-
-def _having_prefix(body: Body) -> bool:
-    return any(prefix in body.suspects for prefix in _PREFIX_BYTES)
+def _always(*rewrites: Rewrite) -> Callable[[bytes], Sequence[Rewrite]]:
+    return lambda body: rewrites
 
 
 _PEM = re.compile(
@@ -78,9 +50,8 @@ _PEM = re.compile(
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{10,}+(?:\.[\w-]*+){0,4}")
 _BEARER = re.compile(r"(?i)(?<![a-z])(bearer|negotiate|dpop)([ :=]{1,3})([\w.~+/=:-]{8,}+)")
 _BASIC = re.compile(r"(?i)(?<![a-z])(basic)([ :=]{1,3})([\w+/=-]{6,}+)")
-_PREFIXED = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16}"
+_PREFIXED = (
+    r"(?:(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16}"
     r"|(?:sk|rk|pk)_(?:live|test)_\w{8,}|whsec_[\w+/=]{8,}"
     r"|gh[opsur]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abeoprs]-[\w-]{8,}|xapp-[\w-]{8,}"
     r"|AIza[\w-]{30,}|ya29\.[\w-]{16,}|GOCSPX-[\w-]{16,}"
@@ -89,11 +60,6 @@ _PREFIXED = re.compile(
     r"|sq0(?:atp|csp)-[\w-]{16,}|EAAA[\w-]{32,}|sntry[su]_[\w+/=]{16,}|rzp_(?:live|test)_\w{8,}|access_token\$\w+\$\w{8,}\$\w{16,}"
     r")"
 )
-_PREFIXES = (
-    "AKIA", "ASIA", "AROA", "AIDA", "ABIA", "ACCA", "_live_", "_test_", "whsec_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_",
-    "github_pat_", "glpat-", "xox", "xapp-", "AIza", "ya29.", "GOCSPX-", "SG.", "key-", "SK", "sk-", "hf_", "npm_", "pypi-",
-    "dop_v1_", "shpat_", "shpca_", "shppa_", "shpss_", "hvs.", "hvb.", "sq0", "EAAA", "sntry", "access_token$",
-)  # fmt: skip
 _USERINFO = re.compile(r"(://[^\s/?#:@'\"<>]{0,128}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,256}?@(?=[\w.\[-][^\s@'\"<>]*+(?:[\s'\"<>]|$))")
 _URL_TOKEN = re.compile(r"(://)[^\s/?#:@'\"<>]{12,256}+@")
 _HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
@@ -112,15 +78,12 @@ _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
 _WORDS = re.compile(r"(?<![A-Za-z])[A-Za-z]++(?:(?:\s|,|\\n|\d{1,2}[.)])++[A-Za-z]++){11,}")
-_IPV4_SIGN = re.compile(rb"\.(?!0\.0\.0(?!\d))\d{1,3}\.\d{1,3}\.\d")
-_IPV6_SIGN = re.compile(rb":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)")
 _WORD = re.compile(r"[A-Za-z]+")
 _MNEMONIC_WORDS = 12
 _DIFFERENT_WORDS = 8
 """Of 12 that are drawn of 2048 hardly ever fewer are different; phrases of tests, which repeat one word, are known."""
 _TEST_PHRASES = (b"abandon abandon", b"test test test", b"zoo zoo zoo")
 _LONG = 16
-_PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 
 
 def _wordlist() -> frozenset[str]:
@@ -130,11 +93,7 @@ def _wordlist() -> frozenset[str]:
 _BIP39 = _wordlist()
 """The English words of BIP-39, of which the recovery phrases of wallets are made."""
 
-_FLAT = bytes(c if chr(c) in "abcdefghijklmnopqrstuvwxyz0123456789" else ord(" ") for c in range(256))
 _BIP39_FORMS = frozenset(form.encode() for word in _BIP39 for form in (word, word.title(), word.upper()))
-_WORD_CLASS = bytes(
-    c if chr(c) in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-$." or c > 127 else ord(" ") for c in range(256)
-)
 _LETTER_CLASS = bytes(c if c < 128 and chr(c).isalpha() else ord(" ") for c in range(256))
 _HEX_CLASS = bytes(ord("h") if chr(c) in "0123456789abcdefABCDEF" else ord(".") for c in range(256))
 _DIGIT_CLASS = bytes(ord("0") if chr(c).isdigit() and c < 128 else ord(".") for c in range(256))
@@ -203,31 +162,26 @@ def _mnemonic(match: re.Match[str]) -> str:
     return "".join((*kept, text[end:]))
 
 
-def _has_words(body: Body) -> bool:
-    if len(body.words & _BIP39_FORMS) < _DIFFERENT_WORDS and not any(phrase in body.raw for phrase in _TEST_PHRASES):
-        return False
-    in_order = body.raw.replace(b"\\n", b" ").translate(_LETTER_CLASS).split()
-    return b"\1" * _MNEMONIC_WORDS in bytes(map(_BIP39_FORMS.__contains__, in_order))
+def _recovery_phrases(body: bytes) -> Iterator[Rewrite]:
+    words = _ESCAPES.sub(b" ", body).translate(_LETTER_CLASS).split()
+    few = len(_BIP39_FORMS.intersection(words)) < _DIFFERENT_WORDS and not any(phrase in body for phrase in _TEST_PHRASES)
+    if not few and b"\1" * _MNEMONIC_WORDS in bytes(map(_BIP39_FORMS.__contains__, words)):
+        yield Rewrite(47, "", _sub(_WORDS, _mnemonic))
 
 
-def _has_digits(body: Body) -> bool:
-    return b"0" * 12 in body.raw.translate(_DIGIT_CLASS, b" -")
+def _keys(body: bytes) -> Iterator[Rewrite]:
+    if b"h" * 64 in body.translate(_HEX_CLASS):
+        yield Rewrite(64, "", _sub(_HEX_KEY, _hex_key))
+    if b"b" * 51 in body.translate(_BASE58_CLASS):
+        yield Rewrite(51, "", _sub(_BASE58_KEY))
 
 
-def _has_hex(body: Body) -> bool:
-    return b"h" * 64 in body.suspects.translate(_HEX_CLASS)
-
-
-def _has_base58(body: Body) -> bool:
-    return b"b" * 51 in body.suspects.translate(_BASE58_CLASS)
-
-
-def _has_ipv4(body: Body) -> bool:
-    return _IPV4_SIGN.search(body.raw) is not None
-
-
-def _has_ipv6(body: Body) -> bool:
-    return _IPV6_SIGN.search(body.raw) is not None
+def _cards(body: bytes) -> Iterator[Rewrite]:
+    """One for each number: other texts are not looked at."""
+    for match in _CARD_SIGN.finditer(body):
+        number = match[1].decode()
+        if is_card(number.replace(" ", "").replace("-", "")):
+            yield Rewrite(12, number, _sub(_CARD, _card))
 
 
 def may_be_card(number: int) -> bool:
@@ -235,36 +189,51 @@ def may_be_card(number: int) -> bool:
     return 10**11 < number < 10**19 and is_card(str(number))
 
 
-SUSPICIOUS = rb"|".join(
-    (
-        *(re.escape(prefix) for prefix in _PREFIX_BYTES),
-        rb"[0-9a-fA-F]{64}",
-        rb"[1-9A-HJ-NP-Za-km-z]{51}",
-        rb"(?i:bearer|negotiate|dpop|basic)",
-    )
-)
-"""What is in words that a detector looks for."""
-
-
 def _sub(pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str] = SECRET) -> Callable[[str], str]:
     return partial(pattern.sub, by)
 
 
-SECRETS: tuple[Detector, ...] = (
-    Detector(_having("PRIVATE KEY"), Rewrite(27, "PRIVATE KEY", _sub(_PEM))),
-    Detector(_having("://", "@"), Rewrite(6, "://", _sub(_USERINFO, rf"\1{SECRET}@"))),
-    Detector(_having("://", "@"), Rewrite(16, "://", _sub(_URL_TOKEN, rf"\1{SECRET}@"))),
-    Detector(_having("eyJ"), Rewrite(13, "eyJ", _sub(_JWT))),
-    Detector(_having_word("bearer", "negotiate", "dpop"), Rewrite(12, "", _sub(_BEARER, _keep_scheme))),
-    Detector(_having_word("basic"), Rewrite(12, "", _sub(_BASIC, _keep_basic))),
-    Detector(_having_prefix, Rewrite(_LONG, "", _sub(_PREFIXED))),
-    Detector(_has_hex, Rewrite(64, "", _sub(_HEX_KEY, _hex_key))),
-    Detector(_has_base58, Rewrite(51, "", _sub(_BASE58_KEY))),
-    Detector(_has_digits, Rewrite(12, "", _sub(_CARD, _card))),
-    Detector(_has_words, Rewrite(47, "", _sub(_WORDS, _mnemonic))),
+_ESCAPES = re.compile(rb"\\\\?[bfnrt]|\\u00[01][0-9a-f]")
+_CARD_SIGN_PATTERN = rf"(?:^|[^0-9. -]|(?:^|[^0-9])[ -]|{ESCAPE})([2-6][0-9]{{2,3}}(?:[ -]?[0-9]){{8,16}})"
+
+
+def _bytes_pattern(pattern: str) -> "re2._Regexp":
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(pattern.encode("ascii"), options)
+
+
+_CARD_SIGN = _bytes_pattern(_CARD_SIGN_PATTERN)
+_PHRASE_SIGN = rf"[A-Za-z]+(?:(?:[ ,\x80-\xff]|{ESCAPE}|\\\\n|[0-9]{{1,2}}[.)])+[A-Za-z]+){{11}}"
+_IPV4_SIGN = (
+    r"\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]|\.[0-9]{1,3}\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]"
+    r"|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{0,2}[1-9]"
 )
-EMAILS = (Detector(_having("@"), Rewrite(6, "@", _sub(_EMAIL, EMAIL))),)
+"""Not of what browsers write as versions, 120.0.0.0."""
+_IPV6_SIGN = r":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)"
+_EMAIL_SIGN = rf"[{LETTERS}.+%-]@[{LETTERS}-]+\.[{LETTERS}.-]*[A-Za-z\x80-\xff]{{2}}"
+
+SECRETS: tuple[Detector, ...] = (
+    Detector("PRIVATE KEY", _always(Rewrite(27, "PRIVATE KEY", _sub(_PEM)))),
+    Detector(
+        r"://[^ '\"<>]*@",
+        _always(Rewrite(6, "://", _sub(_USERINFO, rf"\1{SECRET}@")), Rewrite(16, "://", _sub(_URL_TOKEN, rf"\1{SECRET}@"))),
+    ),
+    Detector(rf"eyJ[{LETTERS}-]{{10}}", _always(Rewrite(13, "eyJ", _sub(_JWT)))),
+    Detector(
+        rf"(?i:bearer|negotiate|dpop)[ :=]{{1,3}}[{LETTERS}.~+/=:-]{{8}}", _always(Rewrite(12, "", _sub(_BEARER, _keep_scheme)))
+    ),
+    Detector(rf"(?i:basic)[ :=]{{1,3}}[{LETTERS}+/=-]{{6}}", _always(Rewrite(12, "", _sub(_BASIC, _keep_basic)))),
+    Detector(
+        _PREFIXED.replace(r"[\w", f"[{LETTERS}").replace(r"\w", f"[{LETTERS}]"),
+        _always(Rewrite(_LONG, "", _sub(re.compile(rf"(?<![A-Za-z0-9]){_PREFIXED}")))),
+    ),
+    Detector(r"[0-9A-Za-z]{51}", lambda body: tuple(_keys(body))),
+    Detector(_CARD_SIGN_PATTERN, lambda body: tuple(_cards(body))),
+    Detector(_PHRASE_SIGN, lambda body: tuple(_recovery_phrases(body))),
+)
+EMAILS = (Detector(_EMAIL_SIGN, _always(Rewrite(6, "@", _sub(_EMAIL, EMAIL)))),)
 ADDRESSES = (
-    Detector(_has_ipv4, Rewrite(7, ".", _sub(_IPV4, _ip))),
-    Detector(_has_ipv6, Rewrite(3, ":", _sub(_IPV6, _ip))),
+    Detector(_IPV4_SIGN, _always(Rewrite(7, ".", _sub(_IPV4, _ip)))),
+    Detector(_IPV6_SIGN, _always(Rewrite(3, ":", _sub(_IPV6, _ip)))),
 )
