@@ -1,12 +1,15 @@
 """What of an event is kept."""
 
+import random
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from souk_monitor.cutting import shorten
+from souk_monitor.cutting import Cutting, Lengths, shorten
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
 from souk_monitor.limits import Limits, fit
+from souk_monitor.measuring import Measure
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -143,3 +146,64 @@ def test_a_clock_that_may_be_right_is_believed():
     made = event(time=NOW - timedelta(days=29))
     fit(made, NOW)
     assert made.time == NOW - timedelta(days=29)
+
+
+SMALL = Lengths(
+    message=8,
+    name=5,
+    line=7,
+    lines=2,
+    frames=3,
+    exceptions=2,
+    tags=3,
+    tag_name=5,
+    tag_value=6,
+    fingerprint=3,
+    text=9,
+    depth=3,
+    members=3,
+)
+
+
+def anything(chance: random.Random) -> Event:
+    """An event at the edges of small limits, mostly within them."""
+
+    def text(limit: int) -> str:
+        return "x" * (limit + 1 if chance.random() < 0.01 else chance.choice((0, limit)))
+
+    def value(depth: int) -> object:
+        if depth and chance.random() < 0.5:
+            many = 4 if chance.random() < 0.02 else chance.randint(0, 3)
+            parts = [value(depth - 1) for _ in range(many)]
+            return chance.choice((parts, {f"k{n}" + "x" * (chance.random() < 0.01) * 5: part for n, part in enumerate(parts)}))
+        strange = (2**63, float("inf"), float("nan"), ("a",), b"b", -(2**63) - 1)
+        return chance.choice(strange if chance.random() < 0.01 else (text(9), 1, -(2**63), 0.5, None, True))
+
+    def lines() -> tuple[str, ...]:
+        return tuple(text(7) for _ in range(3 if chance.random() < 0.01 else 2))
+
+    def values() -> dict[str, object]:
+        return {text(5): value(3 if chance.random() < 0.02 else 2) for _ in range(chance.randint(0, 2))}
+
+    def stack() -> tuple[Frame, ...]:
+        many = 4 if chance.random() < 0.02 else chance.randint(0, 3)
+        return tuple(Frame(*[text(5)] * 4, 1, 0, None, text(5), text(7), lines(), lines(), values(), values()) for _ in range(many))
+
+    raised = [ExceptionInfo(text(5), text(8), text(5), stack(), extra=values()) for _ in range(chance.randint(0, 2))]
+    return event(
+        message=text(8), template=text(8), exceptions=tuple(raised), stack=stack(), contexts=values(), extra=values(),
+        fingerprint=(text(6),),
+    )  # fmt: skip
+
+
+def test_an_event_that_is_measured_as_fitting_is_not_cut_and_others_are():
+    chance = random.Random(5)
+    fitting = 0
+    for _ in range(3000):
+        made = anything(chance)
+        cut = deepcopy(made)
+        Cutting(SMALL, lambda _: None).whole(cut)
+        fits = Measure(SMALL).fits(made)
+        fitting += fits
+        assert fits == (repr(cut) == repr(made))
+    assert 300 < fitting < 2700

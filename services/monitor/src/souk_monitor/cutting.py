@@ -10,7 +10,8 @@ import orjson
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
 
 T = TypeVar("T")
-_MAX_INT = 2**63
+MAX_INT = 2**63
+"""Whole numbers are below it; others become texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,7 @@ class Cutting:
 
     def _names(self, part: ExceptionInfo | Frame, path: str) -> dict[str, Any]:
         limit = self._lengths.name
-        return {
-            name: self._text(getattr(part, name), limit, f"{path}.{name}")
-            for name in _TEXTS[type(part)]
-            if name not in ("value", "context_line")
-        }
+        return {name: self._text(getattr(part, name), limit, f"{path}.{name}") for name in NAMES[type(part)]}
 
     def _object(self, value: Mapping[str, Json], path: str, depth: int = 0) -> dict[str, Json]:
         members = self._lengths.members
@@ -175,7 +172,7 @@ class Cutting:
             case None | bool():
                 return value
             case int():
-                return value if -_MAX_INT <= value < _MAX_INT else str(value)[:400]
+                return value if -MAX_INT <= value < MAX_INT else str(value)[:400]
             case float():
                 return value if math.isfinite(value) else str(value)
             case dict() | list() | tuple() if depth >= self._lengths.depth:
@@ -218,3 +215,7 @@ _HEAD = ("platform", "service", "release", "environment", "dist", "server_name",
 _TEXTS: dict[type, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind) if field.type in (str, "str")) for kind in (Frame, ExceptionInfo, User)
 }
+NAMES: dict[type, tuple[str, ...]] = {
+    kind: tuple(name for name in names if name not in ("value", "context_line")) for kind, names in _TEXTS.items()
+}
+"""Fields that have the length of names, of frames, exceptions and users."""

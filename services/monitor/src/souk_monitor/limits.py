@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from souk_monitor.cutting import Cutting, Lengths
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event, ExceptionInfo, Frame
+from souk_monitor.measuring import Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> None:
         noted.append("time")
     cutting = Cutting(limits.lengths, noted.append)
     size = _size(event)
-    if size is None or size > limits.small:
+    if size is None or (size > limits.small and not Measure(limits.lengths).fits(event)):
         cutting.whole(event)
         size = _size(event)
     else:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -102,7 +103,12 @@ def report(known: Event) -> pb.ErrorReport:
 
 def values(message: Struct) -> dict[str, Any]:
     """A Struct as what JSON would be in Python; a number that JSON cannot say is its name."""
-    return {name: _value(value) for name, value in message.fields.items()}
+    fields = message.fields
+    found: dict[str, Any] = {}
+    for name in fields:
+        value = fields[name]
+        found[name] = value.string_value or _value(value)  # most are texts
+    return found
 
 
 def struct(known: Mapping[str, Any]) -> Struct:
@@ -230,20 +236,21 @@ def _exception(message: pb.ExceptionReport) -> ExceptionInfo:
     )
 
 
+_PLACE = attrgetter("function", "module", "file", "abs_path", "line", "column")
+_SOURCE = attrgetter("package", "context_line", "pre_context", "post_context")
+"""Both in the order of `Frame`'s fields: many fields of a message are read at once, for there are many frames."""
+
+
 def _frame(message: pb.StackFrame) -> Frame:
+    package, line, before, after = _SOURCE(message)
     return Frame(
-        function=message.function,
-        module=message.module,
-        file=message.file,
-        abs_path=message.abs_path,
-        line=message.line,
-        column=message.column,
-        in_app=message.in_app if message.HasField("in_app") else None,
-        package=message.package,
-        context_line=message.context_line,
-        pre_context=tuple(message.pre_context),
-        post_context=tuple(message.post_context),
-        local_variables=values(message.local_variables) if message.HasField("local_variables") else {},
+        *_PLACE(message),
+        message.in_app if message.HasField("in_app") else None,
+        package,
+        line,
+        tuple(before) if before else (),
+        tuple(after) if after else (),
+        values(message.local_variables) if message.HasField("local_variables") else {},
     )
 
 

@@ -1,0 +1,94 @@
+"""Whether an event is within its lengths as it is, which most are: to see that is much cheaper than to cut."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+
+from souk_monitor.cutting import MAX_INT, NAMES, Lengths
+from souk_monitor.events import Event, ExceptionInfo, Frame, Json
+
+
+class Measure:
+    """Says for events whether `Cutting.whole` would change anything of them but their heads and what JSON cannot hold."""
+
+    def __init__(self, lengths: Lengths) -> None:
+        self._lengths = lengths
+
+    def fits(self, event: Event) -> bool:
+        """Whether nothing is to be cut."""
+        lengths = self._lengths
+        return (
+            len(event.message) <= lengths.message
+            and len(event.template) <= lengths.message
+            and _longest(event.fingerprint) <= lengths.tag_value
+            and len(event.exceptions) <= lengths.exceptions
+            and all(map(self._exception, event.exceptions))
+            and self._frames(event.stack)
+            and self._object(event.contexts)
+            and self._object(event.extra)
+        )
+
+    def _exception(self, exception: ExceptionInfo) -> bool:
+        return (
+            _longest(_exception_names(exception)) <= self._lengths.name
+            and len(exception.value) <= self._lengths.message
+            and self._frames(exception.frames)
+            and (not exception.extra or self._object(exception.extra))
+        )
+
+    def _frames(self, frames: Sequence[Frame]) -> bool:
+        return len(frames) <= self._lengths.frames and all(map(self._frame, frames))
+
+    def _frame(self, frame: Frame) -> bool:
+        lengths = self._lengths
+        return (
+            _longest(_frame_names(frame)) <= lengths.name
+            and len(frame.context_line) <= lengths.line
+            and self._lines(frame.pre_context)
+            and self._lines(frame.post_context)
+            and (not frame.local_variables or self._object(frame.local_variables))
+            and (not frame.extra or self._object(frame.extra))
+        )
+
+    def _lines(self, lines: Sequence[str]) -> bool:
+        return not lines or (len(lines) <= self._lengths.lines and _longest(lines) <= self._lengths.line)
+
+    def _object(self, value: Mapping[str, Json], depth: int = 0) -> bool:
+        return (
+            len(value) <= self._lengths.members
+            and _longest(value) <= self._lengths.name
+            and self._values(value.values(), depth + 1)
+        )
+
+    def _values(self, values: Iterable[Json], depth: int) -> bool:
+        """depth: theirs. What is of no class of JSON's is to be cut, for it is to be made a text or a list."""
+        longest = self._lengths.text
+        for value in values:
+            kind = value.__class__
+            if kind is str:
+                if len(value) > longest:
+                    return False
+            elif kind is dict:
+                if depth >= self._lengths.depth or not self._object(value, depth):
+                    return False
+            elif kind is list:
+                if depth >= self._lengths.depth or len(value) > self._lengths.members or not self._values(value, depth + 1):
+                    return False
+            elif not _is_plain(value):
+                return False
+        return True
+
+
+def _is_plain(value: Json) -> bool:
+    kind = value.__class__
+    if kind is float:
+        return math.isfinite(value)
+    return value is None or kind is bool or (kind is int and -MAX_INT <= value < MAX_INT)
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+_exception_names: Callable[[ExceptionInfo], tuple[str, ...]] = attrgetter(*NAMES[ExceptionInfo])
+_frame_names: Callable[[Frame], tuple[str, ...]] = attrgetter(*NAMES[Frame])
