@@ -1,7 +1,7 @@
 """Reports of the native rpcs to events, and events to the messages of the answers."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -236,8 +236,12 @@ def _exception(message: pb.ExceptionReport) -> ExceptionInfo:
     )
 
 
-_PLACE = attrgetter("function", "module", "file", "abs_path", "line", "column")
-_SOURCE = attrgetter("package", "context_line", "pre_context", "post_context")
+_PLACE: Callable[[pb.StackFrame], tuple[str, str, str, str, int, int]] = attrgetter(
+    "function", "module", "file", "abs_path", "line", "column"
+)
+_SOURCE: Callable[[pb.StackFrame], tuple[str, str, Sequence[str], Sequence[str]]] = attrgetter(
+    "package", "context_line", "pre_context", "post_context"
+)
 """Both in the order of `Frame`'s fields: many fields of a message are read at once, for there are many frames."""
 
 
