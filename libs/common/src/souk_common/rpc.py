@@ -1,9 +1,8 @@
 """The one layer between gRPC and the servicers: admission, auth, deadline, errors, metrics, trace and log line of every call.
 
-A GenericRpcHandler with two cached handlers per method, one traced by opentelemetry-instrumentation-grpc and one not: that is
-what leaves most of an empty
-server's rate (docs/architecture.md has the measurements). handlers.py collects what it serves, and lifetime.py has what is done for
-each call.
+A GenericRpcHandler with two cached handlers per method, one traced by opentelemetry-instrumentation-grpc and one not: that is what
+leaves most of an empty server's rate (docs/architecture.md has the measurements). handlers.py collects what it serves, and
+lifetime.py has what is done for each call.
 """
 
 import contextlib
