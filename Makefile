@@ -9,6 +9,7 @@ SOURCES := libs/common/src services/imaging/src services/cache/src services/dbop
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
 PHOTOS ?=
 OUT ?= build/demo
+STAY ?=
 TEST_PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
@@ -26,8 +27,8 @@ $(VENV)/.installed: requirements.lock $(MANIFESTS)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(PACKAGES:%=--editable %)
 	@touch $@
 
-demo: $(VENV)/.installed ## A small shop, from photos to orders, every step checked. PHOTOS=<folder> takes your own
-	@$(RUN) souk demo --out $(OUT) $(if $(PHOTOS),--photos $(PHOTOS))
+demo: $(VENV)/.installed ## A small shop, from photos to what breaks, every step checked. PHOTOS=<folder> takes your own, STAY=1 stays
+	@$(RUN) souk demo --out $(OUT) $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(STAY),--stay)
 
 up: $(VENV)/.installed ## Start the services on the embedded default, until Ctrl-C
 	@$(RUN) souk up

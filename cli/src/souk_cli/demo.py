@@ -17,18 +17,20 @@ def demo(
         typer.Option(envvar="PHOTOS", help="Folder with photos of yours. Default: photos are made.", show_default=False),
     ] = None,
     to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path("build/demo"),
+    stay: Annotated[bool, typer.Option("--stay", help="Leave the services running in the end, until Ctrl-C.")] = False,
 ) -> None:
     """Upload photos to a service started for it, fetch them as browsers do, and write a contact sheet; then let shoppers browse
-    products through the cache while sellers change them, and buyers order what is scarce from PostgreSQL. Everything is checked.
+    products through the cache while sellers change them, buyers order what is scarce from PostgreSQL, and things go wrong, on
+    purpose, and are found in monitor. Everything is checked.
 
-    Leaves nothing running. Exits with 1 where a check fails.
+    Leaves nothing running (--stay: until Ctrl-C, to look at the dashboard). Exits with 1 where a check fails.
     """
     import httpx
 
     from souk_cli import demo_run
 
     try:
-        passed = asyncio.run(demo_run.run(photos, to))
+        passed = asyncio.run(demo_run.run(photos, to, stay=stay))
     except (demo_run.DemoError, SoukError, OSError, httpx.HTTPError) as error:
         show_error(error)
         raise typer.Exit(1) from None

@@ -1,4 +1,5 @@
-"""What `souk demo` does: photos go through imaging, shoppers through the cache, orders to PostgreSQL, and all of it is checked."""
+"""What `souk demo` does: photos go through imaging, shoppers through the cache, orders to PostgreSQL, errors to monitor, and all of
+it is checked."""
 
 import asyncio
 import contextlib
@@ -21,6 +22,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 
 from souk_cli import contact_sheet, demo_photos
 from souk_cli.demo_checks import Checks, check_accounts, check_browsers, check_originals, check_variants
+from souk_cli.demo_errors import Places, errors
 from souk_cli.demo_orders import orders
 from souk_cli.demo_shop import shop
 from souk_cli.display import err, out, seconds, size
@@ -63,14 +65,19 @@ class Running:
     dbopt: str
     owner_dsn: str
     """Of the database that was made for it."""
+    monitor: str
+    dashboard: str
+    sentry_dsn: str
+    state: Path
 
 
 class DemoError(Exception):
     """The demo could not go on."""
 
 
-async def run(folder: Path | None, to: Path) -> bool:
+async def run(folder: Path | None, to: Path, *, stay: bool = False) -> bool:
     """The whole story, told as it happens; whether every check has passed. folder: photos to take; None: they are made.
+    stay: until SIGINT or SIGTERM, before the services are stopped.
 
     Raises DemoError, SoukError, OSError or httpx.HTTPError where it cannot go on.
     """
@@ -79,7 +86,8 @@ async def run(folder: Path | None, to: Path) -> bool:
         await asyncio.to_thread(Path(temporary).chmod, 0o711)  # where root starts it, PostgreSQL runs as somebody else
         described = await asyncio.to_thread(_photos, folder, Path(temporary) / "photos")
         async with _services(Path(temporary) / "state", checks) as running:
-            where = f"imaging {running.imaging} and {running.http}, cache {running.cache}, dbopt {running.dbopt}"
+            where = f"imaging {running.imaging} and {running.http}, cache {running.cache}, dbopt {running.dbopt}, "
+            where += f"monitor {running.monitor} and {running.dashboard}"
             out.print(f"The services run: {where}\n", soft_wrap=True)
             async with (
                 ImagingClient(running.imaging) as client,
@@ -100,6 +108,9 @@ async def run(folder: Path | None, to: Path) -> bool:
                     out.print(f"\nContact sheet: [bold]{escape(str(page.absolute()))}[/]", soft_wrap=True)
             await shop(running.cache, checks)
             await orders(running.dbopt, running.owner_dsn, checks)
+            await errors(await asyncio.to_thread(_places, running), checks)
+            if stay:
+                await _stay(running)
     _show_checks(checks)
     return checks.passed
 
@@ -152,7 +163,7 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
     ready, log = state / "addresses.json", state / "up.log"
     with _new(log) as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "souk_cli", "up", "imaging", "cache", "dbopt", "--free-ports"),
+            *(sys.executable, "-m", "souk_cli", "up", "imaging", "cache", "dbopt", "monitor", "--free-ports"),
             *("--state", str(state), "--ready-file", str(ready)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -169,6 +180,10 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
             told["cache"]["grpc"],
             told["dbopt"]["grpc"],
             told["postgres"]["dbopt"],
+            told["monitor"]["grpc"],
+            f"http://{told['monitor']['http']}/",
+            told["monitor"]["sentry_dsn"],
+            state,
         )
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -180,6 +195,26 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
             process.kill()
             status = await process.wait()
         checks.add(f"`souk up` stopped cleanly (exit status {status})", status == 0)
+
+
+async def _stay(running: Running) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    out.print(f"\n[bold]{escape(running.dashboard)}[/] shows them until Ctrl-C.", soft_wrap=True)
+    await stop.wait()
+
+
+def _places(running: Running) -> Places:
+    return Places(
+        imaging=running.imaging,
+        cache=running.cache,
+        cache_pid=json.loads(_text(running.state / "cache.ready.json"))["pid"],
+        dbopt=running.dbopt,
+        owner_dsn=running.owner_dsn,
+        monitor=running.monitor,
+        sentry_dsn=running.sentry_dsn,
+    )
 
 
 async def _until_ready(process: asyncio.subprocess.Process, ready: Path, log: Path) -> None:
