@@ -62,6 +62,8 @@ class Places:
     dbopt: str
     owner_dsn: str
     monitor: str
+    dashboard: str
+    """The URL of its first page."""
     sentry_dsn: str
 
 
@@ -104,6 +106,7 @@ async def errors(places: Places, checks: Checks) -> None:
     out.print(issues_table(found))
     async with MonitorClient(places.monitor, options=options) as client:
         _check_issues(checks, found)
+        await _check_dashboard(checks, places.dashboard, found)
         await _check_error_ids(checks, client, error_ids)
         await _check_regression(checks, client, found)
 
@@ -223,6 +226,16 @@ def _check_issues(checks: Checks, found: Iterable[pb.Issue]) -> None:
         checks.add(f"{each.events} {each.what}: one issue", right)
     others = [issue for issue in counted if issue not in {(each.type, each.service, each.events) for each in EXPECTED}]
     checks.add(f"{others} are issues that nobody expected" if others else "there is no other issue", not others)
+
+
+async def _check_dashboard(checks: Checks, url: str, found: Iterable[pb.Issue]) -> None:
+    """Each issue is on the page of issues, and has a page of its own."""
+    async with httpx.AsyncClient(base_url=url, timeout=30.0) as http:
+        listed = (await http.get("issues")).text
+        for issue in found:
+            page = await http.get(f"issues/{issue.short_id}")
+            shown = page.status_code == 200 and issue.short_id in page.text and issue.short_id in listed
+            checks.add(f"the dashboard does not show {issue.short_id}", shown, "issues are shown by the dashboard")
 
 
 async def _check_error_ids(checks: Checks, client: MonitorClient, error_ids: list[str]) -> None:

@@ -213,6 +213,7 @@ def _places(running: Running) -> Places:
         dbopt=running.dbopt,
         owner_dsn=running.owner_dsn,
         monitor=running.monitor,
+        dashboard=running.dashboard,
         sentry_dsn=running.sentry_dsn,
     )
 
