@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import orjson
@@ -67,6 +68,11 @@ def both_ends(parts: tuple[T, ...], limit: int) -> tuple[T, ...]:
     return parts if len(parts) <= limit else parts[: limit // 2] + parts[len(parts) - (limit - limit // 2) :]
 
 
+def longest(texts: Iterable[str]) -> int:
+    """Characters of the longest; 0 of none."""
+    return max(map(len, texts), default=0)
+
+
 class Cutting:
     """Cuts events to lengths and names what was cut."""
 
@@ -76,20 +82,22 @@ class Cutting:
 
     def head(self, event: Event) -> None:
         """What events are searched and counted by. Its text is taken to need no mending."""
+        self._names_and_tags(event)
+        user = event.user
+        if user is not None and (user.extra or longest(_user_texts(user)) > self._lengths.name):
+            self._user(user)
+
+    def _names_and_tags(self, event: Event) -> None:
         lengths = self._lengths
-        for field in _HEAD:
-            text = getattr(event, field)
-            if len(text) > lengths.name:
-                setattr(event, field, self._cut(text, lengths.name, field))
-        if len(event.tags) > lengths.tags or any(
-            len(name) > lengths.tag_name or len(value) > lengths.tag_value for name, value in event.tags.items()
-        ):
+        if longest(_head(event)) > lengths.name:
+            for field in _HEAD:
+                setattr(event, field, self._cut(getattr(event, field), lengths.name, field))
+        tags = event.tags
+        if tags and (len(tags) > lengths.tags or longest(tags) > lengths.tag_name or longest(tags.values()) > lengths.tag_value):
             self._cut_tags(event)
         if len(event.fingerprint) > lengths.fingerprint:
             self._note("fingerprint")
             event.fingerprint = event.fingerprint[: lengths.fingerprint]
-        if event.user is not None:
-            self._user(event.user)
 
     def whole(self, event: Event) -> None:
         """All of it, mended too."""
@@ -98,7 +106,9 @@ class Cutting:
             setattr(event, field, mend(getattr(event, field)))
         event.tags = {mend(name): mend(value) for name, value in event.tags.items()}
         event.fingerprint = tuple(self._text(part, lengths.tag_value, "fingerprint") for part in event.fingerprint)
-        self.head(event)
+        self._names_and_tags(event)
+        if event.user is not None:
+            self._user(event.user)
         event.message = self._text(event.message, lengths.message, "message")
         event.template = self._text(event.template, lengths.message, "template")
         exceptions = self._both_ends(event.exceptions, lengths.exceptions, "exceptions")
@@ -219,3 +229,5 @@ NAMES: dict[type, tuple[str, ...]] = {
     kind: tuple(name for name in names if name not in ("value", "context_line")) for kind, names in _TEXTS.items()
 }
 """Fields that have the length of names, of frames, exceptions and users."""
+_head: Callable[[Event], tuple[str, ...]] = attrgetter(*_HEAD)
+_user_texts: Callable[[User], tuple[str, ...]] = attrgetter(*_TEXTS[User])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from souk_monitor.cutting import MAX_INT, NAMES, Lengths
+from souk_monitor.cutting import MAX_INT, NAMES, Lengths, longest
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json
 
 
@@ -20,7 +20,7 @@ class Measure:
         return (
             len(event.message) <= lengths.message
             and len(event.template) <= lengths.message
-            and _longest(event.fingerprint) <= lengths.tag_value
+            and longest(event.fingerprint) <= lengths.tag_value
             and len(event.exceptions) <= lengths.exceptions
             and all(map(self._exception, event.exceptions))
             and self._frames(event.stack)
@@ -30,7 +30,7 @@ class Measure:
 
     def _exception(self, exception: ExceptionInfo) -> bool:
         return (
-            _longest(_exception_names(exception)) <= self._lengths.name
+            longest(_exception_names(exception)) <= self._lengths.name
             and len(exception.value) <= self._lengths.message
             and self._frames(exception.frames)
             and (not exception.extra or self._object(exception.extra))
@@ -42,7 +42,7 @@ class Measure:
     def _frame(self, frame: Frame) -> bool:
         lengths = self._lengths
         return (
-            _longest(_frame_names(frame)) <= lengths.name
+            longest(_frame_names(frame)) <= lengths.name
             and len(frame.context_line) <= lengths.line
             and self._lines(frame.pre_context)
             and self._lines(frame.post_context)
@@ -51,22 +51,20 @@ class Measure:
         )
 
     def _lines(self, lines: Sequence[str]) -> bool:
-        return not lines or (len(lines) <= self._lengths.lines and _longest(lines) <= self._lengths.line)
+        return not lines or (len(lines) <= self._lengths.lines and longest(lines) <= self._lengths.line)
 
     def _object(self, value: Mapping[str, Json], depth: int = 0) -> bool:
         return (
-            len(value) <= self._lengths.members
-            and _longest(value) <= self._lengths.name
-            and self._values(value.values(), depth + 1)
+            len(value) <= self._lengths.members and longest(value) <= self._lengths.name and self._values(value.values(), depth + 1)
         )
 
     def _values(self, values: Iterable[Json], depth: int) -> bool:
         """depth: theirs. What is of no class of JSON's is to be cut, for it is to be made a text or a list."""
-        longest = self._lengths.text
+        limit = self._lengths.text
         for value in values:
             kind = value.__class__
             if kind is str:
-                if len(value) > longest:
+                if len(value) > limit:
                     return False
             elif kind is dict:
                 if depth >= self._lengths.depth or not self._object(value, depth):
@@ -84,10 +82,6 @@ def _is_plain(value: Json) -> bool:
     if kind is float:
         return math.isfinite(value)
     return value is None or kind is bool or (kind is int and -MAX_INT <= value < MAX_INT)
-
-
-def _longest(texts: Iterable[str]) -> int:
-    return max(map(len, texts), default=0)
 
 
 _exception_names: Callable[[ExceptionInfo], tuple[str, ...]] = attrgetter(*NAMES[ExceptionInfo])

@@ -178,7 +178,7 @@ def _keys(body: bytes) -> Iterator[Rewrite]:
 
 def _cards(body: bytes) -> Iterator[Rewrite]:
     """One for each number: other texts are not looked at."""
-    for match in _CARD_SIGN.finditer(body):
+    for match in _NUMBERS.finditer(body):
         number = match[1].decode()
         if is_card(number.replace(" ", "").replace("-", "")):
             yield Rewrite(12, number, _sub(_CARD, _card))
@@ -194,7 +194,33 @@ def _sub(pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str] = SE
 
 
 _ESCAPES = re.compile(rb"\\\\?[bfnrt]|\\u00[01][0-9a-f]")
-_CARD_SIGN_PATTERN = rf"(?:^|[^0-9. -]|(?:^|[^0-9])[ -]|{ESCAPE})([2-6][0-9]{{2,3}}(?:[ -]?[0-9]){{8,16}})"
+_BEFORE_CARD = rf"(?:^|[^0-9. -]|(?:^|[^0-9])[ -]|{ESCAPE})"
+
+
+def _digits(first: str, *counts: int) -> str:
+    """Digits as `first` says, and so many others, with or without spaces and dashes between them."""
+    others = "|".join(rf"(?:[ -]?[0-9]){{{count}}}" for count in counts)
+    return rf"{first}(?:{others})"
+
+
+_CARD_SIGN = (
+    _BEFORE_CARD
+    + "(?:"
+    + "|".join(
+        (
+            _digits("4", 12, 15, 18),
+            _digits("5[1-5]", 14),
+            _digits("2[2-7]", 14),
+            _digits("3[47]", 13),
+            _digits("3[0689]", 12),
+            _digits("35", *range(14, 18)),
+            _digits("6", *range(15, 19)),
+            _digits("5[06-9]", *range(10, 18)),
+        )
+    )
+    + r")(?:[^0-9 -]|[ -](?:[^0-9]|$)|$)"
+)
+"""Numbers as long as those of `_BRANDS`."""
 
 
 def _bytes_pattern(pattern: str) -> "re2._Regexp":
@@ -203,7 +229,7 @@ def _bytes_pattern(pattern: str) -> "re2._Regexp":
     return re2.compile(pattern.encode("ascii"), options)
 
 
-_CARD_SIGN = _bytes_pattern(_CARD_SIGN_PATTERN)
+_NUMBERS = _bytes_pattern(rf"{_BEFORE_CARD}([2-6][0-9]{{2,3}}(?:[ -]?[0-9]){{8,16}})")
 _PHRASE_SIGN = rf"[A-Za-z]+(?:(?:[ ,\x80-\xff]|{ESCAPE}|\\\\n|[0-9]{{1,2}}[.)])+[A-Za-z]+){{11}}"
 _IPV4_SIGN = (
     r"\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]|\.[0-9]{1,3}\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]"
@@ -229,7 +255,7 @@ SECRETS: tuple[Detector, ...] = (
         _always(Rewrite(_LONG, "", _sub(re.compile(rf"(?<![A-Za-z0-9]){_PREFIXED}")))),
     ),
     Detector(r"[0-9A-Za-z]{51}", lambda body: tuple(_keys(body))),
-    Detector(_CARD_SIGN_PATTERN, lambda body: tuple(_cards(body))),
+    Detector(_CARD_SIGN, lambda body: tuple(_cards(body))),
     Detector(_PHRASE_SIGN, lambda body: tuple(_recovery_phrases(body))),
 )
 EMAILS = (Detector(_EMAIL_SIGN, _always(Rewrite(6, "@", _sub(_EMAIL, EMAIL)))),)
