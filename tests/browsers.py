@@ -157,8 +157,8 @@ class Page:
                         problem = str(error)
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            shown = await self.value("location.href + ' ' + document.body.innerText.slice(0, 2000)")
-            raise AssertionError(f"never true: {script} {problem}\n{shown}") from None
+            shown = await self.value("location.href + ' ' + document.body.innerText.slice(0, 500)")
+            raise AssertionError(f"never true: {script} {problem} {' '.join(shown.split())}") from None
 
     async def text(self, selector: str = "main") -> str:
         """What is to be read there."""
@@ -167,7 +167,7 @@ class Page:
     async def press(self, key: str, *, shift: bool = False) -> None:
         """One key, as a person does."""
         text = {"Enter": "\r", "Escape": "", "Tab": ""}.get(key, key)
-        code = _VIRTUAL.get(key, ord(key.upper()) if key.isalnum() else 0)
+        code = _VIRTUAL.get(key, ord(key.upper()) if len(key) == 1 and key.isalnum() else 0)
         down = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0, **({"text": text} if text else {})}
         await self.send("Input.dispatchKeyEvent", type="keyDown", **down)
         await self.send("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)

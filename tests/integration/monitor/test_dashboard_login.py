@@ -169,5 +169,5 @@ async def test_a_link_of_another_site_asks_for_its_page_again(visit: Visit) -> N
 async def test_the_cookie_is_for_tls_alone_where_the_site_is(dsn: str, auth_file: Path) -> None:
     async with serving(dsn, auth_file=auth_file, public_url="https://monitor.example") as monitor, visiting(monitor) as visit:
         form = (await visit.page("/login")).form("/login")
-        response = await visit.send(form, ("token", TOKENS["ada"][0]))
+        response = await visit.send(form, ("token", TOKENS["ada"][0]), headers={"origin": "https://monitor.example"})
         assert "; Secure" in response.headers["set-cookie"]

@@ -71,8 +71,10 @@ class Parts:
 class Guard:
     """Lets requests through to pages."""
 
-    def __init__(self, sessions: Sessions, pages: Pages) -> None:
+    def __init__(self, sessions: Sessions, pages: Pages, public_url: str) -> None:
+        """public_url: of this site; empty where it is not known."""
         self._sessions = sessions
+        self._public_url = public_url
         self._pages = pages
 
     def page(self, show: Page, scope: str = READ) -> Endpoint:
@@ -99,7 +101,7 @@ class Guard:
         async def guarded(request: Request) -> Response:
             visitor = self.visitor(request)
             try:
-                forms.check_origin(request)
+                self.check_origin(request)
                 form = await forms.read(request)
                 if visitor is None:
                     raise ServiceError(Code.UNAUTHENTICATED, "CREDENTIALS_MISSING", "your session is over: log in again")
@@ -112,6 +114,10 @@ class Guard:
                 return await self.problem(request, visitor, error)
 
         return guarded
+
+    def check_origin(self, request: Request) -> None:
+        """Raise PERMISSION_DENIED where another site sent the request."""
+        forms.check_origin(request, self._public_url)
 
     def visitor(self, request: Request) -> Visitor | None:
         """Who looks; where auth is off, somebody. None: he must log in."""

@@ -32,11 +32,15 @@ async def read(request: Request) -> Form:
         raise bad("form", f"must be a form: {error}") from None
 
 
-def check_origin(request: Request) -> None:
-    """Raise PERMISSION_DENIED where another site sent the request, by the headers that scripts cannot set."""
+def check_origin(request: Request, public_url: str) -> None:
+    """Raise PERMISSION_DENIED where another site sent the request, by the headers that scripts cannot set.
+
+    public_url: that of this site, which a proxy may have made another Host of.
+    """
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.headers.get("host", "")):
+    ours = (request.headers.get("host", ""), urlsplit(public_url).netloc)
+    if site not in ("same-origin", "none") or (origin is not None and (urlsplit(origin).netloc or origin) not in ours):
         raise denied("the form was sent by another site")
 
 

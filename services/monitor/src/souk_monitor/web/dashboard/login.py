@@ -35,7 +35,7 @@ class Login:
         """A session for a token. Sessions are opened by this site's own form alone."""
         onward = "/"
         try:
-            forms.check_origin(request)
+            self._guard.check_origin(request)
             form = await forms.read(request)
             onward = forms.local(form.get("next", ""))
             visitor = self._sessions.log_in(forms.text(form, "token", MAX_TOKEN))
@@ -51,7 +51,7 @@ class Login:
         """The end of the session, in this browser."""
         visitor = self._guard.visitor(request)
         try:
-            forms.check_origin(request)
+            self._guard.check_origin(request)
             form = await forms.read(request)
             if visitor is not None:
                 forms.check_csrf(form, visitor)
@@ -63,7 +63,7 @@ class Login:
         """Dark or light, kept in this browser; for those without scripts."""
         visitor = self._guard.visitor(request)
         try:
-            forms.check_origin(request)
+            self._guard.check_origin(request)
             form = await forms.read(request)
         except ServiceError as error:
             return await self._guard.problem(request, visitor, error)

@@ -27,9 +27,9 @@ def spark(counts: Sequence[int]) -> Markup:
     )
 
 
-def bars(counts: Sequence[tuple[datetime, int]], name: str, form: str = "%H:%M", width: int = 640) -> Markup:
+def bars(counts: Sequence[tuple[datetime, int]], name: str, form: str = "%H:%M", width: int = 320) -> Markup:
     """Bars over time with a scale. counts: by their beginning, the oldest first. form: of a time, as strftime has it."""
-    height, left, bottom = 150, 38, 20
+    height, left, bottom = 150 if width > 600 else 96, 34, 20
     most = max((count for _, count in counts), default=0)
     top = _round_up(most)
     step = (width - left) / max(1, len(counts))

@@ -33,7 +33,7 @@ class Dashboard:
         self._assets = Assets()
         self._sessions = _sessions(settings)
         self._pages = Pages(self._assets, self._sessions, secure=settings.public_url.startswith("https:"))
-        self._guard = Guard(self._sessions, self._pages)
+        self._guard = Guard(self._sessions, self._pages, settings.public_url)
         self._login = Login(self._sessions, self._guard, self._pages)
         self._streams = Streams(parts.watch, parts.projects, most=settings.event_streams)
         self._issues = IssuePages(parts, self._pages)

@@ -1,0 +1,364 @@
+"""The dashboard in a real browser: it keeps itself up to date, and everything can be done by mouse and by keys."""
+
+import itertools
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from browsers import Browser, Page, browser
+from monitor_serving import Monitor, serving
+from object_stores import free_port
+from postgres_servers import postgres_server
+from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor.adapters import schema
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+EVIL = '<script>document.title = "taken"; alert(1)</script><img src=x onerror="document.title = \'taken\'">'
+_numbers = itertools.count(1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def dsn() -> AsyncIterator[str]:
+    async with postgres_server() as server:
+        owner = await asyncpg.connect(server.dsn())
+        await schema.migrate(owner)
+        await owner.close()
+        yield server.dsn(user="souk_monitor")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def monitor(dsn: str) -> AsyncIterator[Monitor]:
+    async with serving(dsn) as monitor:
+        yield monitor
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """One of a person of its own; in the end nothing went wrong on it, and nothing came from elsewhere."""
+    page = await chromium.page()
+    yield page
+    assert page.problems == []
+    hosts = {url.split("/")[2] for url in page.requests if url.startswith("http")}
+    assert {host.split(":")[0] for host in hosts} <= {"127.0.0.1"}
+
+
+def site(monitor: Monitor, path: str = "") -> str:
+    return f"http://{monitor.server.addresses.http}{path}"
+
+
+async def report(monitor: Monitor, kind: str = "", value: str = "it failed", **fields: str) -> tuple[str, str]:
+    """An error of a kind of its own; (id of the issue, kind)."""
+    kind = kind or f"Kind{next(_numbers)}Error"
+    frame = pb.StackFrame(function="pay", module="shop.pay", file="shop/pay.py", line=3, in_app=True, context_line="pay(order)")
+    exception = pb.ExceptionReport(type=kind, value=value, frames=[frame])
+    made = pb.ErrorReport(platform="python", exceptions=[exception], release="shop@1.0", **fields)
+    (result,) = (await monitor.errors.ReportErrors(pb.ReportErrorsRequest(reports=[made]))).results
+    return result.accepted.issue_id, kind
+
+
+async def issue(monitor: Monitor, number: str) -> pb.GetIssueResponse:
+    return await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=number))
+
+
+async def open_live(page: Page, url: str) -> None:
+    await page.open(url)
+    await page.until("document.querySelector('.live').dataset.state === 'on'")
+
+
+async def test_an_error_that_is_reported_appears_without_a_reload(monitor: Monitor, page: Page) -> None:
+    await open_live(page, site(monitor, "/issues"))
+    loads = page.navigations
+    number, kind = await report(monitor)
+    await page.until(f"document.querySelector('#rows').innerText.includes('{kind}')")
+    await report(monitor, kind)
+    await page.until(f"document.querySelector('[data-key=\"{number}\"]').dataset.events === '2'")
+    await page.until(f"document.querySelector('#notice').textContent.includes('{kind}')")
+    assert page.navigations == loads
+
+
+async def test_the_page_of_an_issue_keeps_itself_up_to_date_and_what_is_written_on_it(monitor: Monitor, page: Page) -> None:
+    number, kind = await report(monitor)
+    await open_live(page, site(monitor, f"/issues/{number}"))
+    loads = page.navigations
+    await page.click("#comment")
+    await page.write("half a sent")
+    await report(monitor, kind)
+    await page.until("document.querySelector('#trend').innerText.includes('Events\\n2')")
+    await page.until("document.querySelector('#steps a[rel=prev]') !== null")
+    await monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=number, acknowledge=pb.Acknowledge()))
+    await page.until("document.querySelector('#head').innerText.includes('acknowledged')")
+    assert await page.value("document.activeElement.id + document.activeElement.value") == "commenthalf a sent"
+    assert page.navigations == loads
+
+
+async def test_the_overview_counts_what_comes(monitor: Monitor, page: Page) -> None:
+    await open_live(page, site(monitor, "/"))
+    _, kind = await report(monitor)
+    await page.until(f"document.querySelector('#report').innerText.includes('{kind}')")
+
+
+async def test_a_script_in_an_error_is_shown_as_text(monitor: Monitor, page: Page) -> None:
+    number, _ = await report(monitor, value=EVIL, message=EVIL, service=EVIL, transaction=EVIL)
+    for path in ("/", "/issues", f"/issues/{number}", f"/issues/{number}/grouping", f"/events?issue={number}"):
+        await page.open(site(monitor, path))
+        await page.until("document.body.innerText.includes('<img src=x onerror=')")
+        assert await page.value("document.querySelectorAll('img, script:not([src])').length") == 0
+        assert await page.value("document.title") != "taken"
+    await report(monitor, value=EVIL)
+    await open_live(page, site(monitor, "/issues"))
+    _, kind = await report(monitor, value=EVIL)
+    await page.until(f"document.querySelector('#rows').innerText.includes('{kind}')")
+    assert await page.value("document.querySelectorAll('img, script:not([src])').length") == 0
+
+
+STATES = {
+    "acknowledge": pb.ISSUE_STATE_ACKNOWLEDGED,
+    "resolve": pb.ISSUE_STATE_RESOLVED,
+    "ignore": pb.ISSUE_STATE_IGNORED,
+    "reopen": pb.ISSUE_STATE_OPEN,
+}
+KEYS = {"acknowledge": "a", "resolve": "r", "ignore": "i", "reopen": "e"}
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+async def test_an_issue_is_acknowledged_resolved_ignored_and_reopened(monitor: Monitor, page: Page, by: str) -> None:
+    number, _ = await report(monitor)
+    await page.open(site(monitor, f"/issues/{number}"))
+    for action, state in STATES.items():
+        async with page.loading():
+            await (page.click(f"#acts button[value={action}]") if by == "mouse" else page.press(KEYS[action]))
+        assert (await issue(monitor, number)).issue.state == state
+        assert (await page.text("#notice")) != ""
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+async def test_an_issue_is_resolved_in_a_release_and_ignored_until(monitor: Monitor, page: Page, by: str) -> None:
+    number, _ = await report(monitor)
+    await page.open(site(monitor, f"/issues/{number}"))
+    if by == "mouse":
+        await page.click("#menu-resolve summary")
+        async with page.loading():
+            await page.click("#menu-resolve button")
+    else:
+        await page.press("R", shift=True)
+        await page.until("document.activeElement.name === 'release'")
+        async with page.loading():
+            await page.press("Enter")
+    resolved = (await issue(monitor, number)).issue
+    assert (resolved.state, resolved.resolved_in_release) == (pb.ISSUE_STATE_RESOLVED, "shop@1.0")
+    if by == "mouse":
+        await page.click("#menu-ignore summary")
+        await page.click("#menu-ignore input[name=events]")
+    else:
+        await page.press("I", shift=True)
+        await page.until("document.activeElement.name === 'for'")
+        await page.value("document.querySelector('#menu-ignore input[name=events]').focus()")
+    await page.write("10")
+    async with page.loading():
+        await (page.click("#menu-ignore button") if by == "mouse" else page.press("Enter"))
+    assert (await issue(monitor, number)).issue.ignored_until.until_events == 10
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+async def test_an_issue_is_assigned_and_commented(monitor: Monitor, page: Page, by: str) -> None:
+    number, _ = await report(monitor)
+    await page.open(site(monitor, f"/issues/{number}"))
+    await (page.click("#assignee") if by == "mouse" else page.press("s"))
+    await page.write("ada")
+    async with page.loading():
+        await (page.click("#assigned button") if by == "mouse" else page.press("Enter"))
+    await (page.click("#comment") if by == "mouse" else page.press("c"))
+    await page.write("looks like the gateway")
+    if by == "keys":
+        await page.press("Tab")
+    async with page.loading():
+        await (page.click("#comment + button") if by == "mouse" else page.press("Enter"))
+    details = await issue(monitor, number)
+    assert details.issue.assignee == "ada"
+    assert details.activity[0].text == "looks like the gateway"
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+async def test_issues_are_merged_and_split(monitor: Monitor, page: Page, by: str) -> None:
+    (one, _), (other, _) = await report(monitor), await report(monitor)
+    await page.open(site(monitor, f"/issues/{one}"))
+    await (page.click("#menu-merge summary") if by == "mouse" else page.press("m"))
+    await page.until("document.activeElement.name === 'with'")
+    await page.write(other)
+    async with page.loading():
+        await (page.click("#menu-merge button") if by == "mouse" else page.press("Enter"))
+    assert len((await issue(monitor, one)).fingerprints) == 2
+    async with page.loading():
+        await (page.click("#grouping") if by == "mouse" else page.press("w"))
+    if by == "mouse":
+        await page.click("input[name=fingerprint]")
+        async with page.loading():
+            await page.click(".fingerprints ~ button")
+    else:
+        await page.until("document.querySelector('input[name=fingerprint]') !== null")
+        await page.value("document.querySelector('input[name=fingerprint]').focus()")
+        await page.press(" ")
+        await page.press("Tab")
+        await page.press("Tab")
+        async with page.loading():
+            await page.press("Enter")
+    assert len((await issue(monitor, one)).fingerprints) == 1
+    assert "the new issue" in await page.text("#notice")
+
+
+@pytest.mark.parametrize("by", ["mouse", "keys"])
+async def test_issues_of_the_list_are_chosen_and_resolved(monitor: Monitor, page: Page, by: str) -> None:
+    service = f"chosen-by-{by}"
+    numbers = [(await report(monitor, service=service))[0] for _ in range(2)]
+    await page.open(site(monitor, f"/issues?sort=first&service={service}"))
+    await page.until("document.querySelectorAll('#rows > .row').length === 2 || location.reload()")
+    if by == "mouse":
+        await page.click("#rows input[name=issue]")
+        await page.until("document.querySelector('#how-many').textContent === '1 chosen'")
+        async with page.loading():
+            await page.click(".bulk button[value=resolve]")
+    else:
+        await page.press("j")
+        await page.press("x")
+        await page.until("document.querySelector('#how-many').textContent === '1 chosen'")
+        async with page.loading():
+            await page.press("r")
+    states = [(await issue(monitor, number)).issue.state for number in numbers]
+    assert states == [pb.ISSUE_STATE_OPEN, pb.ISSUE_STATE_RESOLVED]
+
+
+async def test_the_list_is_walked_by_keys(monitor: Monitor, page: Page) -> None:
+    for _ in range(3):
+        await report(monitor)
+    await page.open(site(monitor, "/issues"))
+    current = "[...document.querySelectorAll('#rows > .row')].findIndex((row) => row.classList.contains('current'))"
+    for key, place in (("j", 0), ("j", 1), ("j", 2), ("k", 1)):
+        await page.press(key)
+        assert await page.value(current) == place
+    href = await page.value("document.querySelector('.row.current .title').pathname")
+    async with page.loading():
+        await page.press("Enter")
+    assert await page.value("location.pathname") == href
+    async with page.loading():
+        await page.press("u")
+    assert await page.value("location.pathname") == "/issues"
+    await page.press("/")
+    assert await page.value("document.activeElement.id") == "q"
+    await page.write("j")
+    assert await page.value("document.querySelector('#q').value") == "j"
+    await page.press("Escape")
+    await page.press("?")
+    await page.until("document.querySelector('#keys').open")
+    await page.press("Escape")
+    await page.until("!document.querySelector('#keys').open")
+    await page.press("g")
+    async with page.loading():
+        await page.press("p")
+    assert await page.value("location.pathname") == "/projects"
+
+
+async def test_events_are_stepped_through_by_keys(monitor: Monitor, page: Page) -> None:
+    number, kind = await report(monitor)
+    await report(monitor, kind)
+    await page.open(site(monitor, f"/issues/{number}"))
+    newest = await page.text(".event-id")
+    async with page.loading():
+        await page.press("j")
+    assert await page.text(".event-id") != newest
+    async with page.loading():
+        await page.press("k")
+    assert await page.text(".event-id") == newest
+
+
+async def test_a_project_and_a_key_are_made_and_the_key_revoked(monitor: Monitor, page: Page) -> None:
+    await page.open(site(monitor, "/projects"))
+    await page.click("input[name=name]")
+    await page.write("shop")
+    async with page.loading():
+        await page.press("Enter")
+    await page.click("input[name=label]")
+    await page.write("browsers")
+    async with page.loading():
+        await page.press("Enter")
+    await page.until("document.querySelectorAll('.dsns li').length === 2")
+    async with page.loading():
+        await page.click(".dsns button")
+    await page.until("document.querySelectorAll('.dsns li.revoked').length === 1")
+
+
+NARROW = "document.documentElement.scrollWidth <= window.innerWidth"
+CONTRASTS = """(() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = (text) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data] };
+  const over = (top, under) => top.slice(0, 3).map((c, i) => c * top[3] / 255 + under[i] * (1 - top[3] / 255));
+  const behind = (node) => { if (!node) return [255, 255, 255];
+    const own = rgba(getComputedStyle(node).backgroundColor);
+    return own[3] === 255 ? own.slice(0, 3) : over(own, behind(node.parentElement)) };
+  const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+  const poor = [];
+  for (const node of document.querySelectorAll('body *')) {
+    const text = [...node.childNodes].some((child) => child.nodeType === 3 && child.nodeValue.trim());
+    if (!text || !node.checkVisibility() || node.closest('svg, .vh, .skip, option')) continue;
+    const ground = behind(node), ink = over(rgba(getComputedStyle(node).color), ground);
+    const [a, b] = [light(ink), light(ground)].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) poor.push(node.outerHTML.slice(0, 120) + ' ' + ((a + 0.05) / (b + 0.05)).toFixed(2));
+  }
+  return poor;
+})()"""
+UNNAMED = """[...document.querySelectorAll('input:not([type=hidden]), select, textarea, button, a[href], summary')]
+  .filter((node) => node.checkVisibility() && !node.labels?.length && !node.ariaLabel && !node.innerText?.trim() && !node.title)
+  .map((node) => node.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_can_be_read_in_dark_and_light_and_on_a_phone(monitor: Monitor, chromium: Browser, scheme: str) -> None:
+    number, _ = await report(monitor, value="a message with " + "averylongwordthatcannotbebroken" * 6, service="checkout")
+    await monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=number, comment="c" * 300, acknowledge=pb.Acknowledge()))
+    page = await chromium.page(width=360, height=740, scheme=scheme)
+    for path in ("/", "/issues", f"/issues/{number}", f"/issues/{number}/grouping", f"/events?issue={number}", "/projects"):
+        await page.open(site(monitor, path))
+        assert await page.value(NARROW), path
+        assert await page.value(CONTRASTS) == [], path
+        assert await page.value(UNNAMED) == [], path
+        assert await page.value("document.querySelectorAll('main, header, h1').length >= 3"), path
+    background = await page.value("getComputedStyle(document.body).backgroundColor")
+    dark = sum(int(part) for part in background.strip("rgb()").split(",")[:3]) < 384
+    assert dark is (scheme == "dark")
+    assert page.problems == []
+
+
+async def test_dark_and_light_are_switched_and_kept(monitor: Monitor, page: Page) -> None:
+    await page.open(site(monitor, "/issues"))
+    before = await page.value("getComputedStyle(document.body).backgroundColor")
+    await page.click(".theme button")
+    await page.until(f"getComputedStyle(document.body).backgroundColor !== '{before}'")
+    await page.open(site(monitor, "/projects"))
+    assert await page.value("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_a_page_finds_its_way_back_to_a_node_that_was_away(monitor: Monitor, chromium: Browser, dsn: str) -> None:
+    page, port = await chromium.page(), free_port()
+    async with serving(dsn, http_port=port) as node:
+        await open_live(page, site(node, "/issues"))
+    await page.until("document.querySelector('.live').dataset.state === 'off'")
+    _, kind = await report(monitor)
+    async with serving(dsn, http_port=port):
+        await page.until(f"document.querySelector('#rows').innerText.includes('{kind}')")
+        assert page.navigations == 1
+        await page.open("about:blank")
+
+
+async def test_the_focus_is_seen(monitor: Monitor, page: Page) -> None:
+    await page.open(site(monitor, "/issues"))
+    for _ in range(4):
+        await page.press("Tab")
+        assert await page.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
