@@ -327,6 +327,14 @@ async def test_a_form_of_another_visitor_is_refused(monitor: Monitor, visit: Vis
     assert (await visit.send(form, ("action", "resolve"))).status_code == 303
 
 
+async def test_a_form_of_one_node_is_taken_by_another(dsn: str, monitor: Monitor, visit: Visit) -> None:
+    issue = await issue_of(monitor, report("KeyError"))
+    form = (await visit.page(f"/issues/{issue}")).form(f"/issues/{issue}/actions")
+    async with serving(dsn, node="two") as other, visiting(other) as elsewhere:
+        elsewhere.client.cookies = visit.client.cookies
+        assert (await elsewhere.send(form, ("action", "resolve"))).status_code == 303
+
+
 async def test_forms_are_bounded_and_must_be_forms(monitor: Monitor, visit: Visit) -> None:
     issue = await issue_of(monitor, report("KeyError"))
     path = f"/issues/{issue}/actions"

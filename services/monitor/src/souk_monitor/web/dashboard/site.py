@@ -1,7 +1,6 @@
 """The dashboard put together: its routes, and what ends with the service."""
 
 import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from souk_common.auth import Authenticator
@@ -22,7 +21,9 @@ from souk_monitor.web.dashboard.project_pages import ProjectPages
 from souk_monitor.web.dashboard.rendering import Pages
 from souk_monitor.web.dashboard.sessions import Sessions, Visitor
 
-NotFound = Callable[[Request, Exception], Awaitable[Response]]
+_NOBODYS = b"nobody logs in"
+"""Where auth is off a session proves nothing but that a form is its own visitor's, by what is random in it: every node may know the
+key."""
 
 
 class Dashboard:
@@ -81,8 +82,10 @@ class Dashboard:
 
 
 def _sessions(settings: MonitorSettings) -> Sessions:
-    key = settings.session_key.get_secret_value().encode() if settings.session_key is not None else secrets.token_bytes(32)
     file: Path | None = settings.auth_file
+    key = _NOBODYS if file is None else secrets.token_bytes(32)
+    if settings.session_key is not None:
+        key = settings.session_key.get_secret_value().encode()
     return Sessions(
         key,
         Authenticator(file) if file is not None else None,
