@@ -121,8 +121,8 @@ class MonitorSettings(OperationSettings):
     session_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="What sessions of the dashboard are signed with, the same on every replica. Unset: another at each start, where "
-        "auth is on.",
+        description="What sessions of the dashboard are signed with, the same on every replica. Unset: another at each start, "
+        "where auth is on.",
     )
     session_lifetime: float = Field(
         12 * 3600.0, ge=60, le=30 * DAY, description="Seconds after which one who logged in to the dashboard must do so again."
