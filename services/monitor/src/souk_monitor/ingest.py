@@ -55,7 +55,7 @@ class Rejected:
 
     event_id: str
     reason: str
-    """A name of ErrorServiceReason without its prefix, as MALFORMED."""
+    """A name of ErrorReason without its prefix, as MALFORMED."""
     message: str
 
 

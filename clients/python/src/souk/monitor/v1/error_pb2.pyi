@@ -23,59 +23,59 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _ErrorServiceReason:
+class _ErrorReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ErrorServiceReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorServiceReason.ValueType], _builtins.type):
+class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ERROR_SERVICE_REASON_UNSPECIFIED: _ErrorServiceReason.ValueType  # 0
+    ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
-    ERROR_SERVICE_REASON_PROJECT_UNKNOWN: _ErrorServiceReason.ValueType  # 1
+    ERROR_REASON_PROJECT_UNKNOWN: _ErrorReason.ValueType  # 1
     """NOT_FOUND. There is no such project, or it takes no reports any more. metadata["project"]."""
-    ERROR_SERVICE_REASON_ISSUE_UNKNOWN: _ErrorServiceReason.ValueType  # 2
+    ERROR_REASON_ISSUE_UNKNOWN: _ErrorReason.ValueType  # 2
     """NOT_FOUND. There is no such issue. metadata["issue"]."""
-    ERROR_SERVICE_REASON_EVENT_UNKNOWN: _ErrorServiceReason.ValueType  # 3
+    ERROR_REASON_EVENT_UNKNOWN: _ErrorReason.ValueType  # 3
     """NOT_FOUND. There is no such event, or its body is not kept. metadata["event"]."""
-    ERROR_SERVICE_REASON_ISSUE_CHANGED: _ErrorServiceReason.ValueType  # 4
+    ERROR_REASON_ISSUE_CHANGED: _ErrorReason.ValueType  # 4
     """FAILED_PRECONDITION. Somebody has changed the issue since. metadata["revision"] is that of now."""
-    ERROR_SERVICE_REASON_PROJECT_EXISTS: _ErrorServiceReason.ValueType  # 5
+    ERROR_REASON_PROJECT_EXISTS: _ErrorReason.ValueType  # 5
     """ALREADY_EXISTS. There is a project of this name. metadata["project"]."""
-    ERROR_SERVICE_REASON_KEY_UNKNOWN: _ErrorServiceReason.ValueType  # 6
+    ERROR_REASON_KEY_UNKNOWN: _ErrorReason.ValueType  # 6
     """NOT_FOUND. The project has no such key. metadata["key"]."""
-    ERROR_SERVICE_REASON_KEY_INVALID: _ErrorServiceReason.ValueType  # 7
+    ERROR_REASON_KEY_INVALID: _ErrorReason.ValueType  # 7
     """UNAUTHENTICATED, over HTTP 401. The key of the DSN is unknown or revoked."""
-    ERROR_SERVICE_REASON_MALFORMED: _ErrorServiceReason.ValueType  # 8
+    ERROR_REASON_MALFORMED: _ErrorReason.ValueType  # 8
     """INVALID_ARGUMENT, over HTTP 400. What was sent is no envelope, event or message of the protocol."""
-    ERROR_SERVICE_REASON_TOO_LARGE: _ErrorServiceReason.ValueType  # 9
+    ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 9
     """INVALID_ARGUMENT, over HTTP 413. What was sent is too large, before or after decompression. metadata["limit_bytes"]."""
 
-class ErrorServiceReason(_ErrorServiceReason, metaclass=_ErrorServiceReasonEnumTypeWrapper):
+class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for reasons of monitor. They are the `reason` of google.rpc.ErrorInfo, with the domain "souk.monitor.v1", without
     the prefix.
     """
 
-ERROR_SERVICE_REASON_UNSPECIFIED: ErrorServiceReason.ValueType  # 0
+ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
-ERROR_SERVICE_REASON_PROJECT_UNKNOWN: ErrorServiceReason.ValueType  # 1
+ERROR_REASON_PROJECT_UNKNOWN: ErrorReason.ValueType  # 1
 """NOT_FOUND. There is no such project, or it takes no reports any more. metadata["project"]."""
-ERROR_SERVICE_REASON_ISSUE_UNKNOWN: ErrorServiceReason.ValueType  # 2
+ERROR_REASON_ISSUE_UNKNOWN: ErrorReason.ValueType  # 2
 """NOT_FOUND. There is no such issue. metadata["issue"]."""
-ERROR_SERVICE_REASON_EVENT_UNKNOWN: ErrorServiceReason.ValueType  # 3
+ERROR_REASON_EVENT_UNKNOWN: ErrorReason.ValueType  # 3
 """NOT_FOUND. There is no such event, or its body is not kept. metadata["event"]."""
-ERROR_SERVICE_REASON_ISSUE_CHANGED: ErrorServiceReason.ValueType  # 4
+ERROR_REASON_ISSUE_CHANGED: ErrorReason.ValueType  # 4
 """FAILED_PRECONDITION. Somebody has changed the issue since. metadata["revision"] is that of now."""
-ERROR_SERVICE_REASON_PROJECT_EXISTS: ErrorServiceReason.ValueType  # 5
+ERROR_REASON_PROJECT_EXISTS: ErrorReason.ValueType  # 5
 """ALREADY_EXISTS. There is a project of this name. metadata["project"]."""
-ERROR_SERVICE_REASON_KEY_UNKNOWN: ErrorServiceReason.ValueType  # 6
+ERROR_REASON_KEY_UNKNOWN: ErrorReason.ValueType  # 6
 """NOT_FOUND. The project has no such key. metadata["key"]."""
-ERROR_SERVICE_REASON_KEY_INVALID: ErrorServiceReason.ValueType  # 7
+ERROR_REASON_KEY_INVALID: ErrorReason.ValueType  # 7
 """UNAUTHENTICATED, over HTTP 401. The key of the DSN is unknown or revoked."""
-ERROR_SERVICE_REASON_MALFORMED: ErrorServiceReason.ValueType  # 8
+ERROR_REASON_MALFORMED: ErrorReason.ValueType  # 8
 """INVALID_ARGUMENT, over HTTP 400. What was sent is no envelope, event or message of the protocol."""
-ERROR_SERVICE_REASON_TOO_LARGE: ErrorServiceReason.ValueType  # 9
+ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 9
 """INVALID_ARGUMENT, over HTTP 413. What was sent is too large, before or after decompression. metadata["limit_bytes"]."""
-Global___ErrorServiceReason: _TypeAlias = ErrorServiceReason  # noqa: Y015
+Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _IssueState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
