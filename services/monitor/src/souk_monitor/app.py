@@ -87,7 +87,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         limits = _limits(settings)
 
         def erasure(project: Project, user: str) -> Work:
-            return Erasure(core.read, project.number, user).work()
+            return Erasure(core.read, project, user).work()
 
         errors = ErrorServicer(
             ErrorParts(

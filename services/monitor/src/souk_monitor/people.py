@@ -1,4 +1,5 @@
-"""Users of a shop as monitor counts them: by a hash, so that who they are is only in bodies, where it can be erased."""
+"""Users of a shop as monitor counts them: by a hash that is keyed by a secret of the project, so that who they are is only in
+bodies, where it can be erased."""
 
 from hashlib import blake2b
 
@@ -10,15 +11,15 @@ def identity(user: User | None) -> str:
     return "" if user is None else user.id or user.email or user.username or user.ip_address
 
 
-def person(project: int, text: str) -> int:
-    """The hash of an identity, as a signed integer of 64 bits."""
-    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8, person=str(project).encode()).digest()
+def person(secret: bytes, text: str) -> int:
+    """The hash of an identity, as a signed integer of 64 bits. secret: the project's, 64 bytes at the most."""
+    digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=secret).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
-def people(project: int, user: User | None) -> list[int]:
+def people(secret: bytes, user: User | None) -> list[int]:
     """The hashes of all that a user is known by."""
     if user is None:
         return []
     known = dict.fromkeys(text for text in (user.id, user.email, user.username, user.ip_address) if text)
-    return [person(project, text) for text in known]
+    return [person(secret, text) for text in known]

@@ -87,7 +87,7 @@ class Preparer:
         event.time = event.time.astimezone(UTC)
         event.service = event.service or project.service
         known = identity(event.user)  # of which only a hash stays, where what it is made of is not kept
-        known_by = people(project.number, event.user)
+        known_by = people(project.secret, event.user)
         body = self.scrub(project, event)
         grouping = self.group(project, event)
         understanding = self.understand(event)
@@ -103,7 +103,7 @@ class Preparer:
             platform=event.platform,
             handled=last.handled if last is not None else None,
             release=event.release,
-            person=person(project.number, known) if known else None,
+            person=person(project.secret, known) if known else None,
             people=known_by,
             trace_id=event.trace_id,
             error_id=event.error_id,

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -13,8 +14,13 @@ import structlog
 from souk_common.postgres import PostgresError
 
 from souk_monitor.exceptions import KeyInvalidError, ProjectUnknownError
+from souk_monitor.misses import Misses
 
 log = structlog.get_logger(__name__)
+MISSED_SECONDS, MOST_MISSED = 5.0, 10_000
+"""Names and keys that are not there are taken not to be for so long, and so many of them are known."""
+LOOK_PAUSE = 0.1
+"""Seconds between two looks for what may have been made a moment ago, for all who miss something."""
 NAME = re.compile(r"[a-z][a-z0-9-]{0,49}")
 """Of a project."""
 
@@ -64,6 +70,8 @@ class Project:
     """The newest first."""
     disabled: bool = False
     """It takes no more reports."""
+    secret: bytes = field(default=b"", repr=False)
+    """What hashes of its users are keyed by; 64 bytes at the most."""
 
     @property
     def service(self) -> str:
@@ -81,7 +89,7 @@ class ProjectTable(Protocol):
 class Projects:
     """All projects, as they were within the last seconds. Open it as a context manager: it looks again by itself."""
 
-    def __init__(self, table: ProjectTable, *, default: str, interval: float) -> None:
+    def __init__(self, table: ProjectTable, *, default: str, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
         """default: the name that the empty name means. interval: seconds between two looks."""
         self._table = table
         self._default = default
@@ -89,6 +97,12 @@ class Projects:
         self._by_name: dict[str, Project] = {}
         self._by_number: dict[int, Project] = {}
         self._task: asyncio.Task[None] | None = None
+        self._clock = clock
+        self._missed: Misses[str | tuple[int, str]] = Misses(MISSED_SECONDS, MOST_MISSED, clock)
+        self._looking = asyncio.Lock()
+        self._looks = 0
+        """That have begun for what was missed; the last when `_looked` says."""
+        self._looked = float("-inf")
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow(), name="projects")
@@ -106,20 +120,38 @@ class Projects:
     async def named(self, name: str) -> Project | None:
         """A project by its name, whether it takes reports or not; None where there is none. PostgresError."""
         wanted = name or self._default
-        if wanted not in self._by_name:  # it may have been made a moment ago
-            await self.refresh()
+        if wanted not in self._by_name and wanted not in self._missed:
+            await self._look_again()
+            if wanted not in self._by_name:
+                self._missed.add(wanted)
         return self._by_name.get(wanted)
 
     async def by_number_and_key(self, number: int, public_key: str) -> Project:
         """The project of a DSN. ProjectUnknownError, KeyInvalidError, PostgresError."""
-        project = self._by_number.get(number)
-        if project is None or not _holds(project, public_key):
-            await self.refresh()
-            project = self._by_number.get(number)
-        found = _open(project, number)
+        wanted = (number, public_key)
+        if not self._has(wanted) and wanted not in self._missed:
+            await self._look_again()
+            if not self._has(wanted):
+                self._missed.add(wanted)
+        found = _open(self._by_number.get(number), number)
         if not _holds(found, public_key):
             raise KeyInvalidError
         return found
+
+    def _has(self, wanted: tuple[int, str]) -> bool:
+        project = self._by_number.get(wanted[0])
+        return project is not None and _holds(project, wanted[1])
+
+    async def _look_again(self) -> None:
+        """What is missed may have been made a moment ago: look, with all who miss something at the same time. PostgresError."""
+        begun = self._looks
+        async with self._looking:
+            if self._looks > begun:  # by another, after this one was called
+                return
+            await asyncio.sleep(max(0.0, self._looked + LOOK_PAUSE - self._clock()))
+            self._looks += 1
+            self._looked = self._clock()
+            self._take(await self._table.all())
 
     async def known(self, name: str) -> Project:
         """A project by its name, whether it takes reports or not. ProjectUnknownError, PostgresError."""
@@ -149,8 +181,9 @@ class Projects:
         return self._default
 
     async def refresh(self) -> None:
-        """Look at once. PostgresError."""
+        """Look at once, also for what was missed before. PostgresError."""
         self._take(await self._table.all())
+        self._missed.clear()
 
     def _take(self, projects: Iterable[Project]) -> None:
         known = list(projects)

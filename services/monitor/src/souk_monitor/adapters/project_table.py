@@ -13,7 +13,7 @@ from souk_monitor.exceptions import KeyUnknownError, ProjectExistsError, Project
 from souk_monitor.projects import Project, ProjectKey, ProjectOptions
 from souk_monitor.tracker import Request
 
-_ALL = "SELECT number, name, options::text, disabled, created_at FROM monitor.projects ORDER BY name"
+_ALL = "SELECT number, name, options::text, disabled, created_at, secret FROM monitor.projects ORDER BY name"
 _KEYS = """
 SELECT project, public_key, label, created_at, revoked_at FROM monitor.project_keys ORDER BY created_at DESC, public_key
 """
@@ -100,7 +100,8 @@ async def _add_key(session: Session, project: str, label: str) -> str:
 
 
 def _project(row: Record, keys: Sequence[ProjectKey]) -> Project:
-    return Project(row["number"], row["name"], row["created_at"], _options(row["options"]), tuple(keys), row["disabled"])
+    options = _options(row["options"])
+    return Project(row["number"], row["name"], row["created_at"], options, tuple(keys), row["disabled"], row["secret"])
 
 
 def _json(options: ProjectOptions) -> str:

@@ -9,6 +9,7 @@ from souk_common.postgres import Pool, Session
 from souk_monitor.adapters.event_reads import open_body
 from souk_monitor.erasing import erase
 from souk_monitor.people import person
+from souk_monitor.projects import Project
 
 METHOD = "souk.monitor.v1.ErrorService/EraseUser"
 AT_ONCE = 100
@@ -33,11 +34,11 @@ WHERE f.id = a.fingerprint AND f.project = $1 AND a.kind = 4 AND (a.value = $2 O
 class Erasure:
     """One user of one project."""
 
-    def __init__(self, pool: Pool, project: int, user: str) -> None:
+    def __init__(self, pool: Pool, project: Project, user: str) -> None:
         self._pool = pool
-        self._project = project
+        self._project = project.number
         self._user = user
-        self._person = person(project, user)
+        self._person = person(project.secret, user)
         self._days = 0
         self._done = 0
         self._bodies = 0
