@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -221,6 +222,29 @@ async def test_reports_wait_for_a_monitor_that_is_not_there_yet(dsn: str) -> Non
     finally:
         await asyncio.to_thread(reporter.close, 0)
     assert reporter.counts.dropped == 0
+
+
+PROGRAM = """
+import logging, sys
+from souk.client import MonitorHandler, MonitorReporter, QueueOptions
+
+reporter = MonitorReporter(sys.argv[1], queue=QueueOptions(delay=60, flush_at_exit=float(sys.argv[2])))
+logging.getLogger().addHandler(MonitorHandler(reporter))
+logging.error("the last words")
+"""
+
+
+async def ends(*arguments: str) -> int:
+    """The exit status of a program that logs an error and ends."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", PROGRAM, *arguments)
+    return await process.wait()
+
+
+async def test_a_program_that_ends_sends_what_waits_and_is_not_held_up_where_nobody_answers(client: MonitorClient) -> None:
+    assert await ends(client._config.target, "20") == 0
+    assert [issue.title async for issue in client.issues()] == ["the last words"]
+    async with asyncio.timeout(20):
+        assert await ends(f"127.0.0.1:{free_port()}", "0.1") == 0
 
 
 async def test_more_reports_than_may_wait_are_dropped_and_counted_and_nobody_waits() -> None:
