@@ -126,7 +126,8 @@ async def test_files_are_kept_for_good_under_the_hash_of_their_content(visit: Vi
 async def test_what_is_not_there_is_told_with_404(visit: Visit) -> None:
     issues = ("/issues/999", "/issues/none-9", "/issues/1/grouping", "/issues/" + "9" * 300, "/issues?project=none")
     others = ("/nowhere", "/events?issue=9", "/events", "/events?trace=xyz", "/projects/none", "/?project=none")
-    for path in (*issues, *others):
+    strange = ("/issues/a%00-1", "/issues/%C3%A9%FF-1", "/projects/%00", "/?project=%00", "/events?error=%00")
+    for path in (*issues, *others, *strange):
         response, page = await visit.get(path)
         assert (path, response.status_code) == (path, 404)
         assert "404" in page.text

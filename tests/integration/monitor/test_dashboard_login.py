@@ -84,6 +84,9 @@ async def test_a_login_leads_to_this_site_alone(visit: Visit) -> None:
         response = await visit.send(form, ("token", TOKENS["ada"][0]), ("next", path))
         assert response.headers["location"] == "/"
         visit.client.cookies.clear()
+    form = (await visit.page("/login")).form("/login")
+    response = await visit.send(form, ("token", TOKENS["ada"][0]), ("next", "/issues?q=日本"))
+    assert response.headers["location"] == "/issues?q=%E6%97%A5%E6%9C%AC"
 
 
 async def test_another_site_can_log_nobody_in(visit: Visit) -> None:

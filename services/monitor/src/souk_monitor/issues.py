@@ -9,6 +9,7 @@ from souk_monitor.events import Event
 from souk_monitor.exceptions import IssueUnknownError
 from souk_monitor.lifecycle import State, Status
 from souk_monitor.preparing import Fix
+from souk_monitor.projects import NAME
 from souk_monitor.trends import HOURS, Direction, Trend, trend
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -174,6 +175,6 @@ def parse_id(text: str) -> int | tuple[str, int]:
     if text.isascii() and text.isdecimal() and len(text) < 19:
         return int(text)
     project, dash, number = text.rpartition("-")
-    if dash and project and number.isascii() and number.isdecimal() and len(number) < 10:
+    if dash and NAME.fullmatch(project.lower()) and number.isascii() and number.isdecimal() and len(number) < 10:
         return project.lower(), int(number)
     raise IssueUnknownError(text)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,6 +17,7 @@ from souk_monitor.web.dashboard.sessions import COOKIE, Sessions, Visitor
 
 THEME = "souk_theme"
 THEMES = ("light", "dark")
+_OF_PATHS = "/%#?=@[]!$&'()*+,;:"
 SECURITY = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -81,7 +82,7 @@ class Pages:
 
     def go(self, request: Request, visitor: Visitor | None, path: str) -> Response:
         """On to another page, by GET."""
-        return self.finish(Response(status_code=303, headers={"location": path}), request, visitor)
+        return self.finish(Response(status_code=303, headers={"location": quote(path, safe=_OF_PATHS)}), request, visitor)
 
     def finish(self, response: Response, request: Request, visitor: Visitor | None) -> Response:
         """With what every answer has, and the session, where it is new."""

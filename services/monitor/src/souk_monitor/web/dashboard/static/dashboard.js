@@ -81,6 +81,7 @@ function becomeWithin(node, other) {
 
 const light = one(".live");
 const PACE = Number(body.dataset.pace || 700);
+const DELAY = Number(body.dataset.delay || 0); // what a server may have kept, it has made anew by then
 let stream = null;
 let asked = 0;
 let due = null;
@@ -117,7 +118,7 @@ function soon() {
   due = setTimeout(() => {
     due = null;
     refresh();
-  }, Math.max(0, asked + PACE - Date.now()));
+  }, Math.max(DELAY, asked + PACE - Date.now()));
 }
 
 function take(page) {
@@ -148,7 +149,7 @@ function open() {
   let opened = 0;
   stream.addEventListener("open", () => {
     say("on", "live");
-    if (opened++ > 0 || wasShut) soon();
+    if (opened++ > 0 || wasShut || DELAY) soon();
     else refresh();
   });
   stream.addEventListener("change", (event) => {
