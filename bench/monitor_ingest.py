@@ -1,11 +1,15 @@
-"""What monitor takes: errors by ReportErrors into a node of its own process and a PostgreSQL 18, beside a COPY of their bodies.
+"""What monitor takes: errors by ReportErrors, and by Sentry's envelopes over HTTP, into a node of its own process and a PostgreSQL
+18, beside a COPY of their bodies.
 
 Every event is another, over 1,000 issues and more, and all bodies are kept (thinning is off). The rate is that of events that were
 acknowledged, so committed; a block ends when all are. The floor is asyncpg's COPY of the same bodies, uncompressed, into a table
-with a primary key, 500 rows a transaction, on the same server. Blocks of both alternate, and a ratio is of neighbours. Latencies
-are those of single reports at 50 a second beside batches at half the rate.
+with a primary key, 500 rows a transaction, on the same server. Blocks of all three alternate, and a ratio is of neighbours. An
+envelope has one event, as those of the SDKs have, is not compressed, and comes from another process over 32 kept connections.
+Latencies are those of single reports at 50 a second beside batches at half the rate.
 
     python bench/monitor_ingest.py [--rounds 5] [--seconds 4]
+
+With these numbers it takes about four minutes on two cores.
 """
 
 import argparse
@@ -24,6 +28,7 @@ from pathlib import Path
 import asyncpg
 import grpc
 import machine
+import orjson
 import uvloop
 from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.adapters import schema
@@ -35,6 +40,10 @@ from postgres_servers import postgres_server
 
 METHOD = "/souk.monitor.v1.ErrorService/ReportErrors"
 ISSUES, IN_FLIGHT, COPIED = 1_200, 6, 500
+CONNECTIONS = 32
+HTTP_SHARE = 3
+"""A block over HTTP has one in so many of a block's events."""
+SENDER = Path(__file__).with_name("sentry_sender.py")
 SIZES = {"3 KiB": (3 * 1024, 100, 0.25), "50 KiB": (50 * 1024, 40, 0.5)}
 """Bytes of an event, events of a call, and the share of COPY's rate that is to be reached."""
 WORDS = [f"{word}{n}" for n in range(40) for word in ("basket", "order", "stock", "price", "seller", "payment", "photo", "review")]
@@ -90,6 +99,60 @@ def load(events: int, size: int, batch: int, chance: random.Random) -> Load:
     encoded = [bodies.encode(native.event(each, now)) for each in reports]
     requests = [pb.ReportErrorsRequest(reports=reports[n : n + batch]).SerializeToString() for n in range(0, events, batch)]
     return Load(requests, encoded)
+
+
+def envelope(told: pb.ErrorReport) -> bytes:
+    """The same report as an SDK of Sentry would send it, after its length."""
+    (exception,) = told.exceptions
+    frames = [
+        {
+            "function": frame.function,
+            "module": frame.module,
+            "filename": frame.file,
+            "lineno": frame.line,
+            "in_app": frame.in_app,
+            "context_line": frame.context_line,
+        }
+        for frame in exception.frames
+    ]
+    event = {
+        "event_id": told.event_id,
+        "timestamp": told.time.ToDatetime().isoformat() + "Z",
+        "platform": told.platform,
+        "level": "error",
+        "release": told.release,
+        "environment": told.environment,
+        "exception": {"values": [{"type": exception.type, "value": exception.value, "stacktrace": {"frames": frames}}]},
+        "user": {"id": told.user.id},
+        "tags": dict(told.tags),
+        "contexts": {"trace": {"trace_id": told.trace_id}, "crumbs": dict(told.contexts)},
+    }
+    body = orjson.dumps(event)
+    whole = b'{"event_id":"%s"}\n{"type":"event","length":%d}\n%s\n' % (told.event_id.encode(), len(body), body)
+    return len(whole).to_bytes(4, "big") + whole
+
+
+@dataclass
+class Dsn:
+    """Where envelopes go."""
+
+    address: str
+    project: int
+    key: str
+
+    async def post(self, envelopes: list[bytes]) -> float:
+        """Events a second, until all are answered."""
+        where = (self.address, str(self.project), self.key, str(CONNECTIONS))
+        pipe = asyncio.subprocess.PIPE
+        sender = await asyncio.create_subprocess_exec(sys.executable, str(SENDER), *where, stdin=pipe, stdout=pipe)
+        printed, _ = await sender.communicate(b"".join(envelopes))
+        assert sender.returncode == 0
+        return len(envelopes) / float(printed)
+
+
+async def dsn_of(connection: asyncpg.Connection, http: str) -> Dsn:
+    row = await connection.fetchrow("SELECT project, public_key FROM monitor.project_keys LIMIT 1")
+    return Dsn(http.removeprefix("http://"), row["project"], row["public_key"])
 
 
 async def ingest(channel: grpc.aio.Channel, made: Load, batch: int) -> float:
@@ -153,11 +216,14 @@ async def measure(dsn: str, owner_dsn: str, rounds: int, seconds: float) -> bool
                 rss = memory(node.process.pid)
                 print(f"idle memory of the node {rss:.0f} MB   target <= 120: {verdict(rss <= 120)}")
                 rate = 0.0
+                dsn = await dsn_of(connection, node.http)
                 for name, (size, batch, target) in SIZES.items():
                     guess = 4_000 if size < 10_000 else 600
                     await ingest(channel, load(ISSUES * 2, size, batch, chance), batch)
-                    ours, floor = [], []
+                    ours, floor, posted = [], [], []
                     for _ in range(rounds):
+                        numbers = [chance.getrandbits(40) for _ in range(int(guess * seconds / HTTP_SHARE))]
+                        posted.append(await dsn.post([envelope(report(number, size, chance)) for number in numbers]))
                         made = load(int(guess * seconds), size, batch, chance)
                         ours.append(await ingest(channel, made, batch))
                         floor.append(await copy(connection, made))
@@ -169,6 +235,8 @@ async def measure(dsn: str, owner_dsn: str, rounds: int, seconds: float) -> bool
                     print(f"{name}: {machine.spread(ours)} events/s, COPY {machine.spread(floor)} rows/s")
                     told = machine.spread(ratios, ".2f")
                     print(f"{name}: share of COPY {told}   target >= {target}: {verdict(holds)}")
+                    shares = machine.spread([a / b for a, b in zip(posted, floor, strict=True)], ".2f")
+                    print(f"{name} as Sentry envelopes: {machine.spread(posted)} events/s, share of COPY {shares}")
                 times = await latencies(channel, rate, seconds, chance)
                 p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
                 holds = statistics.mean(times) < 0.1 and times[-1] < 0.5

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from souk_common.postgres import Pool
-from souk_monitor.adapters.event_store import EventTables, Keeping
+from souk_monitor.adapters.body_table import Keeping
+from souk_monitor.adapters.event_store import EventTables
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event, ExceptionInfo, Source, User
 from souk_monitor.facets import Counts

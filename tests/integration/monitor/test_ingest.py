@@ -13,7 +13,8 @@ from monitoring import error, pipeline, preparer, stored, user
 from postgres_servers import postgres_server
 from souk_common.postgres import Pool, PoolOptions
 from souk_monitor.adapters import schema
-from souk_monitor.adapters.event_store import EventTables, Keeping
+from souk_monitor.adapters.body_table import Keeping
+from souk_monitor.adapters.event_store import EventTables
 from souk_monitor.adapters.project_table import ProjectRows
 from souk_monitor.events import Event
 from souk_monitor.exceptions import StoreUnavailableError

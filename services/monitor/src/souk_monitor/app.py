@@ -16,10 +16,11 @@ from souk_common.telemetry import Telemetry
 from starlette.applications import Starlette
 
 from souk_monitor import stack_text, telemetry
+from souk_monitor.adapters.body_table import Keeping
 from souk_monitor.adapters.change_reads import ChangeTable
 from souk_monitor.adapters.duty_table import DutyRows
 from souk_monitor.adapters.event_reads import EventRows
-from souk_monitor.adapters.event_store import EventTables, Keeping
+from souk_monitor.adapters.event_store import EventTables
 from souk_monitor.adapters.facet_tables import FacetTables
 from souk_monitor.adapters.issue_changes import IssueChangeRows
 from souk_monitor.adapters.issue_reads import IssueRows

@@ -1,0 +1,82 @@
+"""monitor.bodies: what is kept of events, compressed and thinned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import zstandard
+from souk_common.postgres import Session
+
+from souk_monitor.adapters.event_claims import Claim
+from souk_monitor.adapters.known_rows import KnownRows
+from souk_monitor.preparing import Prepared
+from souk_monitor.thinning import is_kept
+
+_KEEP_BODIES = """
+INSERT INTO monitor.bodies (day, project, event_id, fingerprint, time, received, trace, error_id, people, body)
+SELECT day, project, event_id, fingerprint, time, received, trace, error_id, people::bigint[], body
+FROM unnest($1::date[], $2::integer[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::text[],
+            $9::text[], $10::bytea[])
+    AS b(day, project, event_id, fingerprint, time, received, trace, error_id, people, body)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What is kept of bodies."""
+
+    first: int = 100
+    """Of the first so many events of a fingerprint all are kept."""
+    level: int = 3
+    """Of zstd."""
+
+
+class Bodies:
+    """The bodies of one batch, by the events that they are of."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+        self._compressor = zstandard.ZstdCompressor(level=keeping.level)
+        self._ready: dict[int, bytes] = {}
+
+    def compress(self, events: Sequence[Prepared], known: KnownRows) -> None:
+        """Make them ready, but for those that are surely not kept. It may be called in a thread, ahead of the transaction."""
+        ahead: dict[int, int] = {}
+        for event in events:
+            number = known.fingerprints.get((event.project, event.grouping.fingerprint), 0)
+            ahead[number] = ahead.get(number, known.events.get(number, 0)) + 1
+            if ahead[number] <= 2 * self._keeping.first or not number:
+                self._ready[id(event)] = self._compressor.compress(event.body)
+
+    async def keep(self, session: Session, new: Sequence[Claim], totals: Mapping[int, int]) -> None:
+        """Write those of new events that are kept. totals: events that each fingerprint has with them."""
+        if kept := self._thinned(new, totals):
+            await session.fetch("bodies.keep", _KEEP_BODIES, self._columns(kept))
+
+    def _thinned(self, new: Sequence[Claim], totals: Mapping[int, int]) -> list[Claim]:
+        count = dict(totals)
+        for each in new:
+            count[each.fingerprint] -= 1
+        kept: list[Claim] = []
+        for each in new:
+            count[each.fingerprint] += 1
+            if is_kept(count[each.fingerprint], self._keeping.first):
+                kept.append(each)
+        return kept
+
+    def _columns(self, kept: Sequence[Claim]) -> Sequence[list[object]]:
+        rows = [
+            (
+                event.time.date(),
+                event.project,
+                event.event_id,
+                number,
+                event.time,
+                event.received,
+                event.trace_id or None,
+                event.error_id or None,
+                "{" + ",".join(map(str, event.people)) + "}" if event.people else None,
+                self._ready.get(id(event)) or self._compressor.compress(event.body),
+            )
+            for event, number in kept
+        ]
+        return [list(column) for column in zip(*rows, strict=True)]
