@@ -21,7 +21,11 @@ PACKAGES = (
     "opentelemetry-sdk",
     "uvicorn",
     "starlette",
+    "orjson",
+    "zstandard",
+    "google-re2",
 )
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # servers are started by forks, in which gRPC's handlers would run
 
 
 def describe() -> str:

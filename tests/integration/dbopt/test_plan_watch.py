@@ -43,6 +43,7 @@ FILES = {
     + "SELECT id FROM own.items WHERE code = :value",
     "delay": HEAD.format(name="delay", kind="lookup") + VALUE
     + "SELECT :value::int AS given FROM (SELECT pg_sleep(delay) FROM own.state) s",
+    "steady": HEAD.format(name="steady", kind="lookup") + VALUE + "SELECT count FROM own.state WHERE count < :value",
     "bump": HEAD.format(name="bump", kind="write") + "-- write: true\n" + VALUE
     + "UPDATE own.state SET count = count + :value RETURNING count",
 }  # fmt: skip
@@ -198,6 +199,7 @@ async def test_what_is_kept_of_a_query_is_bounded_and_goes_when_it_is_old(one: N
 async def test_the_same_plan_that_takes_longer_is_told_with_what_grew(one: Node, owner18: Connection):
     async def minute() -> None:
         await call(one, "find", *range(6))
+        await call(one, "steady", *range(6))  # which says how busy the machine is
         await one.look()
 
     await owner18.execute("ALTER TABLE own.items SET (parallel_workers = 0)")
