@@ -27,7 +27,7 @@ RAISED = {"exception.type": "shop.errors.OrderError", "exception.message": "no s
 
 def read_stack(text: str, platform: str) -> tuple[ExceptionInfo, ...]:
     """Stacks of these tests: function:line, one below the other, the first is the innermost."""
-    lines = [line.split(":") for line in text.split("\n") if line.rpartition(":")[2].isdecimal()]
+    lines = [line.split(":") for line in text.split("\n") if line.count(":") == 1 and line.rpartition(":")[2].isdecimal()]
     return (ExceptionInfo(frames=tuple(Frame(name, line=int(line)) for name, line in reversed(lines))),) if lines else ()
 
 

@@ -19,7 +19,8 @@ TIMEOUT = 1.0
 _EXPLAIN = "EXPLAIN (FORMAT JSON, VERBOSE, SETTINGS, SUMMARY) EXECUTE"
 _GENERIC_PLANS = "SELECT generic_plans FROM pg_prepared_statements WHERE name = $1"
 _TABLES = """
-SELECT n.nspname || '.' || c.relname, c.reltuples::float8, c.relpages, coalesce(s.n_mod_since_analyze, 0)::float8,
+SELECT n.nspname || '.' || c.relname, c.reltuples::float8,
+    pg_relation_size(c.oid) / current_setting('block_size')::int, coalesce(s.n_mod_since_analyze, 0)::float8,
     extract(epoch FROM greatest(s.last_analyze, s.last_autoanalyze))::float8
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
 WHERE n.nspname || '.' || c.relname = ANY ($1::text[]) AND c.relkind IN ('r', 'p', 'm')
