@@ -273,7 +273,9 @@ async def test_an_owner_who_is_no_superuser_is_enough(make: Make):
     await ask(dsn, "ALTER SCHEMA shop OWNER TO plain_owner")
     for (table,) in await ask(dsn, "SELECT tablename FROM pg_tables WHERE schemaname = 'shop'"):
         await ask(dsn, f"ALTER TABLE shop.{table} OWNER TO plain_owner")
-    for (function,) in await ask(dsn, "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'shop'::regnamespace AND NOT prosecdef"):
+    for (function,) in await ask(
+        dsn, "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'shop'::regnamespace AND NOT prosecdef"
+    ):
         await ask(dsn, f"ALTER FUNCTION {function} OWNER TO plain_owner")
     seeded = await seed(dsn.replace("postgres@", "plain_owner@"))
     assert seeded.rows["products"] == 300
