@@ -15,9 +15,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
-from souk.client import CLIENTS, NODES, CacheClient
+from souk.client import CLIENTS, NODES, CacheClient, ClientConfig
 
-from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_cache
+from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds, size
 
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
@@ -51,18 +51,15 @@ class Level(StrEnum):
         return CLIENTS if self is Level.clients else NODES
 
 
+@connected(CACHE)
 def get(
+    config: ClientConfig,
     namespace: Space,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key, or with --alias an alias of it, as ens:anna.eth.")],
     alias: Annotated[bool, typer.Option("--alias", help="KEY is an alias.")] = False,
     allow_stale: Annotated[bool, typer.Option("--allow-stale", help="A value past its TTL is good enough.")] = False,
     load: Annotated[bool, typer.Option("--load", help="Have the namespace's loader load it where there is none.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File for the value; - for stdout.")] = None,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Read one value. Exits with 1 where there is none."""
@@ -81,10 +78,12 @@ def get(
         if not result.HasField("hit"):
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=f"{namespace} {key}")
+    with_cache(config, work, json=json, about=f"{namespace} {key}")
 
 
+@connected(CACHE)
 def put(
+    config: ClientConfig,
     namespace: Space,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The key.")],
     value: Annotated[
@@ -99,11 +98,6 @@ def put(
     ] = None,
     version: Annotated[int | None, typer.Option(min=0, max=MAX_VERSION, help="Never replaces a larger one.")] = None,
     level: Annotated[Level, typer.Option(help="Who has dropped the old value when this returns.")] = Level.nodes,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Store a value. When it returns, no node serves an older one."""
@@ -126,10 +120,12 @@ def put(
         if made.outcome != pb.FILL_OUTCOME_STORED:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=f"{namespace} {key}")
+    with_cache(config, work, json=json, about=f"{namespace} {key}")
 
 
+@connected(CACHE)
 def invalidate(
+    config: ClientConfig,
     namespace: Annotated[
         str, typer.Argument(metavar="NAMESPACE", help="The namespace of the keys; not needed for tags.", show_default=False)
     ] = "",
@@ -138,11 +134,6 @@ def invalidate(
     tag: Annotated[list[str] | None, typer.Option(help="A tag, over all namespaces; may be given several times.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="The whole of NAMESPACE.")] = False,
     level: Annotated[Level, typer.Option(help="Who has dropped it when this returns.")] = Level.nodes,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Invalidate keys, aliases, tags, or a namespace. When it returns, no node serves what was there."""
@@ -167,16 +158,13 @@ def invalidate(
             who = "every node and near cache" if level is Level.clients else "every node"
             out.print(f"[green]✓[/] {who} has dropped it  [dim]{seconds(took)}[/]")
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_cache(config, work, json=json)
 
 
+@connected(CACHE)
 def namespaces(
+    config: ClientConfig,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAMESPACE", help="Only these, each with all there is.")] = None,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List the namespaces with their policies."""
@@ -199,16 +187,13 @@ def namespaces(
         if not names:
             out.print(_policies(known, out.width))
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_cache(config, work, json=json)
 
 
+@connected(CACHE)
 def stats(
+    config: ClientConfig,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Look again every second, until Ctrl-C.")] = False,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show what happened on a node since it started, by namespace."""
@@ -231,16 +216,13 @@ def stats(
                 else:
                     live.update(_stats(now, before, out.width), refresh=True)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=follow)
+    with_cache(config, work, json=json, endless=follow)
 
 
+@connected(CACHE)
 def watch(
+    config: ClientConfig,
     spaces: Annotated[list[str], typer.Argument(metavar="NAMESPACE", help="Whose keys are of interest; tags always are.")],
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show invalidations as they happen, until Ctrl-C."""
@@ -262,7 +244,7 @@ def watch(
         async for told in client.watch(spaces):
             tell(told)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=True)
+    with_cache(config, work, json=json, endless=True)
 
 
 # What is shown

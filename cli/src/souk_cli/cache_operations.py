@@ -14,11 +14,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from souk.client import CacheClient, SoukError, from_failure
+from souk.client import CacheClient, ClientConfig, SoukError, from_failure
 from souk.common.v1 import operations_pb2 as pb
 
 from souk_cli.cache import MAX_SECONDS, Space
-from souk_cli.connection import CACHE_ADDRESS, CacheAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_cache
+from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
@@ -51,7 +51,9 @@ class State(StrEnum):
         return pb.OperationState.Value(f"OPERATION_STATE_{self.name.upper()}")
 
 
+@connected(CACHE)
 def warm(
+    config: ClientConfig,
     namespace: Space,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys, the most wanted first.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option(help="File with one key per line; - for stdin.", show_default=False)] = None,
@@ -66,11 +68,6 @@ def warm(
         typer.Option(min=0.001, max=MAX_SECONDS, help="Seconds it may take. Default: the service's."),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the operation's id, and leave it running.")] = False,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Bring values into the cache before they are asked for. Ctrl-C cancels it. Exits with 1 where some could not be.
@@ -99,16 +96,13 @@ def warm(
         if failed:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=namespace)
+    with_cache(config, work, json=json, about=namespace)
 
 
+@connected(CACHE)
 def list_operations(
+    config: ClientConfig,
     state: Annotated[list[State] | None, typer.Option(help="Only those; may be given several times.")] = None,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List the operations of a node, newest first, also those that were over not long ago."""
@@ -125,17 +119,14 @@ def list_operations(
             table.add_row(each.operation_id, escape(what), _state(each), _progress(each), ago, _took(each))
         out.print(table)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_cache(config, work, json=json)
 
 
+@connected(CACHE)
 def show(
+    config: ClientConfig,
     operation_id: Id,
     follow: Annotated[bool, typer.Option("--watch", "-w", help="Until it is over; Ctrl-C leaves it running.")] = False,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show an operation. Exits with 1 where it failed or was cancelled."""
@@ -153,16 +144,13 @@ def show(
         if operation.HasField("error") and not follow:
             raise typer.Exit(1)
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=operation_id, endless=follow)
+    with_cache(config, work, json=json, about=operation_id, endless=follow)
 
 
+@connected(CACHE)
 def cancel(
+    config: ClientConfig,
     operation_id: Id,
-    address: CacheAddress = CACHE_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Stop an operation. One that is over stays as it is."""
@@ -174,7 +162,7 @@ def cancel(
         else:
             out.print(f"{_state(operation)}  {_progress(operation)}")
 
-    with_cache(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=operation_id)
+    with_cache(config, work, json=json, about=operation_id)
 
 
 async def _follow(client: CacheClient, operation_id: str, about: str, *, json: bool, cancels: bool) -> bool:

@@ -1,31 +1,31 @@
 """How a command reaches a service: the options that all of them share."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from souk.client import CacheClient, ClientConfig, DbClient, ImagingClient, MonitorClient, SoukError
 
 from souk_cli.display import as_json, print_json, show_error
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
-Address: TypeAlias = Annotated[
-    str, typer.Option("--address", envvar="SOUK_IMAGING_ADDRESS", help="Where the imaging service listens, as host:port.")
-]
-CACHE_ADDRESS = "127.0.0.1:50052"
-CacheAddress: TypeAlias = Annotated[
-    str, typer.Option("--address", envvar="SOUK_CACHE_ADDRESS", help="Where the cache service listens, as host:port.")
-]
-DB_ADDRESS = "127.0.0.1:50053"
-DbAddress: TypeAlias = Annotated[
-    str, typer.Option("--address", envvar="SOUK_DBOPT_ADDRESS", help="Where the dbopt service listens, as host:port.")
-]
-MONITOR_ADDRESS = "127.0.0.1:50054"
-MonitorAddress: TypeAlias = Annotated[
-    str, typer.Option("--address", envvar="SOUK_MONITOR_ADDRESS", help="Where the monitor service listens, as host:port.")
-]
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that commands call."""
+
+    name: str
+    address: str
+    """Where it listens unless it is told otherwise."""
+
+
+IMAGING = Service("imaging", "127.0.0.1:50051")
+CACHE = Service("cache", "127.0.0.1:50052")
+DBOPT = Service("dbopt", "127.0.0.1:50053")
+MONITOR = Service("monitor", "127.0.0.1:50054")
 Token: TypeAlias = Annotated[
     str | None, typer.Option("--token", envvar="SOUK_TOKEN", show_envvar=True, help="Token to call with.", show_default=False)
 ]
@@ -43,6 +43,34 @@ TlsKey: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PROGRESS_BYTES = 256 * 1024
 """A progress bar moves this often."""
+
+
+def connected(service: Service) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a connection to the service, before --json, and call it with the config they make."""
+    where = typer.Option(
+        "--address", envvar=f"SOUK_{service.name.upper()}_ADDRESS", help=f"Where the {service.name} service listens, as host:port."
+    )
+    types = {"address": Annotated[str, where], "token": Token, "tls_ca": TlsCa, "tls_cert": TlsCert, "tls_key": TlsKey}
+    defaults = {"address": service.address}
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=defaults.get(name))
+        for name, kind in types.items()
+    ]
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            command(config_of(**{name: given.pop(name) for name in types}), **given)
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for name, each in signature.parameters.items() if name != "config"]
+        before = next((index for index, each in enumerate(own) if each.name == "json"), len(own))
+        parameters = [*own[:before], *options, *own[before:]]
+        run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return run
+
+    return with_options
 
 
 def config_of(address: str, token: str | None, tls_ca: Path | None, tls_cert: Path | None, tls_key: Path | None) -> ClientConfig:

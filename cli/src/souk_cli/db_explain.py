@@ -6,15 +6,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from souk.client import DbClient
+from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 
-from souk_cli.connection import DB_ADDRESS, DbAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_db
+from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw, milliseconds
 
 
+@connected(DBOPT)
 def explain(
+    config: ClientConfig,
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="A query of the catalogue, as product.get.")] = "",
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter of it; as JSON, or else a text.")
@@ -26,11 +28,6 @@ def explain(
     ] = None,
     analyze: Annotated[bool, typer.Option("--analyze/--no-analyze", help="Run it, and tell what really happened.")] = True,
     generic: Annotated[bool, typer.Option("--generic", help="The plan for any values, instead of that for these.")] = False,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Draw the plan of a query: where its time goes, where estimates are wrong, and what to do about it.
@@ -50,7 +47,7 @@ def explain(
         else:
             _show(explained, name or _first_line(text))
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_db(config, work, json=json, about=name)
 
 
 def _parameter(text: str) -> tuple[str, Any]:

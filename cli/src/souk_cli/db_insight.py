@@ -14,11 +14,11 @@ from google.protobuf.struct_pb2 import Struct
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
-from souk.client import DbClient
+from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk.dbopt.v1 import query_pb2
 
-from souk_cli.connection import DB_ADDRESS, DbAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_db
+from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -53,7 +53,9 @@ class Order(StrEnum):
         }[self]
 
 
+@connected(DBOPT)
 def slow(
+    config: ClientConfig,
     since: Annotated[str, typer.Option(help="Since when: 90m, 6h, 7d, or a time as 2026-11-26T10:00Z. Whole hours count.")] = "24h",
     order: Annotated[Order, typer.Option(help="By what they are sorted, the most first.")] = Order.total,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at the most.")] = 20,
@@ -61,11 +63,6 @@ def slow(
     threshold: Annotated[
         float | None, typer.Option(min=0, help="With --watch: milliseconds from which on a call is slow. Default: the service's.")
     ] = None,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show which queries take the time of the database."""
@@ -87,19 +84,16 @@ def slow(
         else:
             out.print("[yellow]No query has run.[/]")
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=watch)
+    with_db(config, work, json=json, endless=watch)
 
 
+@connected(DBOPT)
 def stats(
+    config: ClientConfig,
     fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="As `souk db slow` shows it: product.get@1.")],
     since: Annotated[str, typer.Option(help="Since when: 90m, 6h, 7d, or a time as 2026-11-26T10:00Z.")] = "24h",
     window: Annotated[str, typer.Option(help="How long a window is: 1m to 1d.")] = "1h",
     every: Annotated[bool, typer.Option("--samples", help="Show all samples.")] = False,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show what one query did, window by window, and with which parameters it was slow."""
@@ -114,7 +108,7 @@ def stats(
         else:
             out.print(_history(found, step, len(found.samples) if every else SAMPLES))
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=fingerprint)
+    with_db(config, work, json=json, about=fingerprint)
 
 
 async def _watch(client: DbClient, threshold: float | None, *, json: bool) -> None:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from souk.client import DbClient
+from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 
-from souk_cli.connection import DB_ADDRESS, DbAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_db
+from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.db_insight import bar, since_time
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw_both, milliseconds
@@ -37,18 +37,15 @@ class Severity(StrEnum):
         return pb.FindingSeverity.Value(f"FINDING_SEVERITY_{self.name.upper()}")
 
 
+@connected(DBOPT)
 def findings(
+    config: ClientConfig,
     fingerprint: Annotated[str, typer.Argument(metavar="[FINGERPRINT]", help="Only of this query, as product.get@1.")] = "",
     rule: Annotated[str, typer.Option(help="Only of this rule, as SEQ_SCAN_DISCARDS_ROWS.")] = "",
     severity: Annotated[Severity, typer.Option(help="Only those that are as bad, or worse.")] = Severity.low,
     since: Annotated[str, typer.Option(help="Only those seen since: 90m, 6h, 7d, or a time.")] = "",
     closed: Annotated[bool, typer.Option("--closed", help="Those too that newer plans do not show any more.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at the most.")] = 20,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show what is wrong with the plans of the queries that take the database's time, the dearest first."""
@@ -76,20 +73,17 @@ def findings(
         for each in found:
             _show_finding(each)
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=fingerprint)
+    with_db(config, work, json=json, about=fingerprint)
 
 
+@connected(DBOPT)
 def changes(
+    config: ClientConfig,
     fingerprint: Annotated[str, typer.Argument(metavar="[FINGERPRINT]", help="Only of this query, as product.get@1.")] = "",
     regressions: Annotated[bool, typer.Option("--regressions", "-r", help="Only those that made it slower.")] = False,
     since: Annotated[str, typer.Option(help="Only those noticed since: 90m, 6h, 7d, or a time.")] = "",
     plans: Annotated[bool, typer.Option("--plans", "-p", help="With both plans of each, and what differs marked.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at the most.")] = 20,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show which queries got another plan, or take longer with the same, and what made them: the newest first."""
@@ -114,7 +108,7 @@ def changes(
         else:
             out.print(_changes(found))
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=fingerprint)
+    with_db(config, work, json=json, about=fingerprint)
 
 
 def _show_finding(finding: pb.PlanFinding) -> None:

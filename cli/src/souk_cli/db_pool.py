@@ -10,10 +10,10 @@ from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
-from souk.client import DbClient
+from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import query_pb2 as pb
 
-from souk_cli.connection import DB_ADDRESS, DbAddress, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_db
+from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json, seconds, size
 
 REFRESH = 1.0
@@ -21,13 +21,10 @@ REFRESH = 1.0
 ROLES = {pb.ROLE_PRIMARY: "primary", pb.ROLE_REPLICA: "replica", pb.ROLE_UNSPECIFIED: "?"}
 
 
+@connected(DBOPT)
 def pool(
+    config: ClientConfig,
     watch: Annotated[bool, typer.Option("--watch", help="Look every second, until Ctrl-C.")] = False,
-    address: DbAddress = DB_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show the servers of the database with their lag, and the connections of each class of queries. Exits with 1 where there is no
@@ -48,7 +45,7 @@ def pool(
         if not any(server.available and server.role == pb.ROLE_PRIMARY for server in servers):
             raise typer.Exit(1)
 
-    with_db(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=watch)
+    with_db(config, work, json=json, endless=watch)
 
 
 def tables(servers: Sequence[pb.Server]) -> Group:

@@ -7,10 +7,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 from rich.markup import escape
-from souk.client import MonitorClient
+from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
-from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import span_from
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import issues_table, styled_state
@@ -19,14 +19,11 @@ Issues: TypeAlias = Annotated[list[str], typer.Argument(metavar="ISSUE…", help
 Comment: TypeAlias = Annotated[str, typer.Option("--comment", "-m", help="A remark that is kept with it.")]
 
 
+@connected(MONITOR)
 def acknowledge(
+    config: ClientConfig,
     issues: Issues,
     comment: Comment = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Say that somebody looks after issues."""
@@ -34,19 +31,16 @@ def acknowledge(
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
         return await client.acknowledge(issue, comment=comment, actor=_me())
 
-    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+    _each(issues, change, config, json=json)
 
 
+@connected(MONITOR)
 def resolve(
+    config: ClientConfig,
     issues: Issues,
     release: Annotated[str, typer.Option("--release", help="It is mended in this release: older ones may still have it.")] = "",
     next_release: Annotated[bool, typer.Option("--next-release", help="It is mended in whatever release comes next.")] = False,
     comment: Comment = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Say that issues are mended; those that come again are regressed."""
@@ -56,20 +50,17 @@ def resolve(
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
         return await client.resolve(issue, in_release=release, in_next_release=next_release, comment=comment, actor=_me())
 
-    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+    _each(issues, change, config, json=json)
 
 
+@connected(MONITOR)
 def ignore(
+    config: ClientConfig,
     issues: Issues,
     until: Annotated[str, typer.Option("--for", help="For so long: 90m, 6h, 7d; without any of these, for good.")] = "",
     events: Annotated[int, typer.Option("--events", min=0, help="Until so many more events have come.")] = 0,
     users: Annotated[int, typer.Option("--users", min=0, help="Until so many more users are affected.")] = 0,
     comment: Comment = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Hear no more of issues, for a time or for good."""
@@ -78,17 +69,14 @@ def ignore(
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
         return await client.ignore(issue, until=span, until_events=events, until_users=users, comment=comment, actor=_me())
 
-    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+    _each(issues, change, config, json=json)
 
 
+@connected(MONITOR)
 def reopen(
+    config: ClientConfig,
     issues: Issues,
     comment: Comment = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Open issues again that were resolved or ignored."""
@@ -96,19 +84,16 @@ def reopen(
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
         return await client.reopen(issue, comment=comment, actor=_me())
 
-    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+    _each(issues, change, config, json=json)
 
 
+@connected(MONITOR)
 def assign(
+    config: ClientConfig,
     issues: Issues,
     to: Annotated[str, typer.Option("--to", help="Whom they are assigned to.")] = "",
     nobody: Annotated[bool, typer.Option("--nobody", help="Take them from all.")] = False,
     comment: Comment = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Say who looks after issues."""
@@ -118,17 +103,14 @@ def assign(
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
         return await client.update_issue(issue, assignee=to, comment=comment, actor=_me())
 
-    _each(issues, change, address, token, tls_ca, tls_cert, tls_key, json=json)
+    _each(issues, change, config, json=json)
 
 
+@connected(MONITOR)
 def merge(
+    config: ClientConfig,
     issues: Issues,
     into: Annotated[str, typer.Option("--into", help="The one of them that stays. Default: the one seen first.")] = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Make one issue of several, now and for what comes later."""
@@ -136,19 +118,16 @@ def merge(
     async def work(client: MonitorClient) -> None:
         _tell([await client.merge_issues(issues, into=into, actor=_me())], json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_monitor(config, work, json=json)
 
 
+@connected(MONITOR)
 def split(
+    config: ClientConfig,
     issue: Annotated[str, typer.Argument(metavar="ISSUE", help="As SHOP-12.", show_default=False)],
     fingerprints: Annotated[
         list[str] | None, typer.Argument(metavar="[FINGERPRINT…]", help="Those that leave. Without: they are listed.")
     ] = None,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Take fingerprints out of an issue into a new one, now and for what comes later."""
@@ -164,24 +143,20 @@ def split(
         for each in found if not json else ():
             out.print(f"{each.fingerprint}  {each.events:>7,} events  {escape(each.title)}", soft_wrap=True)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=issue)
+    with_monitor(config, work, json=json, about=issue)
 
 
 def _each(
     issues: list[str],
     change: Callable[[MonitorClient, str], Awaitable[pb.Issue]],
-    address: str,
-    token: str | None,
-    tls_ca: TlsCa,
-    tls_cert: TlsCert,
-    tls_key: TlsKey,
+    config: ClientConfig,
     *,
     json: bool,
 ) -> None:
     async def work(client: MonitorClient) -> None:
         _tell([await change(client, issue) for issue in issues], json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_monitor(config, work, json=json)
 
 
 def _tell(issues: list[pb.Issue], *, json: bool) -> None:

@@ -8,10 +8,10 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.markup import escape
 from rich.table import Table
-from souk.client import MonitorClient
+from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
-from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import since_time, sparkline
 from souk_cli.display import out, plain, print_json
 
@@ -85,7 +85,9 @@ class Order(StrEnum):
         return pb.IssueOrder.Value(f"ISSUE_ORDER_{name}")
 
 
+@connected(MONITOR)
 def list_issues(
+    config: ClientConfig,
     search: Annotated[str, typer.Argument(metavar="[WORDS]", help="Words that must all be in it; those in quotes as one.")] = "",
     state: Annotated[
         list[State] | None, typer.Option(help="In this state; several times for several. Default: what is not put away.")
@@ -100,11 +102,6 @@ def list_issues(
     since: Annotated[str, typer.Option(help="Last seen since: 90m, 6h, 7d, or a time.")] = "",
     order: Annotated[Order, typer.Option(help="By what they are sorted.")] = Order.priority,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="So many at the most.")] = 20,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show issues: errors of one cause, each once."""
@@ -137,17 +134,14 @@ def list_issues(
         else:
             out.print("[green]No issue fits.[/]")
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_monitor(config, work, json=json)
 
 
+@connected(MONITOR)
 def tail(
+    config: ClientConfig,
     project: Annotated[str, typer.Option(help="Only of this project.")] = "",
     severity: Annotated[Severity | None, typer.Option(help="As grave as this, or graver.")] = None,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show what happens to issues as it happens, until Ctrl-C: new ones, those that come again, what people change."""
@@ -160,7 +154,7 @@ def tail(
             else:
                 out.print(_line(change), soft_wrap=True)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, endless=True)
+    with_monitor(config, work, json=json, endless=True)
 
 
 def issues_table(issues: list[pb.Issue]) -> Table:

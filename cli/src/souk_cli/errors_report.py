@@ -7,15 +7,17 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from souk.client import MonitorClient, accepted
+from souk.client import ClientConfig, MonitorClient, accepted
 from souk.monitor.v1 import error_pb2 as pb
 
-from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import Severity
 
 
+@connected(MONITOR)
 def report(
+    config: ClientConfig,
     message: Annotated[str, typer.Argument(help="What happened.", show_default=False)] = "",
     kind: Annotated[str, typer.Option("--type", help="The type of an exception, as PaymentError.")] = "",
     stack: Annotated[
@@ -29,11 +31,6 @@ def report(
     tag: Annotated[list[str] | None, typer.Option(help="NAME:VALUE to find it by; may be given several times.")] = None,
     user: Annotated[str, typer.Option(help="The id of the user whom it befell.")] = "",
     project: Annotated[str, typer.Option(help="The project. Default: the service's.")] = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Report an error: a message, an exception, or a stack as it was printed."""
@@ -64,7 +61,7 @@ def report(
         what = "a new issue" if stored.new_issue else f"{issue.events:,} events so far"
         out.print(f"{escape(issue.short_id)} ({what}): {escape(issue.title)}", soft_wrap=True)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_monitor(config, work, json=json)
 
 
 def _tags(texts: list[str]) -> dict[str, str]:

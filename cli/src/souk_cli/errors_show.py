@@ -8,11 +8,11 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.markup import escape
 from rich.tree import Tree
-from souk.client import MonitorClient
+from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli import error_stack
-from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import sparkline
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import TRENDS, ago, styled_severity, styled_state, word
@@ -21,15 +21,12 @@ ACTIVITY = 5
 """What was done last, as much of it as is shown."""
 
 
+@connected(MONITOR)
 def show(
+    config: ClientConfig,
     issue: Annotated[str, typer.Argument(metavar="ISSUE", help="As `souk errors list` shows it: SHOP-12.", show_default=False)],
     event: Annotated[str, typer.Option(help="With this event, not the newest.")] = "",
     all_frames: Annotated[bool, typer.Option("--all-frames", help="Every call of libraries too.")] = False,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show one issue: what it is, what may help, its stack, whom it befalls, and what was done with it."""
@@ -44,19 +41,16 @@ def show(
         for line in _issue(found, all_frames=all_frames):
             out.print(line, soft_wrap=True)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=issue)
+    with_monitor(config, work, json=json, about=issue)
 
 
+@connected(MONITOR)
 def explain(
+    config: ClientConfig,
     event: Annotated[
         str, typer.Argument(metavar="EVENT|ISSUE", help="An event, or an issue: its newest event.", show_default=False)
     ],
     project: Annotated[str, typer.Option(help="The project of the event. Default: the service's.")] = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show why an event is in its issue: what it is grouped by, and what was left out."""
@@ -77,7 +71,7 @@ def explain(
         _grow(root, explained.component)
         out.print(root)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=event)
+    with_monitor(config, work, json=json, about=event)
 
 
 def _is_event(text: str) -> bool:

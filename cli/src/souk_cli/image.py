@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from souk.client import ImagingClient, from_failure
+from souk.client import ClientConfig, ImagingClient, from_failure
 from souk.imaging.v1 import imaging_pb2 as pb
 
-from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_client
+from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, ready, savings
 
@@ -28,13 +28,10 @@ _VARIANT_STATES = {
 }
 
 
+@connected(IMAGING)
 def show(
+    config: ClientConfig,
     image_id: ImageId,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show one image with all its variants."""
@@ -46,18 +43,15 @@ def show(
         else:
             _show(image)
 
-    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_client(config, work, json=json)
 
 
+@connected(IMAGING)
 def list_images(
+    config: ClientConfig,
     owner: Annotated[str, typer.Option(help="Only images of this owner.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="Only images with this tag; may be given several times.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many at the most.")] = 50,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """List images, newest first."""
@@ -75,10 +69,12 @@ def list_images(
         else:
             out.print("[dim]No images.[/]")
 
-    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_client(config, work, json=json)
 
 
+@connected(IMAGING)
 def download(
+    config: ClientConfig,
     image_id: ImageId,
     variant: Annotated[str, typer.Option(help="Name of the variant, as `souk image show` lists it. Default: the best one.")] = "",
     accept: Annotated[str, typer.Option(help="Without --variant: what the client can show, as an Accept header.")] = (
@@ -86,11 +82,6 @@ def download(
     ),
     width: Annotated[int, typer.Option(min=0, help="Without --variant: CSS pixels to fill. 0: the widest.")] = 0,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File or folder; - for stdout. Default: here.")] = None,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Fetch one variant. The file is there whole, or not at all."""
@@ -107,16 +98,13 @@ def download(
         else:
             out.print(f"{escape(str(path))}  [dim]{size(path.stat().st_size)}[/]")
 
-    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_client(config, work, json=json)
 
 
+@connected(IMAGING)
 def watch(
+    config: ClientConfig,
     image_id: ImageId,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Follow an image until its variants are ready. Exits with 1 where they cannot be made, or it is deleted."""
@@ -133,22 +121,19 @@ def watch(
             else:
                 out.print(f"{escape(image_id)}  [red]deleted[/]")
 
-    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_client(config, work, json=json)
     image = last[0] if last else None
     if image and image.state == pb.IMAGE_STATE_FAILED and not json:
-        show_error(from_failure(image.error), about=image_id, address=address)
+        show_error(from_failure(image.error), about=image_id, address=config.target)
     if image is None or image.state == pb.IMAGE_STATE_FAILED:
         raise typer.Exit(1)
 
 
+@connected(IMAGING)
 def delete(
+    config: ClientConfig,
     image_ids: Annotated[list[str], typer.Argument(help="The ids that the uploads gave.", show_default=False)],
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Succeed also where there is no such image.")] = False,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Delete images with their originals and all their variants."""
@@ -161,7 +146,7 @@ def delete(
             else:
                 out.print(f"{image_id}  deleted")
 
-    with_client(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_client(config, work, json=json)
 
 
 def _show(image: pb.Image) -> None:

@@ -13,10 +13,10 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
-from souk.client import ImagingClient, SoukError
+from souk.client import ClientConfig, ImagingClient, SoukError
 from souk.imaging.v1 import imaging_pb2 as pb
 
-from souk_cli.connection import DEFAULT_ADDRESS, Address, Json, TlsCa, TlsCert, TlsKey, Token, config_of, with_client
+from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import as_json, err, out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, NEWEST_FIRST, ready, savings
 
@@ -43,7 +43,9 @@ class Wishes:
     timeout: float | None = None
 
 
+@connected(IMAGING)
 def upload(
+    config: ClientConfig,
     files: Annotated[list[Path], typer.Argument(help="Photos.", show_default=False)],
     profile: Annotated[str, typer.Option(help="Which variants to make: product, avatar, banner, or one of the server's own.")] = (
         "product"
@@ -55,11 +57,6 @@ def upload(
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Photos on the way at once.")] = 4,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one photo, with all its attempts.")] = 120.0,
-    address: Address = DEFAULT_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Upload photos and show what was made of each. Exits with 1 if any of them failed."""
@@ -76,12 +73,11 @@ def upload(
         with Bars(shown=not json and err.is_terminal) as bars:
             outcomes.extend(await upload_all(client, files, wishes, concurrency=concurrency, bars=bars))
 
-    config = config_of(address, token, tls_ca, tls_cert, tls_key)
     with_client(config, work, json=json)
     if json:
-        print_json([_as_json(outcome, address) for outcome in outcomes])
+        print_json([_as_json(outcome, config.target) for outcome in outcomes])
     else:
-        show_outcomes(outcomes, address)
+        show_outcomes(outcomes, config.target)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from souk.client import MonitorClient
+from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import project_pb2 as pb
 from souk_common.migrations import Migration, pending
 from souk_monitor.adapters import schema
 
-from souk_cli.connection import MONITOR_ADDRESS, Json, MonitorAddress, TlsCa, TlsCert, TlsKey, Token, config_of, with_monitor
+from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_connection import Connection, Dsn, with_owner
 from souk_cli.db_migrate import show_steps
 from souk_cli.display import err, out, plain, print_json
@@ -50,12 +50,9 @@ def migrate(
     with_owner(dsn, work, json=json)
 
 
+@connected(MONITOR)
 def list_projects(
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
+    config: ClientConfig,
     json: Json = False,
 ) -> None:
     """Show the projects that errors are reported to."""
@@ -67,20 +64,17 @@ def list_projects(
         else:
             out.print(_projects(found))
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json)
+    with_monitor(config, work, json=json)
 
 
+@connected(MONITOR)
 def create_project(
+    config: ClientConfig,
     name: Name,
     in_app: Annotated[
         list[str] | None, typer.Option(help="Module or path of the application, with - before it of a library; several times.")
     ] = None,
     events_per_minute: Annotated[int, typer.Option(min=0, help="What is over it is turned away. 0: no limit.")] = 0,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Make a project, with a key."""
@@ -89,16 +83,13 @@ def create_project(
         options = pb.ProjectOptions(in_app=in_app or (), events_per_minute=events_per_minute)
         _tell(await client.create_project(name, options), json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
+@connected(MONITOR)
 def disable_project(
+    config: ClientConfig,
     name: Name,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Take no more reports of a project; what it has stays."""
@@ -106,16 +97,13 @@ def disable_project(
     async def work(client: MonitorClient) -> None:
         _tell(await client.update_project(name, disabled=True), json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
+@connected(MONITOR)
 def enable_project(
+    config: ClientConfig,
     name: Name,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Take reports of a project again."""
@@ -123,16 +111,13 @@ def enable_project(
     async def work(client: MonitorClient) -> None:
         _tell(await client.update_project(name, disabled=False), json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
+@connected(MONITOR)
 def list_keys(
+    config: ClientConfig,
     name: Name,
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Show the keys of a project, with what Sentry's SDKs are told."""
@@ -140,17 +125,14 @@ def list_keys(
     async def work(client: MonitorClient) -> None:
         _tell_keys(list((await client.get_project(name)).keys), json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
+@connected(MONITOR)
 def create_key(
+    config: ClientConfig,
     name: Name,
     label: Annotated[str, typer.Option(help="What it is for.")] = "",
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """Make one more key; those there are stay."""
@@ -158,17 +140,14 @@ def create_key(
     async def work(client: MonitorClient) -> None:
         _tell_keys([await client.create_project_key(name, label)], json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
+@connected(MONITOR)
 def revoke_key(
+    config: ClientConfig,
     name: Name,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The public key.", show_default=False)],
-    address: MonitorAddress = MONITOR_ADDRESS,
-    token: Token = None,
-    tls_ca: TlsCa = None,
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
     json: Json = False,
 ) -> None:
     """End a key: no report is taken with it any more."""
@@ -176,7 +155,7 @@ def revoke_key(
     async def work(client: MonitorClient) -> None:
         _tell_keys([await client.revoke_project_key(name, key)], json=json)
 
-    with_monitor(config_of(address, token, tls_ca, tls_cert, tls_key), work, json=json, about=name)
+    with_monitor(config, work, json=json, about=name)
 
 
 def _tell(project: pb.Project, *, json: bool) -> None:
