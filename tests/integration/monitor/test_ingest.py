@@ -44,12 +44,13 @@ async def test_events_of_one_cause_are_one_issue_and_others_another(pool: Pool, 
     assert sorted(map(tuple, rows)) == [(1, 3, 1), (2, 1, 1)] or sorted(map(tuple, rows)) == [(1, 1, 1), (2, 3, 1)]
 
 
-async def test_a_repeat_is_counted_once_and_answered_as_the_first(pool: Pool, project: Project, owner: Any) -> None:
+async def test_a_repeat_is_counted_once_and_answered_with_the_issue_of_the_first(pool: Pool, project: Project, owner: Any) -> None:
     event = error("KeyError")
     async with pipeline(pool) as ingest:
         first = stored(await ingest.submit(project, [event, event]))
         later = stored(await ingest.submit(project, [event, error("KeyError")]))
     assert [each.repeated for each in first + later] == [False, True, True, False]
+    assert [each.new_issue for each in first + later] == [True, False, False, False]
     assert len({each.issue_id for each in first + later}) == 1
     assert await counts(owner) == {2}
 

@@ -44,7 +44,7 @@ class Stored:
     event_id: str
     issue_id: str
     new_issue: bool
-    """The issue is new with it."""
+    """The issue is new with it. Never of a repeat."""
     repeated: bool
     """It was stored before, and is counted once."""
 

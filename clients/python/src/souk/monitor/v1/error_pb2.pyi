@@ -1760,11 +1760,13 @@ class Accepted(_message.Message):
     event_id: _builtins.str
     """Its id."""
     issue_id: _builtins.str
-    """The issue that it is in."""
+    """The issue that it is in; of a repeat, the one that the first is in now, which a merge or a split may have changed."""
     new_issue: _builtins.bool
-    """The issue is new with it."""
+    """The issue is new with it. Never of a repeat, even where the issue was new with the first: who sends again what was not answered
+    does not learn it here.
+    """
     repeated: _builtins.bool
-    """It was stored before."""
+    """It was stored before, and is counted once."""
     def __init__(
         self,
         *,

@@ -123,9 +123,10 @@ class ErrorServiceServicer:
     def ReportErrors(self, request, context):
         """Stores errors: all that can be, and says of each what became of it. Scope: monitor.report.
 
-        A repeat of an event_id within a project is stored once, and answered as the first. INVALID_ARGUMENT: no report at all, or more than
-        1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does not answer, or the queue is full; nothing of the
-        call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more than its limit.
+        A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
+        INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
+        not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+        than its limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,9 +44,10 @@ class ErrorServiceStub:
     ReportErrors: _grpc.UnaryUnaryMultiCallable[_error_pb2.ReportErrorsRequest, _error_pb2.ReportErrorsResponse]
     """Stores errors: all that can be, and says of each what became of it. Scope: monitor.report.
 
-    A repeat of an event_id within a project is stored once, and answered as the first. INVALID_ARGUMENT: no report at all, or more than
-    1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does not answer, or the queue is full; nothing of the
-    call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more than its limit.
+    A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
+    INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
+    not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+    than its limit.
     """
     ReportErrorStream: _grpc.StreamStreamMultiCallable[_error_pb2.ReportErrorStreamRequest, _error_pb2.ReportErrorStreamResponse]
     """Stores errors as they come: each request is answered, in order, once what it carried is stored. Scope: monitor.report.
@@ -116,9 +117,10 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     ReportErrors: _aio.UnaryUnaryMultiCallable[_error_pb2.ReportErrorsRequest, _error_pb2.ReportErrorsResponse]  # type: ignore[assignment]
     """Stores errors: all that can be, and says of each what became of it. Scope: monitor.report.
 
-    A repeat of an event_id within a project is stored once, and answered as the first. INVALID_ARGUMENT: no report at all, or more than
-    1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does not answer, or the queue is full; nothing of the
-    call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more than its limit.
+    A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
+    INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
+    not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+    than its limit.
     """
     ReportErrorStream: _aio.StreamStreamMultiCallable[_error_pb2.ReportErrorStreamRequest, _error_pb2.ReportErrorStreamResponse]  # type: ignore[assignment]
     """Stores errors as they come: each request is answered, in order, once what it carried is stored. Scope: monitor.report.
@@ -191,9 +193,10 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.ReportErrorsResponse, _abc.Awaitable[_error_pb2.ReportErrorsResponse]]:
         """Stores errors: all that can be, and says of each what became of it. Scope: monitor.report.
 
-        A repeat of an event_id within a project is stored once, and answered as the first. INVALID_ARGUMENT: no report at all, or more than
-        1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does not answer, or the queue is full; nothing of the
-        call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more than its limit.
+        A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
+        INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
+        not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+        than its limit.
         """
 
     @_abc_1.abstractmethod
