@@ -8,9 +8,6 @@ from souk.monitor.v1 import error_pb2 as pb
 MOST_LIBRARY_FRAMES = 3
 """Calls of libraries in a row that are drawn; of more, those at both ends."""
 
-_LIBRARIES = ("site-packages/", "dist-packages/", "/lib/python", "node_modules/", "node:", "/<", "/gems/", "/vendor/", "/usr/")
-_LIBRARY_MODULES = ("java.", "javax.", "jdk.", "kotlin.", "sun.", "System.", "Microsoft.", "runtime.")
-
 
 def draw(report: pb.ErrorReport, *, all_frames: bool = False) -> Iterator[str]:
     """Lines of markup: the exception that the program saw first, then what it came of; each with the last call first."""
@@ -40,7 +37,7 @@ def _exception(exception: pb.ExceptionReport, *, all_frames: bool) -> Iterator[s
 def _frames(frames: Iterable[pb.StackFrame], *, all_frames: bool) -> Iterator[str]:
     run: list[pb.StackFrame] = []
     for frame in reversed(list(frames)):
-        if all_frames or _is_in_app(frame):
+        if all_frames or frame.in_app:
             yield from _libraries(run)
             run = []
             yield from _frame(frame)
@@ -62,7 +59,7 @@ def _libraries(frames: list[pb.StackFrame]) -> Iterator[str]:
 
 
 def _frame(frame: pb.StackFrame) -> Iterator[str]:
-    if not _is_in_app(frame):
+    if not frame.in_app:
         yield f"  [dim]{_place(frame)}[/]"
         return
     yield f"  [bold]{_place(frame)}[/]"
@@ -75,14 +72,6 @@ def _frame(frame: pb.StackFrame) -> Iterator[str]:
         yield f"    [{style}]{mark} {number:>5} │ {escape(line)}[/]"
     for name, value in frame.local_variables.items():
         yield f"      [cyan]{escape(name)}[/] = {escape(str(value))}"
-
-
-def _is_in_app(frame: pb.StackFrame) -> bool:
-    """What the reporter says; where it says nothing, as of a stack that is only text, by the place."""
-    if frame.HasField("in_app"):
-        return frame.in_app
-    where = f"/{frame.abs_path or frame.file}"
-    return not any(mark in where for mark in _LIBRARIES) and not frame.module.startswith(_LIBRARY_MODULES)
 
 
 def _place(frame: pb.StackFrame) -> str:

@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from monitor_serving import Monitor, report, serving
 from souk.common.v1 import operations_pb2, operations_pb2_grpc
 from souk.monitor.v1 import error_pb2 as pb
+from souk.monitor.v1 import project_pb2
 
 
 @pytest.fixture
@@ -257,6 +258,45 @@ async def test_it_says_why_an_event_is_where_it_is(monitor: Monitor) -> None:
     unknown = await monitor.errors.ExplainGrouping(pb.ExplainGroupingRequest(report=report("Never")))
     assert not unknown.issue_id
     assert unknown.fingerprint != explained.fingerprint
+
+
+STACK_TEXT = """Traceback (most recent call last):
+  File "/srv/shop/pay.py", line 12, in pay
+    client.post(order)
+  File "/srv/.venv/lib/python3.12/site-packages/httpx/_client.py", line 99, in post
+    raise ConnectError(message)
+httpx.ConnectError: no route to host
+"""
+
+
+async def test_frames_of_a_stack_text_say_whether_they_are_of_the_application(monitor: Monitor) -> None:
+    (result,) = await monitor.report(pb.ErrorReport(exceptions=[pb.ExceptionReport(stack_text=STACK_TEXT)]))
+    accepted = result.accepted
+
+    async def answers() -> list[pb.ErrorEvent]:
+        one = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=accepted.event_id))
+        listed = await monitor.errors.ListEvents(pb.ListEventsRequest(issue_id=accepted.issue_id))
+        issue = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=accepted.issue_id))
+        return [one.event, listed.events[0], issue.latest_event]
+
+    def said(event: pb.ErrorEvent) -> list[tuple[str, bool]]:
+        return [(frame.function, frame.in_app) for frame in event.report.exceptions[0].frames if frame.HasField("in_app")]
+
+    assert [said(event) for event in await answers()] == [[("pay", True), ("post", False)]] * 3
+    rules = project_pb2.ProjectOptions(in_app=["-/srv/shop", "site-packages/httpx"])
+    await monitor.projects.UpdateProject(project_pb2.UpdateProjectRequest(name="default", options=rules))
+    assert [said(event) for event in await answers()] == [[("pay", False), ("post", True)]] * 3
+
+
+async def test_a_repeat_is_answered_with_the_issue_that_the_first_went_to_and_never_as_new(monitor: Monitor) -> None:
+    first = report("KeyError", event_id=uuid.uuid4().hex)
+    results = await monitor.report(first, report("ValueError"))
+    (again,) = await monitor.report(first)
+    assert (results[0].accepted.new_issue, again.accepted.new_issue, again.accepted.repeated) == (True, False, True)
+    old, kept = (each.accepted.issue_id for each in results)
+    await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[old, kept], into_issue_id=kept))
+    (later,) = await monitor.report(first)
+    assert (later.accepted.issue_id, later.accepted.new_issue, later.accepted.repeated) == (kept, False, True)
 
 
 async def test_what_is_unknown_is_not_found(monitor: Monitor) -> None:

@@ -67,16 +67,3 @@ def test_members_of_a_group_are_named_as_such_and_a_message_has_the_place_that_l
     group = pb.ExceptionReport(type="ExceptionGroup", exception_id=0, is_group=True)
     assert "with" in lines(pb.ErrorReport(exceptions=[member, group]))
     assert lines(pb.ErrorReport(message="cold", stack=[library(3)])) == ["  step3  lib/steps.py:3"]
-
-
-def test_where_the_reporter_says_nothing_the_place_tells_what_is_of_a_library() -> None:
-    frames = [pb.StackFrame(function=f"f{number}", file=f"/srv/site-packages/x{number}.py") for number in range(5)]
-    frames.append(pb.StackFrame(function="pay", file="/srv/shop/pay.py", line=1, context_line="pay()"))
-    assert lines(pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", frames=frames)])) == [
-        "E",
-        "  pay  /srv/shop/pay.py:1",
-        "    ❱     1 │ pay()",
-        "  f4  /srv/site-packages/x4.py",
-        "  … 3 more of libraries",
-        "  f0  /srv/site-packages/x0.py",
-    ]

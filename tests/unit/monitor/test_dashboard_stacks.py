@@ -47,6 +47,12 @@ def test_where_no_call_is_of_the_application_the_last_one_is_open() -> None:
     assert [(len(run.calls), run.calls[0].open) for run in one.runs] == [(1, True), (2, False)]
 
 
+def test_each_call_of_a_long_stack_without_a_word_of_the_reporter_is_judged_by_its_place() -> None:
+    frame = Frame(function="pay", module="shop.pay", abs_path="/srv/shop/pay.py")
+    (one,) = show(ExceptionInfo(type="A", frames=(frame,) * 150))
+    assert [(run.in_app, len(run.calls)) for run in one.runs] == [(True, 150)]
+
+
 def test_the_failing_line_is_marked_and_lines_are_numbered() -> None:
     (one,) = show(ExceptionInfo(type="A", frames=(OWN,)))
     lines = one.runs[0].calls[0].lines

@@ -98,6 +98,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
                 watch=core.watch,
                 operations=operations,
                 erasure=erasure,
+                rules=_in_app,
             )
         )
         projects = ProjectServicer(core.projects, core.project_rows, settings.public_url)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from souk_monitor import libraries
-from souk_monitor.events import Frame
+from souk_monitor.events import Event, Frame
+from souk_monitor.platforms import family_of
 
 _VENDORING = frozenset({"php", "ruby", "go", "native", ""})
 
@@ -55,6 +56,14 @@ def is_in_app(frame: Frame, family: str, rules: InAppRules = NO_RULES) -> tuple[
     if frame.in_app is not None:
         return frame.in_app, "the reporter"
     return _by_language(frame, family), "the rules of its language"
+
+
+def settle(event: Event, rules: InAppRules) -> None:
+    """Have every frame of an event say whether it is of the application, as grouping takes it."""
+    family = family_of(event)
+    for stack in (*(exception.frames for exception in event.exceptions), event.stack):
+        for frame in stack:
+            frame.in_app, _ = is_in_app(frame, family, rules)
 
 
 def _by_language(frame: Frame, family: str) -> bool:

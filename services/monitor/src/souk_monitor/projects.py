@@ -175,6 +175,11 @@ class Projects:
         project = self._by_number.get(number)
         return project.name if project is not None else ""
 
+    def in_app_of(self, number: int) -> tuple[str, ...]:
+        """What a project says of its own frames; nothing where it is not known yet."""
+        project = self._by_number.get(number)
+        return project.options.in_app if project is not None else ()
+
     @property
     def default(self) -> str:
         """The name that the empty name means."""

@@ -50,6 +50,8 @@ class ErrorParts:
     operations: Operations
     erasure: Callable[[Project, str], Work]
     """The operation that erases a user of a project."""
+    rules: Callable[[tuple[str, ...]], InAppRules]
+    """Of what a project says of its own frames."""
 
 
 class ErrorServicer(pb_grpc.ErrorServiceServicer):
@@ -62,6 +64,7 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         self._watch = parts.watch
         self._operations = parts.operations
         self._erasure = parts.erasure
+        self._rules = parts.rules
 
     async def ReportErrors(self, request: pb.ReportErrorsRequest, context: Context) -> pb.ReportErrorsResponse:
         """See the proto."""
@@ -101,7 +104,8 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         """See the proto."""
         validate.issue(request)
         known = await self._tracker.details(request.issue_id)
-        return mapping.details(known, self._projects.name_of(known.issue.project))
+        number = known.issue.project
+        return mapping.details(known, self._projects.name_of(number), self._rules(self._projects.in_app_of(number)))
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
         """See the proto."""
@@ -162,7 +166,7 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
             fingerprint=grouping.fingerprint.hex(),
             version=grouping.version,
             method=grouping.method.value,
-            component=mapping.component(explain(event, InAppRules.of(project.options.in_app))),
+            component=mapping.component(explain(event, self._rules(project.options.in_app))),
             issue_id=str(issue) if issue is not None else "",
         )
 
@@ -221,7 +225,8 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         return mapping.issue(known, self._projects.name_of(known.project))
 
     def _event(self, kept: KeptEvent) -> pb.ErrorEvent:
-        return mapping.event(kept, self._projects.name_of(kept.project))
+        rules = self._rules(self._projects.in_app_of(kept.project))
+        return mapping.event(kept, self._projects.name_of(kept.project), rules)
 
 
 def _texts(request: pb.ListIssuesRequest) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.decoding import native
 from souk_monitor.errors import DOMAIN
 from souk_monitor.explaining import Component
+from souk_monitor.in_app import InAppRules, settle
 from souk_monitor.ingest import Outcome, Stored
 from souk_monitor.issues import Activity, Details, FingerprintOf, Issue, KeptEvent
 from souk_monitor.lifecycle import State
@@ -90,8 +91,9 @@ def issue(known: Issue, project: str) -> pb.Issue:
     return message
 
 
-def event(kept: KeptEvent, project: str) -> pb.ErrorEvent:
-    """An event; project: the name of its project."""
+def event(kept: KeptEvent, project: str, rules: InAppRules) -> pb.ErrorEvent:
+    """An event; project and rules: the name of its project, and what that says of its own frames."""
+    settle(kept.event, rules)
     message = pb.ErrorEvent(
         report=native.report(kept.event),
         issue_id=str(kept.issue_id),
@@ -105,11 +107,11 @@ def event(kept: KeptEvent, project: str) -> pb.ErrorEvent:
     return message
 
 
-def details(known: Details, project: str) -> pb.GetIssueResponse:
-    """An issue and what is around it."""
+def details(known: Details, project: str, rules: InAppRules) -> pb.GetIssueResponse:
+    """An issue and what is around it; project and rules: the name of its project, and what that says of its own frames."""
     return pb.GetIssueResponse(
         issue=issue(known.issue, project),
-        latest_event=event(known.latest, project) if known.latest is not None else None,
+        latest_event=event(known.latest, project, rules) if known.latest is not None else None,
         hours=_counts(known.hours),
         days=_counts(known.days),
         tags=[pb.TagValues(name=name, values=_named(values)) for name, values in known.tags.items()],

@@ -1638,7 +1638,9 @@ class StackFrame(_message.Message):
     column: _builtins.int
     """From 1. 0: not known."""
     in_app: _builtins.bool
-    """Whether it is of the application, not of a library."""
+    """Whether it is of the application, not of a library. Not said: grouping finds it by the rules of its language. Of an event that is
+    stored it is always said, as grouping takes it: by a rule of the project, else by the reporter, else by the rules of its language.
+    """
     context_line: _builtins.str
     """The line of source."""
     package: _builtins.str

@@ -7,8 +7,7 @@ from typing import Any
 import orjson
 
 from souk_monitor.events import Event, ExceptionInfo, Frame
-from souk_monitor.frames import stack_of
-from souk_monitor.in_app import InAppRules
+from souk_monitor.in_app import InAppRules, is_in_app
 from souk_monitor.platforms import family_of
 
 MAX_EXCEPTIONS, MAX_FRAMES, MAX_VARIABLES, MAX_VALUE = 30, 200, 50, 500
@@ -122,13 +121,9 @@ def _shown(one: ExceptionInfo, family: str, rules: InAppRules, related: tuple[st
 
 def _calls(frames: Sequence[Frame], family: str, rules: InAppRules) -> list[Call]:
     """The call that was made last is the first; it is open whoever it is of."""
-    said = {id(entry.frame): entry.in_app for entry in stack_of(frames, family, rules)}
-    any_in_app = any(said.values())
-    calls = []
-    for place, frame in enumerate(reversed(frames)):
-        in_app = said.get(id(frame), bool(frame.in_app))
-        calls.append(_call(frame, in_app, is_open=in_app or (place == 0 and not any_in_app)))
-    return calls
+    said = [is_in_app(frame, family, rules)[0] for frame in reversed(frames)]
+    opened = said if any(said) else [place == 0 for place in range(len(said))]
+    return [_call(frame, in_app, is_open=is_open) for frame, in_app, is_open in zip(reversed(frames), said, opened, strict=True)]
 
 
 def _call(frame: Frame, in_app: bool, *, is_open: bool) -> Call:
