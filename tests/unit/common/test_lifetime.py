@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from opentelemetry import trace
 from souk_common.admission import Admission
 from souk_common.call import CURRENT, Call
 from souk_common.lifetime import Lifetime, Policy
@@ -25,7 +26,7 @@ class Context:
 
 async def test_a_stream_that_is_ended_with_the_loop_asks_nothing_of_a_context_that_is_gone():
     admission = Admission(max_rpcs=10, max_per_caller=5, per_second=0.0)
-    policy = Policy(admission, {}, {}, None, False, 0.0, 1.0, 1.0, frozenset())
+    policy = Policy(admission, {}, {}, None, False, trace.NoOpTracer(), 0.0, 1.0, 1.0, frozenset())
     context: Any = Context()
     calls: set[Call] = set()
     metrics = Method()

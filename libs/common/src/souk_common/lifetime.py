@@ -15,7 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 from souk_common import auth, errors
 from souk_common.admission import Admission
 from souk_common.call import CURRENT, Call
-from souk_common.telemetry import logs, names
+from souk_common.telemetry import logs, names, tracing
 from souk_common.telemetry.metrics import Method
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,7 @@ class Policy:
     scopes: Mapping[str, str]
     authenticator: auth.Authenticator | None
     mutual_tls: bool
+    tracer: trace.Tracer
     trace_ratio: float
     log_success_ratio: float
     slow_seconds: float
@@ -54,7 +55,7 @@ class Lifetime:
         self._context = context
         self._call = call
         self._admitted = ""
-        self._span = trace.get_current_span() if call.traced else trace.INVALID_SPAN
+        self._span: trace.Span = trace.INVALID_SPAN
 
     async def __aenter__(self) -> None:
         call, policy, context = self._call, self._policy, self._context
@@ -63,6 +64,7 @@ class Lifetime:
         call.peer = context.peer()
         self._calls.add(call)
         if call.traced:
+            self._span = tracing.start(policy.tracer, call.method, context.invocation_metadata(), call.peer)
             ids = self._span.get_span_context()
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
         try:
@@ -96,7 +98,10 @@ class Lifetime:
 
     def _unforeseen(self, error: Exception) -> errors.ServiceError:
         told = errors.internal(errors.new_error_id())
-        log.error("unforeseen error", error_id=told.metadata["error_id"], method=self._call.method, exc_info=error)
+        error_id = told.metadata["error_id"]
+        log.error("unforeseen error", error_id=error_id, method=self._call.method, exc_info=error)
+        if self._call.traced:
+            self._span.record_exception(error, {names.LOG_ERROR_ID: error_id})
         return told
 
     async def _fail(self, error: errors.ServiceError) -> None:
@@ -118,13 +123,19 @@ class Lifetime:
             policy.admission.leave(self._admitted)
         self._metrics.record(code, seconds)
         if call.traced:
-            self._span.set_attribute(names.PRINCIPAL, call.principal.name)
-            if code in SERVER_FAULTS:
-                self._span.set_status(Status(StatusCode.ERROR, code))
+            self._end_span(code)
         slow = seconds > policy.slow_seconds and call.method not in policy.long_lived
         if code != "OK" or slow or random.random() < policy.log_success_ratio:  # noqa: S311 — a sample, not a secret
             failed = code in SERVER_FAULTS
             logs.call_line(call, event=names.EVENT_RPC, code=code, seconds=seconds, slow=slow, failed=failed, **more)
+
+    def _end_span(self, code: str) -> None:
+        """A refusal is no exception, and an error of the server only where its code says so."""
+        number: int = grpc.StatusCode[code].value[0]
+        self._span.set_attributes({names.PRINCIPAL: self._call.principal.name, names.STATUS_CODE: number})
+        if code in SERVER_FAULTS:
+            self._span.set_status(Status(StatusCode.ERROR, code))
+        self._span.end()
 
 
 def _code(context: Context) -> Any:

@@ -1,19 +1,15 @@
 """The one layer between gRPC and the servicers: admission, auth, deadline, errors, metrics, trace and log line of every call.
 
-A GenericRpcHandler with two cached handlers per method, one traced by opentelemetry-instrumentation-grpc and one not: that is what
-leaves most of an empty server's rate (docs/architecture.md has the measurements). handlers.py collects what it serves, and
-lifetime.py has what is done for each call.
+A GenericRpcHandler with one wrapped handler per method: that is what leaves most of an empty server's rate (docs/architecture.md
+has the measurements). handlers.py collects what it serves, and lifetime.py has what is done for each call.
 """
 
 import contextlib
 import inspect
 from collections.abc import AsyncIterator
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
-from opentelemetry import trace
-from opentelemetry.instrumentation.grpc._aio_server import OpenTelemetryAioServerInterceptor
 
 from souk_common.call import CURRENT, Call
 from souk_common.handlers import Handler, Handlers, behavior_of, remade
@@ -29,23 +25,12 @@ class Dispatcher(grpc.GenericRpcHandler):
         self.policy = policy
         self.methods = {name: Method() for name in handlers}
         self.calls: set[Call] = set()
-        self._plain = {name: self._wrap(name, handler) for name, handler in handlers.items()}
-        self._traced: dict[str, Handler] = {}
-
-    async def open(self, tracer: trace.Tracer) -> None:
-        """Make the traced handlers."""
-        interceptor = OpenTelemetryAioServerInterceptor(tracer)
-
-        async def handler_of(details: grpc.HandlerCallDetails) -> Handler:
-            return self._plain[details.method]
-
-        for name in self._plain:
-            self._traced[name] = await interceptor.intercept_service(handler_of, SimpleNamespace(method=name))
+        self._wrapped = {name: self._wrap(name, handler) for name, handler in handlers.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
-        """The handler of a call, traced or not; None where there is no such method."""
+        """The handler of a call, which is decided to be traced or not; None where there is no such method."""
         method = handler_call_details.method
-        if method not in self._plain:
+        if method not in self._wrapped:
             return None
         authorization = traceparent = None
         for key, value in handler_call_details.invocation_metadata or ():
@@ -56,12 +41,11 @@ class Dispatcher(grpc.GenericRpcHandler):
         decision = decide(traceparent, self.policy.trace_ratio)
         call = Call(method, decision.trace_id, decision.span_id)
         call.authorization = authorization
+        call.traced = decision.sampled
         CURRENT.set(call)
-        if decision.sampled:
-            call.traced = True
-            return self._traced[method]
-        attach_unsampled(decision)
-        return self._plain[method]
+        if not decision.sampled:
+            attach_unsampled(decision)
+        return self._wrapped[method]
 
     def end_calls(self, *, only_long_lived: bool) -> None:
         """End calls because the server stops: those that would never end by themselves, or all."""
