@@ -728,6 +728,16 @@ def own_query(folder: Path, name: str, text: str) -> Query:
     return load(folder).get(name)
 
 
+async def test_queries_that_the_service_has_no_right_to_run_are_named_and_no_other(own: Shop):
+    await own.sql("REVOKE UPDATE ON shop.products FROM souk_service")
+    async with marketplace.connected(own.server, own.database, "souk_service") as connection:
+        with pytest.raises(CatalogueError) as caught:
+            await check(connection, CATALOGUE)
+    named = {problem.split(": ", 1)[1] for problem in caught.value.problems}
+    writes = ("order.place", "product.refresh_popularity", "product.set_stock", "product.update_price")
+    assert named == {f"{query}: permission denied for table products" for query in writes}
+
+
 async def test_a_shop_with_its_own_tables_replaces_a_query(own: Shop, tmp_path: Path):
     await own.sql("CREATE TABLE my_sellers (id bigint, login text, title text)")
     await own.sql("GRANT SELECT ON my_sellers TO souk_service")

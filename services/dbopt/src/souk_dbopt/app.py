@@ -39,6 +39,8 @@ from souk_dbopt.executing import WRITE, Executor
 from souk_dbopt.insight import Insight
 from souk_dbopt.plan_budget import PlanBudget
 from souk_dbopt.plan_watch import PlanWatch
+from souk_dbopt.popularity import QUERY as REFRESH
+from souk_dbopt.popularity import Popularity
 from souk_dbopt.query_classes import CLASSES
 from souk_dbopt.recording import Recorder
 from souk_dbopt.repeated_calls import RepeatedCalls
@@ -119,6 +121,10 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
         )
         executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes, observe=recorder)
         telemetry.register(reporting.metrics, topology.router)
+        if settings.popularity_interval and settings.shipped_queries:
+            popularity = Popularity(executor, catalogue.get(REFRESH), interval=settings.popularity_interval)
+            telemetry.register_popularity(reporting.metrics, popularity)
+            stack.push_async_callback(_ended, asyncio.create_task(popularity.run(), name="refresh-popularity"))
         results = ResultCache(executor, topology.router)
         dependencies = [
             Dependency("database", topology.check, interval=settings.check_interval),

@@ -75,6 +75,12 @@ class DboptSettings(ServiceSettings):
     )
     request_retention: float = Field(86_400.0, ge=60, description="Seconds that the request id of a write is kept.")
 
+    popularity_interval: float = Field(
+        3600.0,
+        ge=0,
+        description="Seconds between two turns through all products that set their popularity to their views of the last 30 days; 0: none.",
+    )
+
     # What is slow
     slow_query_seconds: float = Field(0.1, ge=0, description="A query that takes as long is told to those who watch slow ones.")
     insight_interval: float = Field(

@@ -7,6 +7,7 @@ from souk_common.telemetry.metrics import Metrics
 
 from souk_dbopt.dispatching import Dispatcher
 from souk_dbopt.plan_watch import PlanWatch
+from souk_dbopt.popularity import Popularity
 from souk_dbopt.result_cache import ResultCounts
 from souk_dbopt.routing import Router
 
@@ -26,6 +27,8 @@ OUTBOX_FAILURES = "souk.dbopt.outbox.failures"
 PLAN_LOOKS = "souk.dbopt.plans.looks"
 PLAN_TIME = "souk.dbopt.plans.time"
 PLAN_BUDGET = "souk.dbopt.plans.budget"
+POPULARITY_PRODUCTS = "souk.dbopt.popularity.products"
+POPULARITY_CHANGED = "souk.dbopt.popularity.changed"
 OUTCOME = "souk.dbopt.cache.outcome"
 PLAN_OUTCOME = "souk.dbopt.plans.outcome"
 SERVER, CLASS, STATE, ROUTE = "souk.dbopt.server", "souk.dbopt.class", "souk.dbopt.connection.state", "souk.dbopt.route"
@@ -100,3 +103,9 @@ def register_plans(metrics: Metrics, watch: PlanWatch) -> None:
     )
     metrics.gauge(PLAN_BUDGET, "s", "Seconds of the database that looking at plans may still take.", lambda: watch.budget.left)
     metrics.counters(PLAN_TIME, "ms", "Milliseconds that it took.", lambda: [(round(watch.budget.spent * 1000), {})])
+
+
+def register_popularity(metrics: Metrics, popularity: Popularity) -> None:
+    """Export how far products' popularity is refreshed."""
+    metrics.counters(POPULARITY_PRODUCTS, "{product}", "Products looked at.", lambda: [(popularity.total.products, {})])
+    metrics.counters(POPULARITY_CHANGED, "{product}", "Those that had another one.", lambda: [(popularity.total.changed, {})])

@@ -150,7 +150,12 @@ async def _relations(connection: Connection, query: Query) -> frozenset[str]:
         await connection.execute(f"PREPARE souk_check AS {query.text}")
         nulls = ", ".join(["NULL"] * len(query.parameters))
         try:
-            plan = await connection.fetchval(f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE souk_check{f'({nulls})' if nulls else ''}")
+            async with (
+                connection.transaction()
+            ):  # of its own, so that one that fails leaves the statement, which outlives both, to be removed
+                plan = await connection.fetchval(
+                    f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE souk_check{f'({nulls})' if nulls else ''}"
+                )
         finally:
             await connection.execute("DEALLOCATE souk_check")
     return frozenset(_named(json.loads(plan)))
