@@ -15,7 +15,7 @@ from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 from starlette.applications import Starlette
 
-from souk_monitor import stack_text, telemetry
+from souk_monitor import categories, stack_text, telemetry
 from souk_monitor.adapters.body_table import Keeping
 from souk_monitor.adapters.change_reads import ChangeTable
 from souk_monitor.adapters.duty_table import DutyRows
@@ -194,6 +194,7 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
 
 
 def _preparer(settings: MonitorSettings) -> Preparer:
+    categories.rules()  # read now, not while the first event waits
     return Preparer(
         scrub=_scrub,
         group=_group,

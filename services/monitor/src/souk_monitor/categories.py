@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from importlib import resources
+from itertools import product
 from typing import Any
 
 import yaml
@@ -16,6 +17,8 @@ from souk_monitor.functions import short_type
 
 LONGEST_MESSAGE = 2_000
 """Characters of a message that are looked at."""
+GAP = 100
+"""Characters that a * of a phrase stands for at the most."""
 
 _WORD = re.compile(r"[a-z0-9]+")
 _MOST_EXCEPTIONS = 20
@@ -47,6 +50,57 @@ class Category(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Phrase:
+    """What a message may say."""
+
+    pattern: re.Pattern[str]
+    """In lower case, with a group for each part that is not a *."""
+    needed: str
+    """A message that says it has this, which is sooner looked for."""
+    words: frozenset[str]
+    """And one of these."""
+
+    @classmethod
+    def of(cls, text: str) -> "Phrase":
+        """A phrase as it is written in the rules."""
+        parts = [part.strip() for part in text.lower().split("*") if part.strip()]
+        pattern = _GAP.join(f"({_part(part)})" for part in parts)
+        start = "(?<![a-z0-9])" if _WORD.match(parts[0].lstrip("(")) else ""
+        needed = max((text for part in parts for text in _EITHER.split(part)[::2]), key=len)
+        return cls(re.compile(start + pattern), needed, frozenset(map(_rarest, _said_by(" ".join(parts)))))
+
+    def said(self, text: str) -> str:
+        """What of it a text in lower case has, without what a * stands for; empty: not all of it."""
+        found = self.pattern.search(text) if self.needed in text else None
+        return " … ".join(map(str, found.groups())) if found else ""
+
+
+_EITHER = re.compile(r"\(([^()]*\|[^()]*)\)")
+_GAP = rf"(?:(?![.:;!?] |\n).){{0,{GAP}}}?"
+
+
+def _part(text: str) -> str:
+    """A part of a phrase as a pattern."""
+    places = _EITHER.split(text)
+    return "".join(
+        f"(?:{'|'.join(map(re.escape, place.split('|')))})" if number % 2 else re.escape(place)
+        for number, place in enumerate(places)
+    )
+
+
+def _said_by(text: str) -> Iterator[str]:
+    """A phrase once for each of its alternatives."""
+    places = [place.split("|") if number % 2 else [place] for number, place in enumerate(_EITHER.split(text))]
+    return map("".join, product(*places))
+
+
+def _rarest(text: str) -> str:
+    """The longest word of a phrase, but for the last, which may go on: `port` is in `ports`."""
+    words = _WORD.findall(text)
+    return max(words[:-1] or words, key=len)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule."""
 
@@ -55,8 +109,7 @@ class Rule:
     fix: str
     types: frozenset[str]
     modules: tuple[str, ...]
-    messages: tuple[tuple[str, ...], ...]
-    """Phrases in lower case, each as its parts that follow each other."""
+    messages: tuple["Phrase", ...]
     level: Level | None
     """At least as grave as this."""
     handled: Level | None
@@ -89,21 +142,18 @@ class _Rules:
     by_type: Mapping[str, int]
     """The first rule that names a type, by its name."""
     by_module: Mapping[str, int]
-    by_word: Mapping[str, tuple[tuple[int, tuple[str, ...]], ...]]
+    by_word: Mapping[str, Sequence[tuple[int, Phrase]]]
     """Phrases, with their rules, by a word that a message must have for them."""
 
 
 def _rule(told: Mapping[str, Any]) -> Rule:
-    phrases = tuple(
-        tuple(part.strip() for part in phrase.lower().split("*") if part.strip()) for phrase in told.get("messages", ())
-    )
     return Rule(
         told["id"],
         Category[told["category"].upper()],
         told["fix"],
         frozenset(map(short_type, told.get("types", ()))),
         tuple(told.get("modules", ())),
-        phrases,
+        tuple(map(Phrase.of, told.get("messages", ()))),
         Level[told["level"].upper()] if "level" in told else None,
         Level[told["handled"].upper()] if "handled" in told else None,
     )
@@ -124,24 +174,13 @@ def rules() -> _Rules:
     return _Rules(found, by_type, by_module, _phrases_by_word(found))
 
 
-def _phrases_by_word(found: Sequence[Rule]) -> Mapping[str, tuple[tuple[int, tuple[str, ...]], ...]]:
-    by_word: dict[str, list[tuple[int, tuple[str, ...]]]] = defaultdict(list)
+def _phrases_by_word(found: Sequence[Rule]) -> Mapping[str, Sequence[tuple[int, Phrase]]]:
+    by_word: dict[str, list[tuple[int, Phrase]]] = defaultdict(list)
     for index, rule in enumerate(found):
-        for parts in rule.messages:
-            words = [word for part in parts for word in _WORD.findall(part)]
-            by_word[max(words[:-1] or words, key=len)].append((index, parts))  # the last may go on: `port` is in `ports`
-    return {word: tuple(phrases) for word, phrases in by_word.items()}
-
-
-def _has(text: str, parts: tuple[str, ...]) -> bool:
-    """Whether the parts follow each other in a text."""
-    at = 0
-    for part in parts:
-        at = text.find(part, at)
-        if at < 0:
-            return False
-        at += len(part)
-    return True
+        for phrase in rule.messages:
+            for word in phrase.words:
+                by_word[word].append((index, phrase))
+    return by_word
 
 
 def _modules(name: str) -> Iterator[str]:
@@ -169,12 +208,12 @@ def _by_name(kind: str, module: str, known: _Rules) -> tuple[int, str]:
 def _by_message(text: str, known: _Rules, before: int) -> tuple[int, str]:
     """The first rule, of those before a number, that has a phrase of the message."""
     lowered = text[:LONGEST_MESSAGE].lower()
-    best, phrase = before, ""
+    best, said = before, ""
     for word in set(_WORD.findall(lowered)):
-        for index, parts in known.by_word.get(word, ()):
-            if index < best and _has(lowered, parts):
-                best, phrase = index, " … ".join(parts)
-    return best, phrase
+        for index, phrase in known.by_word.get(word, ()):
+            if index < best and (words := phrase.said(lowered)):
+                best, said = index, words
+    return best, said
 
 
 def _said(event: Event) -> list[tuple[str, str, str]]:
