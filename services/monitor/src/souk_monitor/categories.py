@@ -72,7 +72,7 @@ class Phrase:
     def said(self, text: str) -> str:
         """What of it a text in lower case has, without what a * stands for; empty: not all of it."""
         found = self.pattern.search(text) if self.needed in text else None
-        return " … ".join(map(str, found.groups())) if found else ""
+        return " … ".join(found.groups()) if found else ""
 
 
 _EITHER = re.compile(r"\(([^()]*\|[^()]*)\)")
@@ -97,7 +97,7 @@ def _said_by(text: str) -> Iterator[str]:
 def _rarest(text: str) -> str:
     """The longest word of a phrase, but for the last, which may go on: `port` is in `ports`."""
     words = _WORD.findall(text)
-    return max(words[:-1] or words, key=len)
+    return str(max(words[:-1] or words, key=len))
 
 
 @dataclass(frozen=True, slots=True)
