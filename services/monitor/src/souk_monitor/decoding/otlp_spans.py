@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry: each of their events that is called `exception` is an event."""
+"""Spans of OpenTelemetry: each of their exceptions that is an error is an event."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,10 +10,10 @@ from souk_monitor.decoding import otlp
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
 from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of
+from souk_monitor.decoding.span_exceptions import WayOut, errors_of
 from souk_monitor.events import Event, Source
 from souk_monitor.limits import DEFAULT, Limits, fit
 
-NAME = "exception"
 _INGEST = ("opentelemetry.proto.collector.", "souk.monitor.v1.ErrorService")
 _OWN = "souk-monitor"
 
@@ -42,7 +42,7 @@ class SpanDecoder:
                         yield
 
     def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> bool:
-        raised = [each for each in span.events if each.name == NAME]
+        raised = errors_of(span)
         if not raised or _is_own_ingest(resource, span):
             batch.ignored += 1
             return False
@@ -50,11 +50,14 @@ class SpanDecoder:
         if problem or not (span.trace_id and span.span_id):
             batch.rejected[problem or "a span without its ids"] += 1
             return False
-        occurrences = SpanOccurrences()
+        occurrences, way_out = SpanOccurrences(), WayOut()
         for each in raised:
             event = self._event(resource, span, each, received)
+            kind = kind_of(event.trace_id, event.span_id, event.exceptions[-1])
+            if way_out.passes(kind, event.exceptions[-1].frames):
+                continue
             event.logger = logger
-            event.event_id = occurrences.id_of(kind_of(event.trace_id, event.span_id, event.exceptions[-1]))
+            event.event_id = occurrences.id_of(kind)
             fit(event, received, self._limits)
             batch.add(resource.project, event)
         return True
