@@ -110,6 +110,17 @@ async def test_a_node_keeps_no_more_streams_than_it_may_and_takes_others_when_on
                 await asyncio.sleep(0.02)
 
 
+async def test_open_streams_keep_nobody_out_and_are_not_slow(dsn: str) -> None:
+    async with serving(dsn, event_streams=3, max_http_requests=1, slow_seconds=0.000_001) as monitor, visiting(monitor) as visit:
+        async with contextlib.AsyncExitStack() as streams:
+            for _ in range(3):
+                await streams.enter_async_context(listening(visit))
+            await visit.page("/issues")
+        line = await monitor.server.log.wait_for(lambda line: line.get("method") == "GET /live" and "code" in line)
+        assert (line["level"], "slow" in line) == ("info", False)
+        assert (await monitor.server.log.wait_for(lambda line: line.get("method") == "GET /issues"))["slow"]
+
+
 async def test_a_stream_without_changes_gives_signs_of_life(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SIGN_OF_LIFE", 0.02)
     async with listening(visit) as stream:

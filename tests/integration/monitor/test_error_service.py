@@ -212,6 +212,20 @@ async def test_who_watches_hears_of_changes_and_goes_on_where_they_were_on_anoth
             await resumed.read()
 
 
+async def test_no_more_watch_than_may_and_reports_come_in_all_the_same(dsn: str) -> None:
+    async with serving(dsn, watch_streams=1) as monitor:
+        watching = monitor.errors.WatchIssues(pb.WatchIssuesRequest())
+        await watching.read()
+        with pytest.raises(grpc.aio.AioRpcError) as turned_away:
+            await monitor.errors.WatchIssues(pb.WatchIssuesRequest()).read()
+        assert turned_away.value.code() == grpc.StatusCode.UNAVAILABLE
+        await monitor.report(report("KeyError"))
+        assert (await watching.read()).change == pb.ISSUE_CHANGE_NEW
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching.read()
+
+
 async def test_a_report_says_what_went_wrong(monitor: Monitor) -> None:
     await monitor.report(*(report("A", service="web", release="1") for _ in range(3)), report("B", service="api"))
     async with asyncio.timeout(10):

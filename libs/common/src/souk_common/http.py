@@ -5,7 +5,7 @@ import contextlib
 import random
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,15 +16,20 @@ from souk_common.telemetry import logs, names
 from souk_common.telemetry.metrics import Method
 from souk_common.telemetry.tracing import attach_unsampled, decide
 
-_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}
+_STREAM = "STREAM"
+_METHODS = {_STREAM, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}
 
 
 class Measured:
-    """ASGI middleware: one count, and where it is due one log line, for every request; 503 for what is over the limit."""
+    """ASGI middleware: one count, and where it is due one log line, for every request; 503 for what is over the limit.
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
+    streams: paths that are no part of the limit, are counted as the method STREAM, and are not slow however long they last.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, streams: Collection[str] = ()) -> None:
         self._app = app
         self._settings = settings
+        self._streams = streams
         self._in_flight = 0
         self.methods: dict[str, Method] = {}
 
@@ -40,6 +45,7 @@ class Measured:
         call.peer = ":".join(map(str, scope.get("client") or ()))
         CURRENT.set(call)
         status = 0
+        is_stream = scope["path"] in self._streams
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -47,9 +53,9 @@ class Measured:
                 status = message["status"]
             await send(message)
 
-        self._in_flight += 1
+        self._in_flight += not is_stream
         try:
-            if self._in_flight > self._settings.max_http_requests:
+            if not is_stream and self._in_flight > self._settings.max_http_requests:
                 await _too_many(watched)
             else:
                 await self._app(scope, receive, watched)
@@ -60,14 +66,14 @@ class Measured:
             status = 500
             raise
         finally:
-            self._in_flight -= 1
-            self._finish(call, scope["method"], status)
+            self._in_flight -= not is_stream
+            self._finish(call, _STREAM if is_stream else scope["method"], status)
 
     def _finish(self, call: Call, method: str, status: int) -> None:
         seconds = time.perf_counter() - call.started
         counted = self.methods.setdefault(method if method in _METHODS else "OTHER", Method())
         counted.record(str(status), seconds)
-        slow = seconds > self._settings.slow_seconds
+        slow = seconds > self._settings.slow_seconds and method != _STREAM
         failed = status >= 500
         if failed or slow or random.random() < self._settings.log_success_ratio:  # noqa: S311 — a sample, not a secret
             logs.call_line(call, event=names.EVENT_HTTP, code=str(status), seconds=seconds, slow=slow, failed=failed)

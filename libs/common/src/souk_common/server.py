@@ -72,6 +72,9 @@ class Application:
     http: ASGIApp | None = None
     long_lived: frozenset[str] = frozenset()
     """Full names of methods whose streams end only when something ends them."""
+    http_streams: frozenset[str] = frozenset()
+    """Paths of HTTP whose answers end only when something ends them. `http` bounds how many there are: they are no part of the
+    limit of requests in flight, and none is slow."""
     on_drain: Callable[[], Awaitable[None]] | None = None
     """Called when the service begins to stop."""
 
@@ -170,7 +173,7 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
             addresses["health"] = _bind(plain, settings.host, settings.health_port, None, "HEALTH_PORT", settings)
         http = None
         if app.http is not None:
-            measured = Measured(app.http, settings)
+            measured = Measured(app.http, settings, app.http_streams)
             http = HttpServer(measured, grace=settings.drain_grace)
             try:
                 addresses["http"] = http.bind(settings.http_address, settings.http_port)

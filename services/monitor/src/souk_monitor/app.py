@@ -49,10 +49,10 @@ from souk_monitor.scrubbing import scrub
 from souk_monitor.settings import MonitorSettings
 from souk_monitor.tracker import Tracker
 from souk_monitor.understanding import understand
-from souk_monitor.watching import Watch
+from souk_monitor.watching import Places, Watch
 from souk_monitor.web import sentry
 from souk_monitor.web.dashboard.face import Parts
-from souk_monitor.web.dashboard.site import Dashboard
+from souk_monitor.web.dashboard.site import LIVE, Dashboard
 from souk_monitor.web.sentry import SentryOptions
 
 ERRORS_SERVICE, PROJECTS = "souk.monitor.v1.ErrorService", "souk.monitor.v1.ProjectService"
@@ -96,6 +96,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
                 tracker=core.tracker,
                 projects=core.projects,
                 watch=core.watch,
+                places=Places(settings.watch_streams),
                 operations=operations,
                 erasure=erasure,
                 rules=_in_app,
@@ -119,6 +120,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
             scopes=SCOPES,
             dependencies=[Dependency("database", check, interval=settings.check_interval)],
             http=_http(core, settings, limits, dashboard),
+            http_streams=frozenset({LIVE}),
             on_drain=dashboard.drain if dashboard is not None else None,
             long_lived=frozenset({f"/{ERRORS_SERVICE}/ReportErrorStream", f"/{ERRORS_SERVICE}/WatchIssues"})
             | operation_service.LONG_LIVED,

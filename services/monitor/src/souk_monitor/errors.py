@@ -62,6 +62,7 @@ ERRORS: ErrorTable = {
     exc.MalformedError: _malformed,
     exc.TooLargeError: _tell(Code.INVALID_ARGUMENT, "TOO_LARGE", limit_bytes="limit_bytes"),
     exc.RequestIdReusedError: _tell(Code.INVALID_ARGUMENT, "REQUEST_ID_REUSED", domain=COMMON_DOMAIN),
+    exc.WatchFullError: _tell(Code.UNAVAILABLE, "OVERLOADED", domain=COMMON_DOMAIN),
     exc.QueueFullError: _tell(Code.UNAVAILABLE, "OVERLOADED", domain=COMMON_DOMAIN),
     exc.QuotaExceededError: _tell(Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", domain=COMMON_DOMAIN, project="project"),
     exc.StoreUnavailableError: _unavailable,

@@ -12,6 +12,7 @@ MonitorError
 ├── MalformedError
 ├── TooLargeError
 ├── RequestIdReusedError
+├── WatchFullError
 └── NotTakenError               nothing of the call is stored: come again after `retry_delay` seconds
     ├── QueueFullError
     ├── QuotaExceededError
@@ -55,6 +56,14 @@ class KeyInvalidError(MonitorError):
 
     def __init__(self) -> None:
         super().__init__("the key of the DSN is unknown or revoked")
+
+
+class WatchFullError(MonitorError):
+    """As many watch as may."""
+
+    def __init__(self, most: int) -> None:
+        self.retry_delay = 1.0
+        super().__init__(f"{most} watch already, and no more may on this node")
 
 
 class IssueUnknownError(MonitorError):

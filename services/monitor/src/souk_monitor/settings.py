@@ -116,6 +116,10 @@ class MonitorSettings(OperationSettings):
     maintenance_interval: float = Field(300.0, gt=0, le=86_400, description="Seconds between two looks for what is past its time.")
     watch_interval: float = Field(0.5, gt=0, le=15, description="Seconds between two looks for changes, while somebody watches.")
 
+    watch_streams: int = Field(
+        200, ge=0, description="Calls of WatchIssues that this node answers at once. One more gets UNAVAILABLE."
+    )
+
     # Dashboard
     dashboard: bool = Field(True, description="Serve the dashboard on the HTTP port.")
     session_key: SecretStr | None = Field(

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 import structlog
 from souk_common.postgres import PostgresError
 
+from souk_monitor.exceptions import WatchFullError
 from souk_monitor.lifecycle import Change
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,30 @@ class Changed:
     """And by which for more than an event."""
     change: Change
     """What it was then."""
+
+
+class Places:
+    """How many may watch at once, of those who come by one way."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether none is left."""
+        return self._taken >= self._most
+
+    @contextlib.contextmanager
+    def take(self) -> Iterator[None]:
+        """Have one while the body runs. WatchFullError."""
+        if self.full:
+            raise WatchFullError(self._most)
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
 
 
 class ChangeReads(Protocol):

@@ -24,7 +24,7 @@ from souk_monitor.reports import Span
 from souk_monitor.rpc import mapping, validate
 from souk_monitor.rpc.reporting import Reporting
 from souk_monitor.tracker import Request, Tracker, Update
-from souk_monitor.watching import Changed, Watch
+from souk_monitor.watching import Changed, Places, Watch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 ORDERS = {
@@ -47,6 +47,8 @@ class ErrorParts:
     tracker: Tracker
     projects: Projects
     watch: Watch
+    places: Places
+    """For those who watch."""
     operations: Operations
     erasure: Callable[[Project, str], Work]
     """The operation that erases a user of a project."""
@@ -62,6 +64,7 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         self._tracker = parts.tracker
         self._projects = parts.projects
         self._watch = parts.watch
+        self._places = parts.places
         self._operations = parts.operations
         self._erasure = parts.erasure
         self._rules = parts.rules
@@ -188,15 +191,16 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
             return changed.severity >= request.min_severity and number in (None, changed.project)
 
         reached = position
-        async for pending, after in self._watch.changes(wants, position):
-            before, reached = reached, after
-            if not pending:
-                yield pb.WatchIssuesResponse(resume_token=str(after))
-            async for change, issue, last in self._told(pending):
-                token = after if last or before is None else before  # who ends among several hears all of them again
-                yield pb.WatchIssuesResponse(
-                    change=pb.IssueChange.ValueType(change), issue=self._issue(issue), resume_token=str(token)
-                )
+        with self._places.take():
+            async for pending, after in self._watch.changes(wants, position):
+                before, reached = reached, after
+                if not pending:
+                    yield pb.WatchIssuesResponse(resume_token=str(after))
+                async for change, issue, last in self._told(pending):
+                    token = after if last or before is None else before  # who ends among several hears all of them again
+                    yield pb.WatchIssuesResponse(
+                        change=pb.IssueChange.ValueType(change), issue=self._issue(issue), resume_token=str(token)
+                    )
 
     async def EraseUser(self, request: pb.EraseUserRequest, context: Context) -> pb.EraseUserResponse:
         """See the proto."""

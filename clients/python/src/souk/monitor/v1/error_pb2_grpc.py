@@ -220,7 +220,8 @@ class ErrorServiceServicer:
         """Issues as they change: new ones, regressions, escalations, counts. Scope: monitor.read.
 
         What changed since a resume_token comes first. A caller who does not keep up gets the newest state of each issue, not every step.
-        Ends with UNAVAILABLE when the server stops; go on with the last resume_token.
+        Ends with UNAVAILABLE when the server stops; go on with the last resume_token. UNAVAILABLE with OVERLOADED and RetryInfo: the node
+        answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

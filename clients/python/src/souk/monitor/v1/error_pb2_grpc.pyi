@@ -93,7 +93,8 @@ class ErrorServiceStub:
     """Issues as they change: new ones, regressions, escalations, counts. Scope: monitor.read.
 
     What changed since a resume_token comes first. A caller who does not keep up gets the newest state of each issue, not every step.
-    Ends with UNAVAILABLE when the server stops; go on with the last resume_token.
+    Ends with UNAVAILABLE when the server stops; go on with the last resume_token. UNAVAILABLE with OVERLOADED and RetryInfo: the node
+    answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]
     """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
@@ -166,7 +167,8 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     """Issues as they change: new ones, regressions, escalations, counts. Scope: monitor.read.
 
     What changed since a resume_token comes first. A caller who does not keep up gets the newest state of each issue, not every step.
-    Ends with UNAVAILABLE when the server stops; go on with the last resume_token.
+    Ends with UNAVAILABLE when the server stops; go on with the last resume_token. UNAVAILABLE with OVERLOADED and RetryInfo: the node
+    answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]  # type: ignore[assignment]
     """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
@@ -308,7 +310,8 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Issues as they change: new ones, regressions, escalations, counts. Scope: monitor.read.
 
         What changed since a resume_token comes first. A caller who does not keep up gets the newest state of each issue, not every step.
-        Ends with UNAVAILABLE when the server stops; go on with the last resume_token.
+        Ends with UNAVAILABLE when the server stops; go on with the last resume_token. UNAVAILABLE with OVERLOADED and RetryInfo: the node
+        answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
         """
 
     @_abc_1.abstractmethod

@@ -10,9 +10,10 @@ from souk_common.postgres import PostgresError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from souk_monitor.exceptions import WatchFullError
 from souk_monitor.lifecycle import Change
 from souk_monitor.projects import Projects
-from souk_monitor.watching import Changed, Changes, Watch
+from souk_monitor.watching import Changed, Changes, Places, Watch
 from souk_monitor.web.dashboard.queries import number_of
 from souk_monitor.web.dashboard.rendering import SECURITY
 from souk_monitor.web.dashboard.sessions import Visitor
@@ -29,8 +30,7 @@ class Streams:
     def __init__(self, watch: Watch, projects: Projects, *, most: int) -> None:
         self._watch = watch
         self._projects = projects
-        self._most = most
-        self._open = 0
+        self._places = Places(most)
         self._ending = asyncio.Event()
 
     async def end(self) -> None:
@@ -40,7 +40,7 @@ class Streams:
     async def serve(self, request: Request, still: Callable[[], Visitor | None]) -> Response:
         """A stream, from Last-Event-ID on. still: who looks, where his session holds. ProjectUnknownError."""
         project = await number_of(self._projects, request.query_params.get("project", ""))
-        if self._ending.is_set() or self._open >= self._most:
+        if self._ending.is_set() or self._places.full:
             return Response(status_code=503, headers={**_HEADERS, "retry-after": "10"})
         position = request.headers.get("last-event-id", "")
         known = int(position) if position.isascii() and position.isdecimal() and len(position) < 20 else None
@@ -52,16 +52,15 @@ class Streams:
         return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
 
     async def _events(self, changes: Changes, still: Callable[[], object]) -> AsyncIterator[bytes]:
-        self._open += 1
+        yield f"retry: {COME_AGAIN_MS}\n".encode()
         try:
-            async with contextlib.aclosing(changes):
-                yield f"retry: {COME_AGAIN_MS}\nevent: open\ndata: {{}}\n\n".encode()
-                while (coming := await self._unless_ending(changes)) is not None and still() is not None:
-                    yield _event(*coming)
-        except PostgresError as error:
+            with self._places.take():
+                async with contextlib.aclosing(changes):
+                    yield b"event: open\ndata: {}\n\n"
+                    while (coming := await self._unless_ending(changes)) is not None and still() is not None:
+                        yield _event(*coming)
+        except (PostgresError, WatchFullError) as error:  # others may have taken the last place meanwhile
             log.warning("a stream of changes ended", problem=str(error))
-        finally:
-            self._open -= 1
 
     async def _unless_ending(self, changes: Changes) -> tuple[dict[int, Change], int] | None:
         """What comes next; None where the node drains."""

@@ -21,6 +21,8 @@ from souk_monitor.web.dashboard.project_pages import ProjectPages
 from souk_monitor.web.dashboard.rendering import Pages
 from souk_monitor.web.dashboard.sessions import Sessions, Visitor
 
+LIVE = "/live"
+"""What stays open as long as a page is looked at."""
 _NOBODYS = b"nobody logs in"
 """Where auth is off a session proves nothing but that a form is its own visitor's, by what is random in it: every node may know the
 key."""
@@ -62,7 +64,7 @@ class Dashboard:
             Route("/projects/{project}", page(self._projects.one), methods=["GET"]),
             Route("/projects/{project}/keys", action(self._projects.create_key, ADMIN), methods=["POST"]),
             Route("/projects/{project}/keys/revoke", action(self._projects.revoke_key, ADMIN), methods=["POST"]),
-            Route("/live", page(self._live), methods=["GET"]),
+            Route(LIVE, page(self._live), methods=["GET"]),
             Route("/login", self._login.show, methods=["GET"]),
             Route("/login", self._login.log_in, methods=["POST"]),
             Route("/logout", self._login.log_out, methods=["POST"]),
