@@ -3,13 +3,13 @@
 https://develop.sentry.dev/sdk/data-model/event-payloads/. Whatever is not where it should be is kept in `extra`, not refused.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 from uuid import uuid4
 
+from souk_monitor.decoding import percent
 from souk_monitor.decoding import sentry_stacks as stacks
 from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
 from souk_monitor.events import Event, Json, Level, Source, User
@@ -32,9 +32,6 @@ _LEGACY = {
 }
 """What parts were called before they had names of their own."""
 _OF_CONTEXT = ("request", "modules", "sdk")
-_MAX_TEMPLATE, _MAX_PARAM = 8192, 1000
-_WIDE = re.compile(r"%[^a-zA-Z%]*(?:\d{3}|\*)")
-"""A width that would make a great text of a small one."""
 _SECONDS = 253_402_300_799
 
 
@@ -99,27 +96,11 @@ def _message(message: Json, entry: Json) -> tuple[str, str]:
     """The message with its parameters, and without, where it has some."""
     given = object_of(entry) or object_of(message)
     template = text_of(given.get("message"))
-    formatted = text_of(given.get("formatted")) or _formatted(template, given.get("params"))
+    formatted = text_of(given.get("formatted")) or percent.formatted(template, given.get("params"))
     whole = (
         formatted or (entry if isinstance(entry, str) else "") or ("" if given and isinstance(message, dict) else text_of(message))
     )
     return whole, template if template != whole else ""
-
-
-def _formatted(template: str, params: Json) -> str:
-    """As Python's logging does it, which SDKs of other languages follow; the template where that does not go."""
-    if not params or len(template) > _MAX_TEMPLATE or _WIDE.search(template):
-        return template
-    try:
-        if isinstance(params, dict):
-            return template % {name: _param(value) for name, value in params.items()}
-        return template % tuple(map(_param, list_of(params)))
-    except (TypeError, ValueError, KeyError, OverflowError):
-        return template
-
-
-def _param(value: Json) -> Json:
-    return value if isinstance(value, int | float) else text_of(value)[:_MAX_PARAM]
 
 
 def _contexts(rest: dict[str, Json]) -> dict[str, Json]:
