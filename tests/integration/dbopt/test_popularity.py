@@ -83,7 +83,7 @@ async def test_buyers_and_the_refresh_never_wait_for_each_other_in_a_circle(db: 
 
     async def buy(buyer: int) -> None:
         for number in range(6):
-            lines = {product: 1 for product in range(120 - buyer - number, 0, -7)}
+            lines = dict.fromkeys(range(120 - buyer - number, 0, -7), 1)
             cart = {"product_ids": list(lines), "quantities": list(lines.values())}
             placed = await one(db, "order.place", buyer_id=buyer, request_id=f"{number}", **cart)
             assert placed["outcome"] == "placed"

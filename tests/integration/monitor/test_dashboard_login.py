@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dashboards import Visit, visiting
+from dashboards import Reader, Visit, visiting
 from monitor_serving import Monitor, serving
 from souk_common.auth import new_token
 from souk_monitor.web.dashboard.sessions import COOKIE
@@ -71,6 +71,31 @@ async def test_a_token_that_is_nobodys_opens_none(visit: Visit) -> None:
     for token in ("", "wrong", "souk_" + "A" * 43, "x" * 2000):
         assert (await visit.send(form, ("token", token))).status_code in (400, 401)
         assert (await visit.client.get("/issues")).status_code == 303
+
+
+async def test_who_tries_too_often_is_told_when_to_come_again_and_no_token_is_looked_at(dsn: str, auth_file: Path) -> None:
+    told = {"auth_file": auth_file, "logins_per_address": 3}
+    async with serving(dsn, **told) as monitor, visiting(monitor) as visit:
+        form = (await visit.page("/login")).form("/login")
+        answers = [(await visit.send(form, ("token", "wrong"))).status_code for _ in range(3)]
+        assert answers == [401] * 3
+        refused = await visit.send(form, ("token", TOKENS["ada"][0]))
+        assert (refused.status_code, "set-cookie" in refused.headers) == (429, False)
+        seconds = int(refused.headers["retry-after"])
+        assert 1 <= seconds <= 20
+        page = Reader(refused.text)
+        assert f"Try again in {seconds} seconds." in page.text
+        assert page.form("/login")
+        other = await visit.send(form, ("token", TOKENS["ada"][0]), headers={"x-forwarded-for": "10.9.8.7"})
+        assert other.status_code == 303
+
+
+async def test_all_who_try_share_one_limit(dsn: str, auth_file: Path) -> None:
+    async with serving(dsn, auth_file=auth_file, logins=2) as monitor, visiting(monitor) as visit:
+        form = (await visit.page("/login")).form("/login")
+        for number, status in enumerate((401, 401, 429)):
+            response = await visit.send(form, ("token", "wrong"), headers={"x-forwarded-for": f"10.9.8.{number}"})
+            assert response.status_code == status
 
 
 async def test_a_token_that_may_only_report_opens_none(visit: Visit) -> None:

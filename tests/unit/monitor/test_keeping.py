@@ -19,7 +19,7 @@ def test_all_of_the_first_are_kept_and_then_half_as_many_of_each_octave() -> Non
 
 def test_a_project_sends_what_it_may_in_a_minute_and_no_more() -> None:
     clock = FakeClock()
-    quotas = Quotas(clock)
+    quotas: Quotas[int] = Quotas(clock)
     assert quotas.take(1, 10**9, 0) == 0
     assert quotas.take(1, 40, 60) == 0
     assert quotas.take(1, 30, 60) == pytest.approx(10)

@@ -14,6 +14,7 @@ from souk_common.postgres import Pool, PoolOptions
 from souk_common.server import Application, Registration, StartError
 from souk_common.telemetry import Telemetry
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from souk_monitor import categories, stack_text, telemetry
 from souk_monitor.adapters.body_table import Keeping
@@ -52,6 +53,7 @@ from souk_monitor.understanding import understand
 from souk_monitor.watching import Places, Watch
 from souk_monitor.web import sentry
 from souk_monitor.web.dashboard.face import Parts
+from souk_monitor.web.dashboard.fence import Fence, Hosts
 from souk_monitor.web.dashboard.site import LIVE, Dashboard
 from souk_monitor.web.sentry import SentryOptions
 
@@ -132,15 +134,14 @@ def _limits(settings: MonitorSettings) -> EventLimits:
     return EventLimits(lengths, body=settings.event_bytes, age=timedelta(seconds=settings.retention))
 
 
-def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboard: Dashboard | None) -> Starlette:
+def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboard: Dashboard | None) -> ASGIApp:
     options = SentryOptions(settings.sentry_bytes, settings.sentry_decompressed_bytes, settings.sentry_in_flight, limits)
     routes = sentry.routes(core.projects, core.pipeline, options)
-    if dashboard is None:
-        app = Starlette(routes=routes)
-    else:
-        app = Starlette(routes=[*routes, *dashboard.routes()], exception_handlers={404: dashboard.not_found})
+    if dashboard is not None:
+        routes += dashboard.routes()
+    app = Starlette(routes=routes, exception_handlers={404: dashboard.not_found} if dashboard is not None else None)
     app.router.redirect_slashes = False
-    return app
+    return Fence(app, Hosts(settings.hosts, public_url=settings.public_url))
 
 
 def _dashboard(core: "_Core", settings: MonitorSettings) -> Dashboard | None:

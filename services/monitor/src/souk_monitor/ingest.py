@@ -125,7 +125,7 @@ class Pipeline:
         self._queue = queue
         self._clock = clock
         self._now = now
-        self._quotas = Quotas(clock)
+        self._quotas: Quotas[int] = Quotas(clock)
         self._waiting: deque[_Waiting] = deque()
         self._came = asyncio.Event()
         self._writers: list[asyncio.Task[None]] = []

@@ -1,20 +1,30 @@
-"""How much a project may send: a bucket that fills evenly and holds what may come in a minute (token bucket)."""
+"""How much may come from whom: a bucket for each that fills evenly and holds what may come in a minute (token bucket)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 MINUTE = 60.0
+K = TypeVar("K", bound=Hashable)
 
 
-class Quotas:
-    """The buckets of all projects, on this node."""
+class Quotas(Generic[K]):
+    """The buckets of all who send, on this node."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """clock: seconds, that never go back."""
         self._clock = clock
-        self._buckets: dict[int, tuple[float, float]] = {}
-        """By project: (events that may still come, when that was)."""
+        self._buckets: dict[K, tuple[float, float]] = {}
+        """By who sends: (how many may still come, when that was)."""
 
-    def take(self, project: int, events: int, per_minute: int) -> float:
+    def __len__(self) -> int:
+        """How many are known."""
+        return len(self._buckets)
+
+    def clear(self) -> None:
+        """Know nobody any more."""
+        self._buckets.clear()
+
+    def take(self, sender: K, events: int, per_minute: int) -> float:
         """Count events, and return 0; or take none, and return in how many seconds as many may come. per_minute 0: no limit.
 
         A call with more events than may come in a minute passes where the bucket is full, and leaves a debt.
@@ -22,11 +32,11 @@ class Quotas:
         if per_minute <= 0:
             return 0.0
         now, rate = self._clock(), per_minute / MINUTE
-        left, then = self._buckets.get(project, (float(per_minute), now))
+        left, then = self._buckets.get(sender, (float(per_minute), now))
         left = min(float(per_minute), left + (now - then) * rate)
         wanted = min(events, per_minute)
         if left < wanted:
-            self._buckets[project] = (left, now)
+            self._buckets[sender] = (left, now)
             return (wanted - left) / rate
-        self._buckets[project] = (left - events, now)
+        self._buckets[sender] = (left - events, now)
         return 0.0

@@ -4,7 +4,7 @@ import socket
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
-from souk_common.settings import OperationSettings
+from souk_common.settings import OperationSettings, is_loopback
 
 DAY = 86_400.0
 MEBIBYTE = 1024 * 1024
@@ -131,6 +131,20 @@ class MonitorSettings(OperationSettings):
     session_lifetime: float = Field(
         12 * 3600.0, ge=60, le=30 * DAY, description="Seconds after which one who logged in to the dashboard must do so again."
     )
+    logins_per_address: int = Field(
+        10, ge=0, description="Tries to log in to the dashboard, a minute, from one address. One more gets 429. 0: no limit."
+    )
+    logins: int = Field(100, ge=0, description="The same from all addresses together, on this node. 0: no limit.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (),
+        description="Names that the dashboard answers to, as a JSON list: monitor.example, *.shop.example, or * for any; always to "
+        "addresses, localhost and the name of the public URL. Others get 421. Unset: any, unless HTTP listens on loopback alone.",
+    )
     event_streams: int = Field(
         64, ge=0, description="Pages of the dashboard that this node keeps up to date at once. One more is told to come again."
     )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """`allowed_hosts`, with what it is where it is not set."""
+        return self.allowed_hosts or (() if is_loopback(self.http_address) else ("*",))

@@ -34,7 +34,7 @@ class Assets:
         if name not in self._contents:
             return Response(status_code=404)
         etag = f'"{name.split(".")[1]}"'
-        headers = {"etag": etag, "cache-control": FOREVER, "x-content-type-options": "nosniff"}
+        headers = {"etag": etag, "cache-control": FOREVER}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
         return Response(self._contents[name], media_type=_TYPES[name.rpartition(".")[2]], headers=headers)

@@ -15,13 +15,12 @@ from souk_monitor.lifecycle import Change
 from souk_monitor.projects import Projects
 from souk_monitor.watching import Changed, Changes, Places, Watch
 from souk_monitor.web.dashboard.queries import number_of
-from souk_monitor.web.dashboard.rendering import SECURITY
 from souk_monitor.web.dashboard.sessions import Visitor
 
 COME_AGAIN_MS = 2_000
 """After a stream has ended; browsers wait so long by themselves."""
 log = structlog.get_logger(__name__)
-_HEADERS = {**SECURITY, "x-accel-buffering": "no"}
+_HEADERS = {"x-accel-buffering": "no"}
 
 
 class Streams:
@@ -41,7 +40,7 @@ class Streams:
         """A stream, from Last-Event-ID on. still: who looks, where his session holds. ProjectUnknownError."""
         project = await number_of(self._projects, request.query_params.get("project", ""))
         if self._ending.is_set() or self._places.full:
-            return Response(status_code=503, headers={**_HEADERS, "retry-after": "10"})
+            return Response(status_code=503, headers={"retry-after": "10"})
         position = request.headers.get("last-event-id", "")
         known = int(position) if position.isascii() and position.isdecimal() and len(position) < 20 else None
 

@@ -1,5 +1,7 @@
 """Logging in with a token, logging out, and the switch between dark and light."""
 
+from math import ceil
+
 import grpc
 from souk_common.call import annotate
 from souk_common.errors import ServiceError
@@ -7,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from souk_monitor.web.dashboard import forms
+from souk_monitor.web.dashboard.attempts import Attempts
 from souk_monitor.web.dashboard.face import READ, STATUSES, Guard, check
 from souk_monitor.web.dashboard.rendering import THEME, THEMES, Pages
 from souk_monitor.web.dashboard.sessions import Sessions
@@ -18,8 +21,9 @@ YEAR = 365 * 86_400
 class Login:
     """What can be asked for without a session."""
 
-    def __init__(self, sessions: Sessions, guard: Guard, pages: Pages) -> None:
+    def __init__(self, sessions: Sessions, attempts: Attempts, guard: Guard, pages: Pages) -> None:
         self._sessions = sessions
+        self._attempts = attempts
         self._guard = guard
         self._pages = pages
 
@@ -38,14 +42,25 @@ class Login:
             self._guard.check_origin(request)
             form = await forms.read(request)
             onward = forms.local(form.get("next", ""))
+            self._count(request)
             visitor = self._sessions.log_in(forms.text(form, "token", MAX_TOKEN))
             annotate(opened=visitor.name)
             check(visitor, READ)
         except ServiceError as error:
             refused = "This token is not known here." if error.code is grpc.StatusCode.UNAUTHENTICATED else error.message
             status = STATUSES.get(error.code, 500)
-            return await self._pages.page(request, None, "login.html", status=status, next=onward, refused=refused)
+            response = await self._pages.page(request, None, "login.html", status=status, next=onward, refused=refused)
+            if error.retry_delay is not None:
+                response.headers["retry-after"] = str(ceil(error.retry_delay))
+            return response
         return self._pages.go(request, visitor, onward)
+
+    def _count(self, request: Request) -> None:
+        """Raise RESOURCE_EXHAUSTED where it was tried too often; the token is not looked at then."""
+        wait = self._attempts.take(request.client.host if request.client is not None else "")
+        if wait:
+            text = f"It was tried to log in too often. Try again in {ceil(wait)} seconds."
+            raise ServiceError(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", text, retry_delay=wait)
 
     async def log_out(self, request: Request) -> Response:
         """The end of the session, in this browser."""

@@ -1,4 +1,4 @@
-"""Templates made into answers, with what every answer says to browsers."""
+"""Templates made into answers."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,16 +18,6 @@ from souk_monitor.web.dashboard.sessions import COOKIE, Sessions, Visitor
 THEME = "souk_theme"
 THEMES = ("light", "dark")
 _OF_PATHS = "/%#?=@[]!$&'()*+,;:"
-SECURITY = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 NOTICES: Mapping[str, str] = {
     "acknowledge": "Acknowledged.",
     "resolve": "Resolved.",
@@ -85,8 +75,7 @@ class Pages:
         return self.finish(Response(status_code=303, headers={"location": quote(path, safe=_OF_PATHS)}), request, visitor)
 
     def finish(self, response: Response, request: Request, visitor: Visitor | None) -> Response:
-        """With what every answer has, and the session, where it is new."""
-        response.headers.update(SECURITY)
+        """With the session, where it is new."""
         if visitor is not None and request.cookies.get(COOKIE) != visitor.cookie:
             lifetime = self._sessions.lifetime
             response.set_cookie(COOKIE, visitor.cookie, lifetime, httponly=True, samesite="strict", secure=self._secure)

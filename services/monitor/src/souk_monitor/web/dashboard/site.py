@@ -12,6 +12,7 @@ from starlette.routing import Route
 from souk_monitor.settings import MonitorSettings
 from souk_monitor.web.dashboard.actions import Actions
 from souk_monitor.web.dashboard.assets import Assets
+from souk_monitor.web.dashboard.attempts import Attempts
 from souk_monitor.web.dashboard.face import ADMIN, Guard, Parts
 from souk_monitor.web.dashboard.issue_pages import IssuePages
 from souk_monitor.web.dashboard.live import Streams
@@ -37,7 +38,7 @@ class Dashboard:
         self._sessions = _sessions(settings)
         self._pages = Pages(self._assets, self._sessions, secure=settings.public_url.startswith("https:"))
         self._guard = Guard(self._sessions, self._pages, settings.public_url)
-        self._login = Login(self._sessions, self._guard, self._pages)
+        self._login = Login(self._sessions, _attempts(settings), self._guard, self._pages)
         self._streams = Streams(parts.watch, parts.projects, most=settings.event_streams)
         self._issues = IssuePages(parts, self._pages)
         self._actions = Actions(parts)
@@ -81,6 +82,10 @@ class Dashboard:
 
     async def _live(self, request: Request, visitor: Visitor) -> Response:
         return await self._streams.serve(request, lambda: self._sessions.find(visitor.cookie))
+
+
+def _attempts(settings: MonitorSettings) -> Attempts:
+    return Attempts(per_address=settings.logins_per_address, in_all=settings.logins)
 
 
 def _sessions(settings: MonitorSettings) -> Sessions:
