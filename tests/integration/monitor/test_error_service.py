@@ -159,6 +159,24 @@ async def test_a_resolved_issue_regresses_only_by_releases_that_count(monitor: M
     assert await state_after("shop@1.10.0") == pb.ISSUE_STATE_REGRESSED
 
 
+@pytest.mark.parametrize(
+    ("seen", "mended_in", "later"),
+    [("shop@1.3", "1.4", "shop@1.5"), ("aaa111", "fff000", "ccc333"), ("v1.3", "shop@1.4", "shop@2.0")],
+)
+async def test_it_regresses_by_a_later_release_though_the_mended_one_reports_nothing(
+    monitor: Monitor, seen: str, mended_in: str, later: str
+) -> None:
+    (result,) = await monitor.report(report("KeyError", release=seen))
+    resolve = pb.UpdateIssueRequest(issue_id=result.accepted.issue_id, resolve=pb.Resolve(in_release=mended_in))
+    await monitor.errors.UpdateIssue(resolve)
+    states = []
+    for release in (seen, later):
+        await monitor.report(report("KeyError", release=release))
+        known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=result.accepted.issue_id))
+        states.append(known.issue.state)
+    assert states == [pb.ISSUE_STATE_RESOLVED, pb.ISSUE_STATE_REGRESSED]
+
+
 async def test_an_ignored_issue_comes_back_after_so_many_events(monitor: Monitor) -> None:
     (result,) = await monitor.report(report("KeyError"))
     ignore = pb.UpdateIssueRequest(issue_id=result.accepted.issue_id, ignore=pb.Ignore(until_events=3))

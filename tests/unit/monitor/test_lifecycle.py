@@ -22,7 +22,14 @@ from souk_monitor.lifecycle import (
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-SEEN = {"a": NOW - 3 * HOUR, "b": NOW - 2 * HOUR, "shop@2.0.0": NOW - HOUR, "shop@1.9.0": NOW}
+SEEN = {
+    "a": NOW - 3 * HOUR,
+    "b": NOW - 2 * HOUR,
+    "shop@2.0.0": NOW - HOUR,
+    "shop@1.9.0": NOW,
+    "ccc333": NOW + HOUR,
+    "ddd444": NOW + 2 * HOUR,
+}
 COUNTED = Counted(events=10, users=4, last_release="b")
 
 
@@ -46,6 +53,15 @@ def after(action: Action, *releases: str, when: datetime = NOW + HOUR) -> State:
         (Resolve("shop@1.9.0"), "shop@2.0.0", State.REGRESSED),
         (Resolve("shop@1.9.0"), "shop@1.10.0-rc.1", State.REGRESSED),
         (Resolve("shop@2.0.0"), "shop@2.0.0-rc.1", State.RESOLVED),
+        (Resolve("1.4"), "shop@1.3", State.RESOLVED),
+        (Resolve("1.4"), "shop@1.4", State.REGRESSED),
+        (Resolve("1.4"), "shop@1.5", State.REGRESSED),
+        (Resolve("shop@1.4"), "2.0", State.REGRESSED),
+        (Resolve("shop@1.4"), "1.3", State.RESOLVED),
+        (Resolve("api@1.4"), "shop@2.0.0", State.RESOLVED),
+        (Resolve("fff000"), "a", State.RESOLVED),
+        (Resolve("fff000"), "ccc333", State.REGRESSED),
+        (Resolve("ddd444"), "ccc333", State.REGRESSED),
         (Resolve(in_next_release=True), "b", State.RESOLVED),
         (Resolve(in_next_release=True), "shop@2.0.0", State.REGRESSED),
         (Acknowledge(), "a", State.ACKNOWLEDGED),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from souk_monitor.releases import is_later
+from souk_monitor.releases import is_later, is_same
 
 
 class State(IntEnum):
@@ -174,8 +174,11 @@ def _regresses(status: Status, came: Came, first_seen: Mapping[str, datetime]) -
         return True
     if not came.release:
         return False
-    if came.release == status.resolved_release:
+    if is_same(came.release, status.resolved_release):
         return not status.resolved_next
+    if status.resolved_at is not None:  # a mended release may report nothing: what is new since then came after it
+        named = min(status.resolved_at, first_seen.get(status.resolved_release, status.resolved_at))
+        first_seen = {**first_seen, status.resolved_release: named}
     return is_later(came.release, status.resolved_release, first_seen)
 
 

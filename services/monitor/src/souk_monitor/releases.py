@@ -1,4 +1,5 @@
-"""Which of two releases is the later: by their versions where both are semantic ones, else by when each was first seen."""
+"""Which of two releases is the later: by their versions where both are semantic ones of one package, else by when each was first
+seen. A version that names no package may be of any."""
 
 import re
 from collections.abc import Mapping
@@ -10,13 +11,27 @@ _SEMANTIC = re.compile(
 Version = tuple[tuple[int, int, int], tuple[tuple[int, int, str], ...]]
 
 
+def is_same(release: str, other: str) -> bool:
+    """Whether both are one release, as shop@1.4 and 1.4.0 are."""
+    versions = _comparable(release, other)
+    return versions[0] == versions[1] if versions is not None else release == other
+
+
 def is_later(release: str, than: str, first_seen: Mapping[str, datetime]) -> bool:
     """Whether a release came after another. One that was never seen is after none."""
-    ours, theirs = _version(release), _version(than)
-    if ours is not None and theirs is not None and ours[0] == theirs[0]:
-        return ours[1] > theirs[1]
+    versions = _comparable(release, than)
+    if versions is not None:
+        return versions[0] > versions[1]
     seen, seen_than = first_seen.get(release), first_seen.get(than)
     return seen is not None and seen_than is not None and seen > seen_than
+
+
+def _comparable(release: str, other: str) -> tuple[Version, Version] | None:
+    """What both are ordered by, where that is by their versions."""
+    ours, theirs = _version(release), _version(other)
+    if ours is None or theirs is None or (ours[0] != theirs[0] and ours[0] and theirs[0]):
+        return None
+    return ours[1], theirs[1]
 
 
 def _version(release: str) -> tuple[str, Version] | None:

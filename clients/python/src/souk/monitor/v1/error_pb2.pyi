@@ -898,7 +898,10 @@ class Resolve(_message.Message):
     IN_RELEASE_FIELD_NUMBER: _builtins.int
     IN_NEXT_RELEASE_FIELD_NUMBER: _builtins.int
     in_release: _builtins.str
-    """Only events of this release, or of one first seen later, make it regressed. Empty: any event."""
+    """Only events of this release or of a later one make it regressed. The later of two is the one with the higher semantic version (one that
+    names no package, as 1.4, is compared with those of any, as shop@1.5), else the one seen first later; a release that was not seen
+    yet counts as seen when the issue was resolved. Empty: any event.
+    """
     in_next_release: _builtins.bool
     """As in_release, with whatever release comes next after the one seen last."""
     def __init__(
