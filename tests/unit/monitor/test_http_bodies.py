@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from souk_monitor.exceptions import MalformedError, TooLargeError
-from souk_monitor.web.bodies import collect, decompress
+from souk_monitor.web.bodies import collect, decompress, first_line
 
 TEXT = b'{"message": "no stock"}' * 500 + os.urandom(3000)
 
@@ -75,6 +75,21 @@ def test_whatever_bytes_come_the_answer_is_a_body_or_a_typed_error(encoding: str
 def test_several_encodings_are_undone_from_the_last():
     assert decompress(gzip.compress(brotli.compress(b"x")), "br, gzip", 100) == b"x"
     assert decompress(b"x", "", 100) == decompress(b"x", "identity", 100) == b"x"
+
+
+def test_the_first_line_is_read_without_the_rest(compressor: tuple[str, Callable[[bytes], bytes]]):
+    encoding, compress = compressor
+    for body in (b"{}\n" + bytes(20_000_000), b"{}", b"{}\n"):
+        assert first_line(compress(body), encoding, 5_000_000) == b"{}"
+        assert first_line(body, "", 100_000) == b"{}"
+        assert first_line(gzip.compress(compress(body)), f"{encoding}, gzip", 5_000_000) == b"{}"
+    assert len(first_line(compress(bytes(20_000_000)), encoding, 5_000_000)) < 5_000_000
+
+
+def test_more_encodings_than_two_are_malformed():
+    body = gzip.compress(gzip.compress(gzip.compress(b"x")))
+    with pytest.raises(MalformedError):
+        decompress(body, "gzip, gzip, gzip", 1000)
 
 
 def test_an_encoding_that_is_not_known_is_malformed():

@@ -134,7 +134,18 @@ async def test_without_a_key_that_holds_nothing_is_stored(http: httpx.AsyncClien
     assert not store.events
 
 
-@pytest.mark.parametrize("path", ["/api/shop/envelope/", "/api/7/other/", "/api//envelope/", "/api/7/envelope/x"])
+@pytest.mark.parametrize("digits", [18, 19, 5000])
+async def test_a_number_that_no_project_has_is_answered_as_any_other(http: httpx.AsyncClient, digits: int):
+    response = await http.post(f"/api/{'9' * digits}/envelope/", content=ENVELOPE, headers={**AUTH, "origin": "https://a.example"})
+    assert response.status_code == 401
+    assert response.headers["x-sentry-error"]
+    assert response.headers["access-control-allow-origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/shop/envelope/", "/api/-7/envelope/", "/api/٧/envelope/", "/api/7/other/", "/api//envelope/", "/api/7/envelope/x"],
+)
 async def test_other_paths_are_not_there(http: httpx.AsyncClient, path: str):
     assert (await http.post(path, content=ENVELOPE, headers=AUTH)).status_code == 404
 
@@ -219,6 +230,56 @@ async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(
         assert [task.result().status_code for task in done] == [429]
         store.gate.set()
     assert sorted(task.result().status_code for task in posts) == [200, 200, 429]
+
+
+class Body:
+    """One of which nothing comes but what is there."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.asked = asyncio.Event()
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("headers", [{}, AUTH])
+async def test_those_who_send_nothing_keep_nobody_out(store: Store, table: Table, headers: dict[str, str]):
+    async with serving(store, table, max_in_flight=2, max_reading=4) as http:
+        bodies = [Body(b'{"dsn"') for _ in range(20)]
+        idle = [asyncio.create_task(http.post(URL, content=body, headers=headers)) for body in bodies]
+        for body in bodies:
+            await body.asked.wait()
+        for own in (AUTH, {"authorization": f"Sentry sentry_key={KEY}"}):
+            assert (await http.post(URL, content=ENVELOPE, headers=own)).status_code == 200
+        assert {response.status_code for response in await asyncio.gather(*idle[:16])} == {429}
+        for task in idle:
+            task.cancel()
+        await asyncio.gather(*idle, return_exceptions=True)
+
+
+async def test_a_body_that_does_not_come_is_answered_in_time(store: Store, table: Table):
+    async with serving(store, table, body_timeout=0.001) as http:
+        response = await http.post(URL, content=Body(ENVELOPE[:20]), headers={**AUTH, "origin": "https://shop.example"})
+    assert response.status_code == 408
+    assert response.headers["x-sentry-error"]
+    assert response.headers["access-control-allow-origin"] == "https://shop.example"
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/api/7/store/", {}), (URL, {"x-sentry-auth": f"Sentry sentry_key={REVOKED}"})])
+async def test_of_who_has_no_right_to_report_no_byte_is_read(http: httpx.AsyncClient, path: str, headers: dict[str, str]):
+    body = Body(b"{}")
+    assert (await http.post(path, content=body, headers=headers)).status_code == 401
+    assert not body.asked.is_set()
+
+
+async def test_of_an_envelope_with_a_key_that_is_unknown_only_the_first_line_is_decompressed(http: httpx.AsyncClient):
+    bomb = b'{"dsn": "https://%s@monitor.example/7"}\n' % REVOKED.encode() + bytes(40_000_000)
+    response = await http.post(URL, content=gzip.compress(bomb), headers={"content-encoding": "gzip"})
+    assert response.status_code == 401
 
 
 async def test_browsers_may_ask_and_report(http: httpx.AsyncClient, store: Store):

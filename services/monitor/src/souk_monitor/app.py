@@ -135,7 +135,15 @@ def _limits(settings: MonitorSettings) -> EventLimits:
 
 
 def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboard: Dashboard | None) -> ASGIApp:
-    options = SentryOptions(settings.sentry_bytes, settings.sentry_decompressed_bytes, settings.sentry_in_flight, limits)
+    options = SentryOptions(
+        max_bytes=settings.sentry_bytes,
+        max_decompressed_bytes=settings.sentry_decompressed_bytes,
+        max_in_flight=settings.sentry_in_flight,
+        body_timeout=settings.sentry_body_timeout,
+        max_reading=settings.sentry_reading,
+        max_reading_bytes=settings.sentry_reading_bytes,
+        limits=limits,
+    )
     routes = sentry.routes(core.projects, core.pipeline, options)
     if dashboard is not None:
         routes += dashboard.routes()

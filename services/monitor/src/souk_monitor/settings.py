@@ -85,8 +85,17 @@ class MonitorSettings(OperationSettings):
     sentry_bytes: int = Field(4 * MEBIBYTE, gt=0, description="Largest request of Sentry's SDKs, in bytes, as it is sent.")
     sentry_decompressed_bytes: int = Field(16 * MEBIBYTE, gt=0, description="The same, once it is decompressed.")
     sentry_in_flight: int = Field(
-        32, gt=0, description="Requests of Sentry's SDKs whose bodies are held at once. One more gets 429 and comes again."
+        32, gt=0, description="Requests of Sentry's SDKs that are decoded and stored at once. One more gets 429 and comes again."
     )
+    sentry_body_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds that the body of a request of Sentry's SDKs may take. Later it gets 408."
+    )
+    sentry_reading: int = Field(
+        128,
+        gt=0,
+        description="Bodies of Sentry's SDKs on their way in at once. Beyond it the oldest of whoever sends most gets 429.",
+    )
+    sentry_reading_bytes: int = Field(64 * MEBIBYTE, gt=0, description="Bytes of such bodies that are here. Beyond it, the same.")
 
     # What is kept
     retention: float = Field(

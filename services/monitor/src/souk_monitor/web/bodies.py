@@ -9,6 +9,7 @@ import zstandard
 from souk_monitor.exceptions import MalformedError, TooLargeError
 
 _STEP = 64 * 1024
+_MOST_ENCODINGS = 2
 _ZSTD_SLICE = 128
 """Four bytes may stand for a block of 128 KiB, and what a slice gives cannot be bounded otherwise."""
 _WINDOW = 8 * 1024 * 1024
@@ -25,22 +26,49 @@ async def collect(chunks: AsyncIterable[bytes], limit: int) -> bytes:
     return bytes(body)
 
 
+def first_line(body: bytes, encoding: str, limit: int) -> bytes:
+    """The first line of a body as it was before it was compressed, or what of it is in 64 KiB, for no more work than that.
+
+    Errors as of `decompress`, as far as it was read.
+    """
+    names = _names(encoding)
+    for name in names[:-1]:
+        body = _whole(_DECODERS[name](body), name, limit)
+    last = names[-1] if names else ""
+    return _whole(_first(_DECODERS[last](body) if last else iter((body[:_STEP],))), last, limit).partition(b"\n")[0]
+
+
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """The body as it was before it was compressed, by what the header Content-Encoding says.
 
     TooLargeError as soon as it is over `limit` bytes; MalformedError where it is not so compressed, ends too early, or the encoding
-    is none of gzip, deflate, br, zstd and identity.
+    is none of gzip, deflate, br, zstd and identity, or more than two of them.
     """
-    for name in reversed([part.strip() for part in encoding.lower().split(",")]):
-        if name in ("", "identity"):
-            continue
-        steps = _DECODERS.get(name)
-        if steps is None:
-            raise MalformedError(f"the encoding {name[:50]!r} is not known: gzip, deflate, br and zstd are")
-        body = _whole(steps(body), name, limit)
+    for name in _names(encoding):
+        body = _whole(_DECODERS[name](body), name, limit)
     if len(body) > limit:
         raise TooLargeError(limit)
     return body
+
+
+def _names(encoding: str) -> list[str]:
+    """The encodings to take off, in their order."""
+    names = [name for name in reversed([part.strip() for part in encoding.lower().split(",")]) if name not in ("", "identity")]
+    if len(names) > _MOST_ENCODINGS:
+        raise MalformedError(f"more than {_MOST_ENCODINGS} encodings")
+    for name in names:
+        if name not in _DECODERS:
+            raise MalformedError(f"the encoding {name[:50]!r} is not known: gzip, deflate, br and zstd are")
+    return names
+
+
+def _first(steps: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for step in steps:
+        yield step
+        size += len(step)
+        if b"\n" in step or size >= _STEP:
+            return
 
 
 def _whole(steps: Iterator[bytes], name: str, limit: int) -> bytes:

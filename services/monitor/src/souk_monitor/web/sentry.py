@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from souk_monitor.decoding.lenient import parse_object
 from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, public_key_of, store_reports
 from souk_monitor.exceptions import (
     KeyInvalidError,
@@ -26,7 +27,8 @@ from souk_monitor.exceptions import (
 from souk_monitor.ingest import Pipeline, Rejected
 from souk_monitor.limits import DEFAULT, Limits
 from souk_monitor.projects import Project, Projects
-from souk_monitor.web.bodies import collect, decompress
+from souk_monitor.web.bodies import decompress, first_line
+from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
 
 log = structlog.get_logger(__name__)
 _EXPOSED = "X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After"
@@ -37,6 +39,7 @@ _PREFLIGHT = {
     "access-control-max-age": "86400",
 }
 MEBIBYTE = 1024 * 1024
+_MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,13 @@ class SentryOptions:
     """As it is sent."""
     max_decompressed_bytes: int = 16 * MEBIBYTE
     max_in_flight: int = 32
-    """Requests whose bodies are held at once; one more is told to come again."""
+    """Requests whose bodies are here, and are decoded and stored at once; one more is told to come again."""
+    body_timeout: float = 10.0
+    """Seconds that a body may take."""
+    max_reading: int = 128
+    """Bodies on their way in."""
+    max_reading_bytes: int = 64 * MEBIBYTE
+    """Of them that are here."""
     limits: Limits = field(default_factory=lambda: DEFAULT)
 
 
@@ -65,14 +74,23 @@ def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> li
     """The routes, with a slash at the end and without."""
     face = _Face(projects, pipeline, options)
     return [
-        Route(f"/api/{{number:int}}/{name}{slash}", face.guarded(endpoint), methods=["POST", "OPTIONS"])
-        for name, endpoint in (("envelope", face.envelope), ("store", face.store))
+        Route(f"/api/{{number}}/{name}{slash}", face.guarded(decode), methods=["POST", "OPTIONS"])
+        for name, decode in (("envelope", _envelope), ("store", _store))
         for slash in ("/", "")
     ]
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Read = Callable[[Request, bytes], Awaitable[tuple[Project, Reports]]]
+Decode = Callable[[bytes, datetime, Limits], Reports]
+
+
+def _envelope(body: bytes, received: datetime, limits: Limits) -> Reports:
+    return envelope_reports(parse_envelope(body), received, limits)
+
+
+def _store(body: bytes, received: datetime, limits: Limits) -> Reports:
+    """Of an SDK from before there were envelopes."""
+    return store_reports(body, received, limits)
 
 
 class _Face:
@@ -81,15 +99,16 @@ class _Face:
         self._pipeline = pipeline
         self._options = options
         self._in_flight = 0
+        self._reading = Reading(seconds=options.body_timeout, most=options.max_reading, most_bytes=options.max_reading_bytes)
 
-    def guarded(self, read: Read) -> Endpoint:
+    def guarded(self, decode: Decode) -> Endpoint:
         """The endpoint: its errors as answers, with the headers that every answer has."""
 
         async def guarded(request: Request) -> Response:
             if request.method == "OPTIONS":
                 return Response(status_code=204, headers={**_PREFLIGHT, **_cors(request)})
             try:
-                response = await self._answer(request, read)
+                response = await self._answer(request, decode)
             except RefusedError as refused:
                 response = _refusal(refused)
             except (MonitorError, PostgresError) as error:
@@ -99,50 +118,56 @@ class _Face:
 
         return guarded
 
-    async def envelope(self, request: Request, body: bytes) -> tuple[Project, Reports]:
-        """Of an envelope; the key may be in its header."""
-        envelope = parse_envelope(body)
-        project = await self._project(request, public_key_of(envelope.header))
-        return project, envelope_reports(envelope, datetime.now(UTC), self._options.limits)
-
-    async def store(self, request: Request, body: bytes) -> tuple[Project, Reports]:
-        """Of a request of an SDK from before there were envelopes."""
-        project = await self._project(request, "")
-        return project, store_reports(body, datetime.now(UTC), self._options.limits)
-
-    async def _answer(self, request: Request, read: Read) -> Response:
+    async def _answer(self, request: Request, decode: Decode) -> Response:
+        key = key_of(request)
+        if not key and decode is not _envelope:
+            raise _no_key()
+        project = await self._project(request, key) if key else None  # before a byte of the body is kept
+        body = await self._body(request, project)
         if self._in_flight >= self._options.max_in_flight:
             raise RefusedError(429, "too many requests at once", _come_again(1.0))
         self._in_flight += 1
         try:
-            if key_of(request):  # before a byte of the body is kept
-                await self._project(request, "")
-            project, reports = await read(request, await self._body(request))
+            encoding = request.headers.get("content-encoding", "")
+            if project is None:
+                project = await self._project_of(request, body, encoding)
+            whole = decompress(body, encoding, self._options.max_decompressed_bytes)
+            reports = decode(whole, datetime.now(UTC), self._options.limits)
+            del body, whole  # not kept while the events are stored
             await self._submit(project, reports)
         finally:
             self._in_flight -= 1
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
-    async def _project(self, request: Request, key: str) -> Project:
-        key = key_of(request) or key
+    async def _project_of(self, request: Request, body: bytes, encoding: str) -> Project:
+        """By the key that the header of an envelope names."""
+        line = first_line(body, encoding, self._options.max_decompressed_bytes)
+        key = public_key_of(parse_object(line, "the header of the envelope"))
         if not key:
-            raise RefusedError(401, "the request names no key: X-Sentry-Auth, sentry_key or the envelope's dsn does")
-        project = await self._projects.by_number_and_key(request.path_params["number"], key)
+            raise _no_key()
+        return await self._project(request, key)
+
+    async def _project(self, request: Request, key: str) -> Project:
+        project = await self._projects.by_number_and_key(_number(request), key)
         allowed, origin = project.options.allowed_origins, request.headers.get("origin")
         if allowed is not None and origin is not None and "*" not in allowed and origin not in allowed:
             raise RefusedError(403, "the project does not take reports from this site")
         return project
 
-    async def _body(self, request: Request) -> bytes:
+    async def _body(self, request: Request, project: Project | None) -> bytes:
+        """As it is sent, by somebody who has a project's key, or is not known yet."""
         limit = self._options.max_bytes
         length = request.headers.get("content-length", "")
         if length.isdigit() and int(length[:20]) > limit:
             raise TooLargeError(limit)
         try:
-            body = await collect(request.stream(), limit)
+            return await self._reading.read(request.stream(), limit, project.number if project is not None else None)
         except ClientDisconnect:
             raise RefusedError(400, "the request ended too early") from None
-        return decompress(body, request.headers.get("content-encoding", ""), self._options.max_decompressed_bytes)
+        except TooSlowError:
+            raise RefusedError(408, f"the body was not there within {self._options.body_timeout:g} s") from None
+        except GaveWayError:
+            raise RefusedError(429, "too many requests at once", _come_again(1.0)) from None
 
     async def _submit(self, project: Project, reports: Reports) -> None:
         annotate(project=project.name, events=len(reports.events), dropped=dict(reports.dropped) or None)
@@ -153,6 +178,20 @@ class _Face:
         for outcome in await self._pipeline.submit(project, reports.events):
             if isinstance(outcome, Rejected):
                 raise RefusedError(400, outcome.message)
+
+
+def _no_key() -> RefusedError:
+    return RefusedError(401, "the request names no key: X-Sentry-Auth, sentry_key or the envelope's dsn does")
+
+
+def _number(request: Request) -> int:
+    """Of the project that the path names."""
+    text: str = request.path_params["number"]
+    if not (text.isascii() and text.isdigit()):
+        raise RefusedError(404, "a project is named by its number here")
+    if len(text) > _MAX_DIGITS:
+        raise ProjectUnknownError(text[:_MAX_DIGITS])
+    return int(text)
 
 
 def key_of(request: Request) -> str:
