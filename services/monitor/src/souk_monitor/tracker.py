@@ -57,6 +57,9 @@ class IssueReads(Protocol):
     async def page(self, wanted: IssueFilter, order: Order, after: tuple[Any, int] | None, size: int, now: datetime) -> list[Issue]:
         """Up to `size` issues in their order. after: the key and the id of the last one of the page before."""
 
+    async def before(self, wanted: IssueFilter, order: Order, place: tuple[Any, int], size: int, now: datetime) -> list[Issue]:
+        """Up to `size` issues that come next before one, in their order. place: the key and the id of that one."""
+
     async def many(self, issues: Sequence[int], now: datetime) -> dict[int, Issue]:
         """Issues by their ids."""
 
@@ -76,8 +79,8 @@ class EventReads(Protocol):
     async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
         """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
 
-    async def newer(self, issue: int, than: tuple[datetime, UUID]) -> KeptEvent | None:
-        """The next event of an issue after the one of this time and id, where there is one."""
+    async def before(self, wanted: EventFilter, place: tuple[datetime, UUID], size: int) -> list[KeptEvent]:
+        """Up to `size` events that are next newer than one, the newest first. place: the time and the id of that one."""
 
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""
@@ -120,6 +123,10 @@ class Tracker:
     async def page(self, wanted: IssueFilter, order: Order, after: tuple[Any, int] | None, size: int) -> list[Issue]:
         """Up to `size` issues in their order."""
         return await self.issues.page(wanted, order, after, size, self.now())
+
+    async def before(self, wanted: IssueFilter, order: Order, place: tuple[Any, int], size: int) -> list[Issue]:
+        """Up to `size` issues that come next before one, in their order."""
+        return await self.issues.before(wanted, order, place, size, self.now())
 
     async def many(self, issues: Sequence[int]) -> dict[int, Issue]:
         """Issues by their ids."""

@@ -1,7 +1,7 @@
 """Events whose bodies are kept, read from PostgreSQL."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import zstandard
@@ -19,12 +19,8 @@ _WHICH = {
 }
 _PAGE = """
 SELECT {columns} WHERE {which} AND b.day BETWEEN $2::date AND $3::date AND b.time >= $4 AND b.time < $5
-    AND (b.time, b.event_id) < ($6, $7)
-ORDER BY b.time DESC, b.event_id DESC LIMIT $8
-"""
-_NEWER = f"""
-SELECT {_COLUMNS} WHERE {_WHICH["issue"]} AND b.day >= $2::date AND (b.time, b.event_id) > ($3, $4)
-ORDER BY b.time, b.event_id LIMIT 1
+    AND (b.time, b.event_id) {beyond} ($6, $7)
+ORDER BY b.time {order}, b.event_id {order} LIMIT $8
 """
 _ONE = f"SELECT {_COLUMNS} WHERE b.event_id = $1 AND b.project = $2 LIMIT 1"
 _LATEST = f"SELECT {_COLUMNS} WHERE f.project = $1 AND f.fingerprint = $2 ORDER BY b.time DESC LIMIT 1"
@@ -40,17 +36,23 @@ class EventRows:
 
     async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
         """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
+        since = wanted.since or EARLIEST
+        return await self._page(wanted, since.date(), after or NEWEST, size)
+
+    async def before(self, wanted: EventFilter, place: tuple[datetime, UUID], size: int) -> list[KeptEvent]:
+        """Up to `size` events that are next newer than one, the newest first. place: the time and the id of that one."""
+        return (await self._page(wanted, place[0].date(), place, size, back=True))[::-1]
+
+    async def _page(
+        self, wanted: EventFilter, first: date, place: tuple[datetime, UUID], size: int, *, back: bool = False
+    ) -> list[KeptEvent]:
+        """first: the day that the earliest can be of."""
         kind, value = _which(wanted)
         since, until = wanted.since or EARLIEST, wanted.until or LATEST
-        sql = _PAGE.format(columns=_COLUMNS, which=_WHICH[kind])
-        arguments = (value, since.date(), until.date(), since, until, *(after or NEWEST), size)
-        return await _read(await self._pool.fetch(f"bodies.{kind}", sql, arguments))
-
-    async def newer(self, issue: int, than: tuple[datetime, UUID]) -> KeptEvent | None:
-        """The next event of an issue after the one of this time and id, where there is one."""
-        time, event_id = than
-        found = await _read(await self._pool.fetch("bodies.newer", _NEWER, (issue, time.date(), time, event_id)))
-        return found[0] if found else None
+        way = {"beyond": ">", "order": "ASC"} if back else {"beyond": "<", "order": "DESC"}
+        sql = _PAGE.format(columns=_COLUMNS, which=_WHICH[kind], **way)
+        arguments = (value, first, until.date(), since, until, *place, size)
+        return await _read(await self._pool.fetch(f"bodies.{kind}{'.before' if back else ''}", sql, arguments))
 
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""

@@ -43,7 +43,7 @@ t.title, t.culprit, t.type, t.template, t.fix_rule, t.fix_text, t.fix_evidence
 """
 _PAGE = """
 SELECT {columns}
-FROM (SELECT * FROM monitor.issues i WHERE {conditions} ORDER BY i.{order} DESC, i.id DESC LIMIT {size}) i
+FROM (SELECT * FROM monitor.issues i WHERE {conditions} ORDER BY i.{order} {way}, i.id {way} LIMIT {size}) i
     JOIN monitor.issue_texts t ON t.issue = i.id
 ORDER BY i.{order} DESC, i.id DESC
 """
@@ -104,12 +104,22 @@ class IssueRows:
 
     async def page(self, wanted: IssueFilter, order: Order, after: tuple[Any, int] | None, size: int, now: datetime) -> list[Issue]:
         """Up to `size` issues in their order. after: the key and the id of the last one of the page before."""
+        return await self._page(wanted, order, after, size, now)
+
+    async def before(self, wanted: IssueFilter, order: Order, place: tuple[Any, int], size: int, now: datetime) -> list[Issue]:
+        """Up to `size` issues that come next before one, in their order. place: the key and the id of that one."""
+        return await self._page(wanted, order, place, size, now, back=True)
+
+    async def _page(
+        self, wanted: IssueFilter, order: Order, place: tuple[Any, int] | None, size: int, now: datetime, *, back: bool = False
+    ) -> list[Issue]:
         conditions, arguments = _conditions(wanted)
-        if after is not None:
-            arguments += after
-            conditions.append(f"(i.{order.value}, i.id) < (${len(arguments) - 1}, ${len(arguments)})")
+        if place is not None:
+            arguments += place
+            conditions.append(f"(i.{order.value}, i.id) {'>' if back else '<'} (${len(arguments) - 1}, ${len(arguments)})")
         arguments.append(size)
-        sql = _PAGE.format(columns=_COLUMNS, conditions=" AND ".join(conditions), order=order.value, size=f"${len(arguments)}")
+        way = {"order": order.value, "way": "ASC" if back else "DESC", "size": f"${len(arguments)}"}
+        sql = _PAGE.format(columns=_COLUMNS, conditions=" AND ".join(conditions), **way)
         return await self._complete(await self._pool.fetch(sql, sql, arguments), now)
 
     async def many(self, issues: Sequence[int], now: datetime) -> dict[int, Issue]:

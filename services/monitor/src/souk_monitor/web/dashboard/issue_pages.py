@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from souk_common.paging import page_position, page_token
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from souk_monitor.explaining import explain
 from souk_monitor.issues import Details, EventFilter, Issue, KeptEvent
 from souk_monitor.web.dashboard import queries, stacks
 from souk_monitor.web.dashboard.face import WRITE, Parts
+from souk_monitor.web.dashboard.paging import BACK_TOKEN, PAGE_TOKEN, page_of
 from souk_monitor.web.dashboard.queries import IssueQuery
 from souk_monitor.web.dashboard.rendering import Pages
 from souk_monitor.web.dashboard.sessions import Visitor
@@ -46,18 +48,32 @@ class IssuePages:
             return self._pages.go(request, visitor, found)
         project = await queries.number_of(self._projects, query.get("project"))
         bound_to = ("dashboard", project, *sorted(query.said.items()))
-        after = positions.issue(page_position(request.query_params.get("page", ""), *bound_to), query.order)
-        issues = await self._tracker.page(query.filter(project, datetime.now(UTC)), query.order, after, PAGE + 1)
-        more = page_token(positions.of_issue(issues[PAGE - 1], query.order), *bound_to) if len(issues) > PAGE else ""
+        wanted, order = query.filter(project, datetime.now(UTC)), query.order
+
+        def read(token: str) -> tuple[Any, int] | None:
+            return positions.issue(page_position(token, *bound_to), order)
+
+        page = await page_of(
+            request.query_params,
+            read=read,
+            after=lambda place, size: self._tracker.page(wanted, order, place, size),
+            before=lambda place, size: self._tracker.before(wanted, order, place, size),
+            size=PAGE,
+        )
+
+        def token(known: Issue | None) -> str:
+            return page_token(positions.of_issue(known, order), *bound_to) if known is not None else ""
+
         return await self._pages.page(
             request,
             visitor,
             "issues.html",
             section="issues",
             query=query,
-            issues=[self.row(issue) for issue in issues[:PAGE]],
-            next=query.url(page=more) if more else "",
-            first=after is None,
+            issues=[self.row(issue) for issue in page.shown],
+            first=query.url() if page.first else "",
+            previous=query.url(**{BACK_TOKEN: token(page.first)}) if page.first else "",
+            next=query.url(**{PAGE_TOKEN: token(page.last)}) if page.last else "",
             pairs=[(each.name, each.name) for each in self._projects.all()],
             choices=queries,
             writable=visitor.may(WRITE),
@@ -133,9 +149,9 @@ class IssuePages:
         if place is None:
             return None, None
         is_latest = details.latest is not None and details.latest.event.event_id == kept.event.event_id
-        newer = None if is_latest else await self._tracker.events.newer(issue, place)
+        newer = [] if is_latest else await self._tracker.events.before(EventFilter(issue=issue), place, 1)
         older = await self._tracker.events.page(EventFilter(issue=issue), place, 1)
-        return newer, older[0] if older else None
+        return newer[0] if newer else None, older[0] if older else None
 
     def _stack(self, details: Details, kept: KeptEvent | None) -> list[stacks.Shown]:
         if kept is None:
@@ -147,11 +163,25 @@ class IssuePages:
         params = request.query_params
         wanted, title, back = await self._which(params.get("issue", ""), params.get("trace", "").lower(), params.get("error", ""))
         bound_to = ("dashboard", wanted)
-        after = positions.event(page_position(params.get("page", ""), *bound_to))
-        found = await self._tracker.events.page(wanted, after, EVENTS_PAGE + 1)
-        more = page_token(positions.of_event(found[EVENTS_PAGE - 1]), *bound_to) if len(found) > EVENTS_PAGE else ""
-        issues = await self._tracker.many(sorted({kept.issue_id for kept in found[:EVENTS_PAGE]}))
-        kept_params = {name: value for name, value in params.items() if name != "page"}
+
+        def read(token: str) -> tuple[datetime, UUID] | None:
+            return positions.event(page_position(token, *bound_to))
+
+        page = await page_of(
+            params,
+            read=read,
+            after=lambda place, size: self._tracker.events.page(wanted, place, size),
+            before=lambda place, size: self._tracker.events.before(wanted, place, size),
+            size=EVENTS_PAGE,
+        )
+        issues = await self._tracker.many(sorted({kept.issue_id for kept in page.shown}))
+        here = {name: value for name, value in params.items() if name not in (PAGE_TOKEN, BACK_TOKEN)}
+
+        def url(name: str, known: KeptEvent | None) -> str:
+            if known is None:
+                return ""
+            return f"/events?{urlencode({**here, name: page_token(positions.of_event(known), *bound_to)})}"
+
         return await self._pages.page(
             request,
             visitor,
@@ -159,8 +189,10 @@ class IssuePages:
             section="issues",
             title=title,
             back=back,
-            events=[(kept, self.row(issues[kept.issue_id])) for kept in found[:EVENTS_PAGE] if kept.issue_id in issues],
-            next=f"/events?{urlencode({**kept_params, 'page': more})}" if more else "",
+            events=[(kept, self.row(issues[kept.issue_id])) for kept in page.shown if kept.issue_id in issues],
+            first=f"/events?{urlencode(here)}" if page.first else "",
+            previous=url(BACK_TOKEN, page.first),
+            next=url(PAGE_TOKEN, page.last),
         )
 
     async def _which(self, issue: str, trace: str, error: str) -> tuple[EventFilter, str, str]:

@@ -266,6 +266,9 @@ const follow = (selector) => one(selector)?.click();
 const KEYS = {
   j: () => one("#rows") ? step(1) : follow(".event-head a[rel=next]"),
   k: () => one("#rows") ? step(-1) : follow(".event-head a[rel=prev]"),
+  n: () => follow(".pages a[rel=next]"),
+  p: () => follow(".pages a[rel=prev]"),
+  P: () => follow(".pages a[data-first]"),
   x: () => current() && one("input[name=issue]", current())?.click(),
   a: () => act("acknowledge"),
   r: () => act("resolve"),
