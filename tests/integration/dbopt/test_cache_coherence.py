@@ -48,6 +48,7 @@ READS: list[Read] = [
     ("analytics.sales", {"bucket": "month", **DAYS}),
     ("analytics.trending", {"since": date(2026, 11, 1), "until": date(2026, 12, 1)}),
 ]
+PAGES = (*LISTS, "product.search", "analytics.trending")
 FIGURES = ("seller_rating", "seller_rating_count", "seller_items_sold")
 MORE = """
 INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency, placed_at)
@@ -62,6 +63,8 @@ PRODUCTS = "shop.products (seller_id, category_id, title, description, price_cen
 REVIEWS, STARS = "shop.reviews (product_id, user_id, rating, body)", "ON CONFLICT (user_id, product_id) DO UPDATE SET rating = 5"
 ALT = "ON CONFLICT (product_id, position) DO UPDATE SET alt = 'new'"
 ORDERS = "shop.orders (buyer_id, request_id, total_cents, currency)"
+RANKED = 500
+"""Matches of a search, at the most."""
 DEFAULTS = {"in_stock": False, "page_size": 50}
 
 
@@ -124,15 +127,20 @@ async def old(oracle: Oracle, name: str, parameters: Mapping[str, Any], served: 
     """What is wrong with the rows that were served; '' where nothing is.
 
     A page may lack what newly belongs on it; popularity, views, and on a page that is not of one seller the sellers' figures may be
-    of before: nobody tells of those. Everything else that is on it must be right.
+    of before: nobody tells of those. Everything else that is on it must be right. A search ranks the 500 most popular matches: one that
+    was among them when it was cached, and is not now, is compared with what the list of all products has.
     """
     free = {"popularity", "views", "rank", *(FIGURES if "seller_id" not in parameters else ())}
     found = [_without(row, free) for row in served]
-    is_of_seller = "seller_id" in parameters and name != "product.list_popular"
-    if is_of_seller or name not in (*LISTS, "product.search", "analytics.trending"):
+    exact = name not in PAGES or ("seller_id" in parameters and name != "product.list_popular")
+    whole = {**DEFAULTS, **parameters, "page_size": 5000, "limit": 5000}
+    truth = await oracle.rows(name, whole) if name in PAGES else []
+    if name == "product.search" and len(truth) >= RANKED:
+        exact = False
+        truth += await oracle.rows("product.list_newest", {key: value for key, value in whole.items() if key != "words"})
+    if exact:
         expected = [_without(row, free) for row in await oracle.rows(name, {**DEFAULTS, **parameters})]
         return "" if found == expected else f"{found} is {expected}"
-    truth = await oracle.rows(name, {**DEFAULTS, **parameters, "page_size": 5000, "limit": 5000})
     right = {row["product_id"]: _without(row, free) for row in truth}
     return next((f"{row} is {right.get(row['product_id'])}" for row in found if row != right.get(row["product_id"])), "")
 
