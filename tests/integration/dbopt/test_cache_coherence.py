@@ -127,8 +127,8 @@ async def old(oracle: Oracle, name: str, parameters: Mapping[str, Any], served: 
     """What is wrong with the rows that were served; '' where nothing is.
 
     A page may lack what newly belongs on it; popularity, views, and on a page that is not of one seller the sellers' figures may be
-    of before: nobody tells of those. Everything else that is on it must be right. A search ranks the 500 most popular matches: one that
-    was among them when it was cached, and is not now, is compared with what the list of all products has.
+    of before: nobody tells of those. Everything else that is on it must be right. A search ranks the 500 most popular matches:
+    one that was among them when it was cached, and is not now, is compared with what the list of all products has.
     """
     free = {"popularity", "views", "rank", *(FIGURES if "seller_id" not in parameters else ())}
     found = [_without(row, free) for row in served]
