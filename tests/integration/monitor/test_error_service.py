@@ -207,6 +207,56 @@ async def test_merging_teaches_and_splitting_unteaches_and_counts_stay_exact(mon
     assert (await refused(none_left)).code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def urgent(monitor: Monitor) -> list[str]:
+    """Types of issues, the most urgent first."""
+    return [issue.type for issue in (await monitor.errors.ListIssues(pb.ListIssuesRequest(order=pb.ISSUE_ORDER_PRIORITY))).issues]
+
+
+async def test_what_is_urgent_stands_first_at_once(monitor: Monitor) -> None:
+    grave = {"Fatal": pb.SEVERITY_FATAL, "Warning": pb.SEVERITY_WARNING, "Error": pb.SEVERITY_ERROR}
+    for kind, severity in grave.items():
+        await monitor.report(report(kind, severity=severity))
+    assert await urgent(monitor) == ["Fatal", "Error", "Warning"]
+    (other,) = await monitor.report(report("Regressed", severity=pb.SEVERITY_FATAL))
+    await monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=other.accepted.issue_id, resolve=pb.Resolve()))
+    await monitor.report(report("Newest", severity=pb.SEVERITY_FATAL), report("Regressed"))
+    assert (await urgent(monitor))[0] == "Regressed"
+
+
+async def test_what_leaves_an_issue_has_its_place_at_once(monitor: Monitor) -> None:
+    results = await monitor.report(*(report(kind, severity=pb.SEVERITY_FATAL) for kind in "AB"))
+    await monitor.report(report("Error"))
+    first, other = (result.accepted.issue_id for result in results)
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[first, other], into_issue_id=first))).issue
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=merged.issue_id))
+    leaving = next(each.fingerprint for each in known.fingerprints if each.title.startswith("B"))
+    await monitor.errors.SplitIssue(pb.SplitIssueRequest(issue_id=first, fingerprints=[leaving]))
+    assert await urgent(monitor) == ["B", "A", "Error"]
+
+
+async def test_what_is_merged_is_as_grave_and_as_easily_found_as_its_parts(monitor: Monitor) -> None:
+    now = datetime.now(UTC)
+    fatal = report("Fatal", severity=pb.SEVERITY_FATAL, time=stamp(now))
+    fatal.exceptions[0].handled = False
+    warning = report("Warning", severity=pb.SEVERITY_WARNING, time=stamp(now - timedelta(minutes=1)))
+    warning.exceptions[0].handled = True
+    first, other = [result.accepted.issue_id for result in await monitor.report(warning, fatal)]
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[first, other], into_issue_id=first))).issue
+    assert (merged.severity, merged.handled, merged.HasField("handled")) == (pb.SEVERITY_FATAL, False, True)
+    for wanted in ({"search": "fatal"}, {"search": "warning"}, {"search": "default-2"}, {"min_severity": pb.SEVERITY_FATAL}):
+        found = (await monitor.errors.ListIssues(pb.ListIssuesRequest(**wanted))).issues  # type: ignore[arg-type]
+        assert [issue.issue_id for issue in found] == [first]
+
+
+async def test_an_open_issue_is_not_put_away_by_merging_it(monitor: Monitor) -> None:
+    first, other = [result.accepted.issue_id for result in await monitor.report(report("A"), report("B"))]
+    await monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=first, resolve=pb.Resolve()))
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[first, other], into_issue_id=first))).issue
+    assert merged.state == pb.ISSUE_STATE_OPEN
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=first))
+    assert [each.kind for each in known.activity] == ["merged", "reopened", "resolved"]
+
+
 async def test_who_watches_hears_of_changes_and_goes_on_where_they_were_on_another_node(monitor: Monitor, dsn: str) -> None:
     watching = monitor.errors.WatchIssues(pb.WatchIssuesRequest())
     start = await watching.read()

@@ -16,6 +16,7 @@ from souk_monitor.lifecycle import (
     Status,
     act,
     after_events,
+    after_merge,
     after_spike,
     end_of_ignoring,
 )
@@ -98,3 +99,20 @@ def test_a_spike_ends_ignoring_and_nothing_else() -> None:
     assert turned is not None
     assert (turned.status.state, turned.change) == (State.OPEN, Change.ESCALATED)
     assert after_spike(Status(State.RESOLVED), "much") is None
+
+
+@pytest.mark.parametrize(
+    ("into", "others", "expected"),
+    [
+        (State.RESOLVED, [State.OPEN], State.OPEN),
+        (State.IGNORED, [State.OPEN, State.REGRESSED], State.REGRESSED),
+        (State.RESOLVED, [State.ACKNOWLEDGED, State.IGNORED], State.ACKNOWLEDGED),
+        (State.ACKNOWLEDGED, [State.OPEN], State.OPEN),
+        (State.ACKNOWLEDGED, [State.ACKNOWLEDGED, State.RESOLVED], State.ACKNOWLEDGED),
+        (State.RESOLVED, [State.IGNORED], State.RESOLVED),
+        (State.OPEN, [State.RESOLVED], State.OPEN),
+    ],
+)
+def test_an_issue_is_to_be_seen_to_as_those_that_go_into_it(into: State, others: list[State], expected: State) -> None:
+    turned = after_merge(Status(into), [Status(other) for other in others])
+    assert (turned.status.state if turned else into) is expected

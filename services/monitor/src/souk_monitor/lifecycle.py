@@ -160,6 +160,17 @@ def end_of_ignoring(status: Status, counted: Counted, now: datetime) -> Transiti
     return None
 
 
+def after_merge(status: Status, others: Sequence[Status]) -> Transition | None:
+    """An issue that others go into is not put away, where one of them is not: nothing is resolved or ignored by the way."""
+    states = {other.state for other in others}
+    if status.state in (State.OPEN, State.REGRESSED):
+        return None
+    for state in (State.REGRESSED, State.OPEN, State.ACKNOWLEDGED):
+        if state in states and state is not status.state:
+            return Transition(Status(state), Change.UPDATED, "reopened", f"one that was merged into it is {state.name.lower()}")
+    return None
+
+
 def after_spike(status: Status, text: str) -> Transition | None:
     """An issue that grows far beyond what was to be expected is not ignored any longer, whatever it was to be ignored until."""
     if status.state is not State.IGNORED:

@@ -110,7 +110,7 @@ class _Writing:
         self.new = await claim(session, [Claim(event, self._number(event)) for event in self._events])
         gone = await made.remove_unused(session, {number for _, number in self.new})
         self.resolved = {key: each for key, each in self.resolved.items() if each.number not in gone}
-        issues = await self._count(session, tallied(self.new))
+        issues = await self._count(session, tallied(self.new), set(made.issues.values()))
         await self._bodies.keep(session, self.new, self.totals)
         return await self._outcomes(session, issues, made)
 
@@ -128,8 +128,8 @@ class _Writing:
     def _number(self, event: Prepared) -> int:
         return self.resolved[event.project, event.grouping.fingerprint].number
 
-    async def _count(self, session: Session, tallies: dict[int, Tally]) -> dict[int, int]:
-        """Count the new events; the issue of each of their fingerprints."""
+    async def _count(self, session: Session, tallies: dict[int, Tally], opened: set[int]) -> dict[int, int]:
+        """Count the new events; the issue of each of their fingerprints. opened: those that are new with them."""
         if not tallies:
             return {}
         await release_table.add(session, self._new_releases())
@@ -144,12 +144,13 @@ class _Writing:
         by_issue: dict[int, Tally] = {}
         for number, tally in tallies.items():
             by_issue.setdefault(issues[number], Tally()).add_all(tally)
-        await self._count_issues(session, dict(sorted(by_issue.items())), users)
+        await self._count_issues(session, dict(sorted(by_issue.items())), users, opened)
         return issues
 
-    async def _count_issues(self, session: Session, tallies: dict[int, Tally], users: dict[int, int]) -> None:
+    async def _count_issues(self, session: Session, tallies: dict[int, Tally], users: dict[int, int], opened: set[int]) -> None:
         rows = await issue_rows.count(session, tallies, users)
         now = max(event.received for event, _ in self.new)
+        await issue_rows.rank(session, [row for row in rows if row.issue in opened], now)
         for row in rows:
             if row.status.state.waits_for_events:
                 came = [Came(release, time) for release, time in tallies[row.issue].releases.items()]
@@ -160,7 +161,7 @@ class _Writing:
         first_seen = await release_table.first_seen(session, row.project, sorted(releases - {""}))
         turned: Transition | None = after_events(row.status, Counted(row.events, row.users), came, first_seen, now)
         if turned is not None:
-            await issue_rows.turn(session, row.issue, turned, actor="", now=now)
+            await issue_rows.turn(session, row, turned, actor="", now=now)
 
     async def _count_hours(self, session: Session) -> None:
         hours: dict[tuple[int, datetime], int] = {}

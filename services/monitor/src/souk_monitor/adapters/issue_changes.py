@@ -9,7 +9,7 @@ from souk_monitor.adapters import issue_rows
 from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.adapters.user_sets import of_issues
 from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknownError, Problem
-from souk_monitor.lifecycle import Change, Counted, act
+from souk_monitor.lifecycle import Change, Counted, act, after_merge
 from souk_monitor.searching import words
 from souk_monitor.tracker import Request, Texts, Update
 
@@ -27,7 +27,12 @@ _MERGED = """
 UPDATE monitor.issues SET merged_into = $2, events = 0, users = 0 WHERE id = ANY ($1::bigint[]) OR merged_into = ANY ($1::bigint[])
 """
 _MOVE_SOME = "UPDATE monitor.fingerprints SET issue = $2, by_hand = true WHERE id = ANY ($1::bigint[])"
-_RECOUNT = """
+_TAKE_IN = "UPDATE monitor.issues SET severity = $2, handled = $3 WHERE id = $1"
+_TAKE_WORDS = """
+UPDATE monitor.issue_texts t SET words = t.words || other.words FROM monitor.issue_texts other
+WHERE t.issue = $1 AND other.issue = $2 AND length(t.words) < $3
+"""
+_RECOUNT = f"""
 UPDATE monitor.issues i SET events = s.events, users = $2, first_seen = s.first_seen, last_seen = s.last_seen,
     first_release = coalesce(s.first_release, ''), last_release = coalesce(s.last_release, '')
 FROM (
@@ -36,7 +41,8 @@ FROM (
         (array_agg(last_release ORDER BY last_seen DESC) FILTER (WHERE last_release <> ''))[1] AS last_release
     FROM monitor.fingerprints WHERE issue = $1
 ) AS s WHERE i.id = $1
-"""
+RETURNING {issue_rows.COLUMNS}
+"""  # noqa: S608 — of constants
 _NUMBER = "UPDATE monitor.projects SET issue_count = issue_count + 1 WHERE number = $1 RETURNING issue_count, name"
 _COPY = """
 INSERT INTO monitor.issues
@@ -48,6 +54,9 @@ _TEXTS = """
 INSERT INTO monitor.issue_texts (issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence, words)
 SELECT $2, $3, $4, $5, $6, fix_rule, fix_text, fix_evidence, to_tsvector('simple', $7) FROM monitor.issue_texts WHERE issue = $1
 """
+
+MOST_WORDS = 10_000
+"""Of an issue, by which it is found: those of issues that are merged into it are added up to so many."""
 
 
 class IssueChangeRows:
@@ -66,7 +75,7 @@ class IssueChangeRows:
                 raise IssueChangedError(str(issue), row["revision"])
             if update.action is not None:
                 counted = Counted(row["events"], row["users"], row["last_release"])
-                await issue_rows.turn(session, issue, act(update.action, counted, now), actor=update.actor, now=now)
+                await issue_rows.turn(session, issue_rows.hot(row), act(update.action, counted, now), actor=update.actor, now=now)
             if update.assignee is not None:
                 await session.fetch("issues.assign", _ASSIGN, (issue, update.assignee))
                 await issue_rows.note(session, issue, actor=update.actor, kind="assigned", text=update.assignee, now=now)
@@ -92,7 +101,8 @@ class IssueChangeRows:
                 return int(target)
             await session.fetch("fingerprints.move", _MOVE, (others, target))
             await session.fetch("issues.merged", _MERGED, (others, target))
-            await _recount(session, [target])
+            await _take_in(session, rows, target, actor, now)
+            await _recount(session, [target], now)
             await session.fetch("issues.tell", _TELL, (others, Change.MERGED))
             await session.fetch("issues.tell", _TELL, ([target], Change.UPDATED))
             told = ", ".join(str(row["number"]) for row in rows if row["id"] != target)
@@ -112,7 +122,7 @@ class IssueChangeRows:
             _check_split(known, fingerprints)
             made = await _copy(session, row, texts)
             await session.fetch("fingerprints.move_some", _MOVE_SOME, ([known[each] for each in fingerprints], made))
-            await _recount(session, [issue, made])
+            await _recount(session, [issue, made], now)
             await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
             told = ", ".join(each.hex() for each in fingerprints)
             await issue_rows.note(session, issue, actor=actor, kind="split", text=told, now=now)
@@ -128,10 +138,24 @@ async def _lock(session: Session, issues: Sequence[int]) -> list[Record]:
     return rows
 
 
-async def _recount(session: Session, issues: Sequence[int]) -> None:
+async def _take_in(session: Session, rows: Sequence[Record], target: int, actor: str, now: datetime) -> None:
+    """Have an issue be as grave, as urgent and as easily found as those that go into it."""
+    gravest, newest = max(row["severity"] for row in rows), max(rows, key=lambda row: (row["last_seen"], row["id"]))
+    await session.fetch("issues.take_in", _TAKE_IN, (target, gravest, newest["handled"]))
+    others = [row for row in rows if row["id"] != target]
+    for row in others:
+        await session.fetch("issue_texts.take_in", _TAKE_WORDS, (target, row["id"], MOST_WORDS))
+    (own,) = (row for row in rows if row["id"] == target)
+    turned = after_merge(issue_rows.status(own), [issue_rows.status(row) for row in others])
+    if turned is not None:
+        await issue_rows.turn(session, issue_rows.hot(own), turned, actor=actor, now=now)
+
+
+async def _recount(session: Session, issues: Sequence[int], now: datetime) -> None:
     users = await of_issues(session, issues)
     for issue in issues:
-        await session.fetch("issues.recount", _RECOUNT, (issue, users.get(issue, 0)))
+        rows = await session.fetch("issues.recount", _RECOUNT, (issue, users.get(issue, 0)))
+        await issue_rows.rank(session, [issue_rows.hot(row) for row in rows], now)
 
 
 async def _copy(session: Session, row: Record, texts: Texts) -> int:

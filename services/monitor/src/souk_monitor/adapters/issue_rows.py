@@ -1,15 +1,22 @@
 """The rows of issues as they change: with events, and by what people do."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from souk_common.postgres import Record, Session
 
+from souk_monitor.issues import HOUR
 from souk_monitor.lifecycle import State, Status, Transition
+from souk_monitor.trends import Direction, priority
 
-_COUNT = """
+COLUMNS = """
+i.id, i.project, i.events, i.users, i.severity, i.trend, i.first_seen, i.last_seen, i.state, i.resolved_at, i.resolved_release,
+i.resolved_next, i.ignored_until, i.ignored_events, i.ignored_users
+"""
+"""What `hot` takes."""
+_COUNT = f"""
 WITH locked AS MATERIALIZED (
     SELECT id FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
 )
@@ -30,14 +37,17 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::boolea
         AS c(id, events, users, severity, handled, first_seen, last_seen, first_release, last_release)
     JOIN locked USING (id)
 WHERE i.id = c.id
-RETURNING i.id, i.project, i.events, i.users, i.state, i.resolved_at, i.resolved_release, i.resolved_next, i.ignored_until,
-    i.ignored_events, i.ignored_users
-"""
+RETURNING {COLUMNS}
+"""  # noqa: S608 — of constants
 _TURN = """
 UPDATE monitor.issues SET state = $2, resolved_at = $3, resolved_release = $4, resolved_next = $5, ignored_until = $6,
     ignored_events = $7, ignored_users = $8, revision = revision + 1, changed = pg_current_xact_id(), told = pg_current_xact_id(),
-    told_change = $9
+    told_change = $9, priority = $10
 WHERE id = $1
+"""
+_RANK = """
+UPDATE monitor.issues i SET priority = c.priority FROM unnest($1::bigint[], $2::double precision[]) AS c(id, priority)
+WHERE i.id = c.id
 """
 _NOTE = "INSERT INTO monitor.activity (issue, time, actor, kind, text) VALUES ($1, $2, $3, $4, $5)"
 
@@ -62,7 +72,19 @@ class Hot:
     project: int
     events: int
     users: int
+    severity: int
+    trend: Direction
+    """As it was found the last time that somebody looked."""
+    first_seen: datetime
+    last_seen: datetime
     status: Status
+
+    def priority(self, now: datetime) -> float:
+        """How urgent it is."""
+        direction = Direction.NEW if now - self.first_seen < HOUR else self.trend
+        quiet = max(timedelta(0), now - self.last_seen) / HOUR
+        regressed = self.status.state is State.REGRESSED
+        return round(priority(self.severity, direction, self.users, quiet, regressed=regressed), 3)
 
 
 async def count(session: Session, tallies: Mapping[int, Tallied], users: Mapping[int, int]) -> list[Hot]:
@@ -84,7 +106,17 @@ async def count(session: Session, tallies: Mapping[int, Tallied], users: Mapping
 
 def hot(row: Record) -> Hot:
     """Of a row with these columns."""
-    return Hot(row["id"], row["project"], row["events"], row["users"], status(row))
+    return Hot(
+        row["id"],
+        row["project"],
+        row["events"],
+        row["users"],
+        row["severity"],
+        Direction(row["trend"]),
+        row["first_seen"],
+        row["last_seen"],
+        status(row),
+    )
 
 
 def status(row: Record) -> Status:
@@ -100,13 +132,20 @@ def status(row: Record) -> Status:
     )
 
 
-async def turn(session: Session, issue: int, turned: Transition, *, actor: str, now: datetime) -> None:
+async def rank(session: Session, issues: Sequence[Hot], now: datetime) -> None:
+    """Keep how urgent issues are."""
+    if issues:
+        await session.fetch("issues.rank", _RANK, ([each.issue for each in issues], [each.priority(now) for each in issues]))
+
+
+async def turn(session: Session, issue: Hot, turned: Transition, *, actor: str, now: datetime) -> None:
     """Change the state of an issue that is locked."""
     new = turned.status
     resolved = (new.resolved_at, new.resolved_release, new.resolved_next)
     ignored = (new.ignored_until, new.ignored_events, new.ignored_users)
-    await session.fetch("issues.turn", _TURN, (issue, new.state, *resolved, *ignored, turned.change))
-    await note(session, issue, actor=actor, kind=turned.kind, text=turned.text, now=now)
+    urgent = replace(issue, status=new).priority(now)
+    await session.fetch("issues.turn", _TURN, (issue.issue, new.state, *resolved, *ignored, turned.change, urgent))
+    await note(session, issue.issue, actor=actor, kind=turned.kind, text=turned.text, now=now)
 
 
 async def note(session: Session, issue: int, *, actor: str, kind: str, text: str, now: datetime) -> None:

@@ -1,16 +1,18 @@
 """How the rates of issues go, kept with them, so that they can be sorted by it; and what grows is told of."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 import structlog
-from souk_common.postgres import Pool, Record, Session
+from souk_common.postgres import Pool, Session
 
 from souk_monitor.adapters import issue_rows
+from souk_monitor.adapters.issue_rows import COLUMNS, Hot, hot
 from souk_monitor.issues import HOUR, hour_of, trend_of
 from souk_monitor.lifecycle import Change, State, after_spike, end_of_ignoring
 from souk_monitor.lifecycle import Counted as CountedIssue
-from souk_monitor.trends import HOURS, Direction, Trend, priority
+from souk_monitor.trends import HOURS, Direction, Trend
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 50
@@ -27,11 +29,9 @@ SELECT f.issue, h.hour, sum(h.events)::bigint AS events
 FROM monitor.fingerprints f JOIN monitor.hours h ON h.fingerprint = f.id
 WHERE f.issue = ANY ($1::bigint[]) AND h.hour >= $2 GROUP BY 1, 2
 """
-_LOCK = """
-SELECT id, project, events, users, severity, trend, first_seen, last_seen, state, resolved_at, resolved_release, resolved_next,
-    ignored_until, ignored_events, ignored_users
-FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
-"""
+_LOCK = f"""
+SELECT {COLUMNS} FROM monitor.issues i WHERE id = ANY ($1::bigint[]) ORDER BY id FOR NO KEY UPDATE
+"""  # noqa: S608 — of constants
 _KEEP = """
 UPDATE monitor.issues i SET trend = c.trend, priority = c.priority, expected = c.expected
 FROM unnest($1::bigint[], $2::smallint[], $3::double precision[], $4::double precision[]) AS c(id, trend, priority, expected)
@@ -65,30 +65,27 @@ class TrendRows:
         for row in await self._pool.fetch("trends.hours", _HOURS, (issues, hour_of(now) - HOUR * (HOURS - 1))):
             hours.setdefault(row["issue"], {})[row["hour"]] = row["events"]
         async with self._pool.transaction() as session:
-            rows = await session.fetch("trends.lock", _LOCK, (issues,))
-            trends = {row["id"]: trend_of(hours.get(row["id"], {}), row["first_seen"], now) for row in rows}
-            urgent = [_priority(row, trends[row["id"]], now) for row in rows]
-            each = trends.values()
-            columns = ([one.direction for one in each], urgent, [round(one.expected, 2) for one in each])
-            await session.fetch("trends.keep", _KEEP, (list(trends), *columns))
-            for row in rows:
-                await self._tell(session, row, trends[row["id"]], now)
+            before = [hot(row) for row in await session.fetch("trends.lock", _LOCK, (issues,))]
+            trends = [trend_of(hours.get(each.issue, {}), each.first_seen, now) for each in before]
+            after = [replace(each, trend=trend.direction) for each, trend in zip(before, trends, strict=True)]
+            columns = (
+                [each.issue for each in after],
+                [each.trend for each in after],
+                [each.priority(now) for each in after],
+                [round(trend.expected, 2) for trend in trends],
+            )
+            await session.fetch("trends.keep", _KEEP, columns)
+            for was, each, trend in zip(before, after, trends, strict=True):
+                await self._tell(session, each, was.trend, trend, now)
 
-    async def _tell(self, session: Session, row: Record, trend: Trend, now: datetime) -> None:
-        hot = issue_rows.hot(row)
-        turned = end_of_ignoring(hot.status, CountedIssue(hot.events, hot.users), now)
-        grows = trend.direction is Direction.SPIKE and row["trend"] != Direction.SPIKE
+    async def _tell(self, session: Session, issue: Hot, before: Direction, trend: Trend, now: datetime) -> None:
+        turned = end_of_ignoring(issue.status, CountedIssue(issue.events, issue.users), now)
+        grows = trend.direction is Direction.SPIKE and before is not Direction.SPIKE
         text = f"{trend.rate:.0f} events an hour, where {trend.expected:.1f} were to be expected"
         if turned is None and grows:
-            turned = after_spike(hot.status, text)
+            turned = after_spike(issue.status, text)
         if turned is not None:
-            await issue_rows.turn(session, hot.issue, turned, actor="", now=now)
-        elif grows and hot.status.state is not State.RESOLVED:
-            await session.fetch("trends.tell", _TELL, (hot.issue, Change.ESCALATED))
-            await issue_rows.note(session, hot.issue, actor="", kind="escalated", text=text, now=now)
-
-
-def _priority(row: Record, trend: Trend, now: datetime) -> float:
-    quiet = max(timedelta(0), now - row["last_seen"]) / HOUR
-    regressed = row["state"] == State.REGRESSED
-    return round(priority(row["severity"], trend.direction, row["users"], quiet, regressed=regressed), 3)
+            await issue_rows.turn(session, issue, turned, actor="", now=now)
+        elif grows and issue.status.state is not State.RESOLVED:
+            await session.fetch("trends.tell", _TELL, (issue.issue, Change.ESCALATED))
+            await issue_rows.note(session, issue.issue, actor="", kind="escalated", text=text, now=now)

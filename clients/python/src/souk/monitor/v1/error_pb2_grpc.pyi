@@ -78,6 +78,7 @@ class ErrorServiceStub:
     MergeIssues: _grpc.UnaryUnaryMultiCallable[_error_pb2.MergeIssuesRequest, _error_pb2.MergeIssuesResponse]
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
+    It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
     """
     SplitIssue: _grpc.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]
@@ -152,6 +153,7 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     MergeIssues: _aio.UnaryUnaryMultiCallable[_error_pb2.MergeIssuesRequest, _error_pb2.MergeIssuesResponse]  # type: ignore[assignment]
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
+    It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
     """
     SplitIssue: _aio.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]  # type: ignore[assignment]
@@ -271,6 +273,7 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.MergeIssuesResponse, _abc.Awaitable[_error_pb2.MergeIssuesResponse]]:
         """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
+        It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
         INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
         """
 
