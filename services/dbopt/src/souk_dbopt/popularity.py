@@ -53,7 +53,7 @@ class Popularity:
         """Of all turns, and the one that is on."""
 
     async def run(self) -> None:
-        """Until it is cancelled. The first turn begins after a part of the interval, so that nodes that start together are spread."""
+        """Until it is cancelled. The first turn begins after a part of the interval, to spread nodes that start together."""
         await asyncio.sleep(self._interval * self._chance() / 5)
         while True:
             began = time.monotonic()

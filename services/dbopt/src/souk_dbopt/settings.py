@@ -78,7 +78,8 @@ class DboptSettings(ServiceSettings):
     popularity_interval: float = Field(
         3600.0,
         ge=0,
-        description="Seconds between two turns through all products that set their popularity to their views of the last 30 days; 0: none.",
+        description="Seconds between two turns through all products that make their popularity their views of the last 30 days; "
+        "0: none.",
     )
 
     # What is slow
