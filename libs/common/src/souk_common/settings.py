@@ -106,11 +106,13 @@ class ServiceSettings(BaseSettings):
     max_http_requests: int = Field(256, gt=0, description="HTTP requests in flight at the most. One more gets 503.")
 
     # Telemetry
-    otlp_endpoint: str | None = Field(None, description="OTLP/gRPC collector, as http://host:4317. Unset: nothing is exported.")
+    otlp_endpoint: str | None = Field(
+        None, description="OTLP/gRPC collector of traces and metrics, as http://host:4317. Unset: none."
+    )
     monitor_endpoint: str | None = Field(
         None,
-        description="Where monitor, or another that takes OTLP/gRPC logs, is told of the errors that are logged, as "
-        "http://monitor:50054; https:// is TLS. Unset: nowhere.",
+        description="Where monitor, or another that takes OTLP/gRPC logs and traces, is told of the errors that are logged and "
+        "the calls that are traced, as http://monitor:50054; https:// is TLS. Unset: nowhere.",
     )
     monitor_token: SecretStr | None = Field(None, description="Token to call it with. It needs the scope monitor.report.")
     trace_ratio: float = Field(0.01, ge=0, le=1, description="Share of calls without a caller's decision that are traced.")

@@ -191,14 +191,14 @@ class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def collecting() -> AsyncIterator[Collector]:
-    """A collector on a free port while the body runs."""
+async def collecting(port: int = 0) -> AsyncIterator[Collector]:
+    """A collector while the body runs. port: 0 for a free one."""
     collector = Collector()
     server = grpc.aio.server()
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(collector), server)
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(collector), server)
     logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(collector), server)
-    collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    collector.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
     await server.start()
     try:
         yield collector

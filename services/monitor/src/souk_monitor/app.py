@@ -79,8 +79,8 @@ SCOPES = {
 @contextlib.asynccontextmanager
 async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIterator[Application]:
     """Monitor, ready to be served."""
-    if reporting.errors is not None:
-        reporting.errors.leave_out = telemetry.is_own_ingest
+    if reporting.to_monitor is not None:
+        reporting.to_monitor.leave_out = telemetry.is_own_ingest
     async with contextlib.AsyncExitStack() as stack:
         core = await _open_core(stack, settings)
         operations = await stack.enter_async_context(_operations(settings))

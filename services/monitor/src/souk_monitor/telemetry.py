@@ -1,4 +1,4 @@
-"""The metrics that only monitor has, and which of its errors it does not report to itself."""
+"""The metrics that only monitor has, and of which of its calls it does not tell itself."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ _INGEST = (
 
 
 def is_own_ingest(call: Call | None) -> bool:
-    """Whether an error of this call, or of no call, is left out of what monitor reports: it would bring the next one in."""
+    """Whether errors and spans of this call, or of none, are left out of what monitor tells itself: they would bring more in."""
     return call is None or call.method.startswith(_INGEST)
 
 

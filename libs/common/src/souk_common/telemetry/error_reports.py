@@ -1,4 +1,4 @@
-"""Errors that a service logs, sent to monitor as log records of OpenTelemetry. What fails here is lost, and nothing else fails."""
+"""Errors that a service logs, as log records of OpenTelemetry."""
 
 import sys
 import time
@@ -6,18 +6,14 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
 from souk_common.call import CURRENT, Call
 from souk_common.telemetry import names
 
-SEND_TIMEOUT = 30
-"""Seconds that a batch is tried to be sent; then it is lost."""
-MAX_WAITING = 2048
 _BATCH = 100
 _DELAY_MS = 500
 _SEVERITIES = {"error": SeverityNumber.ERROR, "critical": SeverityNumber.FATAL}
@@ -31,34 +27,27 @@ Event = MutableMapping[str, Any]
 
 
 class ErrorReports:
-    """Takes lines of the levels error and critical on their way to the log, and sends them from a thread of its own.
+    """Takes lines of the levels error and critical on their way to the log, and sends them from a thread of its own."""
 
-    `leave_out` says of which calls nothing is reported: monitor must not report its own ingest to itself.
-    """
-
-    def __init__(self, endpoint: str, resource: Resource, token: str | None = None) -> None:
-        """endpoint: OTLP/gRPC, as http://host:50054. token: to call with, where auth is on."""
-        exporter = OTLPLogExporter(
-            endpoint=endpoint,
-            insecure=not endpoint.startswith("https://"),
-            headers={"authorization": f"Bearer {token}"} if token else None,
-            timeout=SEND_TIMEOUT,
-        )
+    def __init__(
+        self, exporter: LogRecordExporter, resource: Resource, *, max_waiting: int, is_left_out: Callable[[], bool]
+    ) -> None:
+        """is_left_out: whether nothing is told of the call that is being served."""
         self._provider = LoggerProvider(resource, shutdown_on_exit=False)
         self._provider.add_log_record_processor(
             BatchLogRecordProcessor(
-                exporter, schedule_delay_millis=_DELAY_MS, max_export_batch_size=_BATCH, max_queue_size=MAX_WAITING
+                exporter, schedule_delay_millis=_DELAY_MS, max_export_batch_size=_BATCH, max_queue_size=max_waiting
             )
         )
-        self.leave_out: Callable[[Call | None], bool] = lambda _: False
+        self._is_left_out = is_left_out
 
     def __call__(self, _: Any, __: str, event: Event) -> Event:
         """Look at a line; it goes on as it is."""
         severity = _SEVERITIES.get(event.get(names.LOG_LEVEL, ""))
         if severity is not None and event.get(names.LOG_EVENT) not in _OF_CALLS:
-            logger, call = str(event.get(names.LOG_LOGGER, "")), CURRENT.get()
-            if logger.partition(".")[0] != _OF_EXPORT and not self.leave_out(call):
-                self._provider.get_logger(logger or "souk").emit(_record(event, severity, call))
+            logger = str(event.get(names.LOG_LOGGER, ""))
+            if logger.partition(".")[0] != _OF_EXPORT and not self._is_left_out():
+                self._provider.get_logger(logger or "souk").emit(_record(event, severity, CURRENT.get()))
         return event
 
     def close(self) -> None:
