@@ -38,7 +38,7 @@ def show(
         if json:
             print_json(plain(found))
             return
-        for line in _issue(found, all_frames=all_frames):
+        for line in lines(found, all_frames=all_frames):
             out.print(line, soft_wrap=True)
 
     with_monitor(config, work, json=json, about=issue)
@@ -91,7 +91,8 @@ def _component(component: pb.GroupingComponent) -> str:
     return f"{mark} {escape(component.kind)} {f'[{style}]{value}[/]' if style and value else value}{was}{why}"
 
 
-def _issue(found: pb.GetIssueResponse, *, all_frames: bool) -> Iterator[str]:
+def lines(found: pb.GetIssueResponse, *, all_frames: bool) -> Iterator[str]:
+    """Lines of markup."""
     issue, event = found.issue, found.latest_event
     yield f"[bold]{escape(issue.short_id)}[/]  {escape(issue.title)}"
     category = word(pb.ErrorCategory.Name(issue.category), "ERROR_CATEGORY") if issue.category else ""
@@ -117,7 +118,7 @@ def _issue(found: pb.GetIssueResponse, *, all_frames: bool) -> Iterator[str]:
         yield ""
     for activity in found.activity[:ACTIVITY]:
         text = f": {escape(activity.text)}" if activity.text else ""
-        yield f"[dim]{_when(activity.time)}[/]  {escape(activity.kind)} by {escape(activity.actor or 'monitor')}{text}"
+        yield f"[dim]{_when(activity.time)}[/]  {escape(activity.kind)} by {escape(_who(activity))}{text}"
     yield f"\n[dim]{len(found.fingerprints)} fingerprints; `souk errors explain {issue.short_id}` says what it is grouped by[/]"
 
 
@@ -153,3 +154,9 @@ def _event(event: pb.ErrorEvent, *, all_frames: bool) -> Iterator[str]:
 
 def _when(time: Timestamp) -> str:
     return f"{time.ToDatetime(UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _who(activity: pb.IssueActivity) -> str:
+    """Who did it: where auth is off, and nobody said who, somebody; of what monitor does by itself, monitor."""
+    by_itself = activity.kind in ("regressed", "escalated") or (activity.kind == "reopened" and activity.text)
+    return activity.actor or ("monitor" if by_itself else "somebody")

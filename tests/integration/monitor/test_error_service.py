@@ -324,6 +324,35 @@ async def test_a_user_is_erased_and_counts_stay(monitor: Monitor) -> None:
     assert one.issue.events == one.issue.users == 1
 
 
+async def erased(monitor: Monitor, user: str) -> None:
+    started = await monitor.errors.EraseUser(pb.EraseUserRequest(user=user))
+    operations = operations_pb2_grpc.OperationServiceStub(monitor.server.channel())
+    watch = operations.WatchOperation(operations_pb2.WatchOperationRequest(operation_id=started.operation.operation_id))
+    last = [response.operation async for response in watch][-1]
+    assert last.state == operations_pb2.OPERATION_STATE_SUCCEEDED
+
+
+async def test_an_erased_user_is_in_no_title_and_is_found_no_more_and_others_stay(monitor: Monitor) -> None:
+    def told(who: str, kind: str) -> pb.ErrorReport:
+        said = pb.ExceptionReport(type=kind, value=f"basket of bob-{who} is gone")
+        return pb.ErrorReport(exceptions=[said], user=pb.ReportedUser(id=f"bob-{who}"))
+
+    results = await monitor.report(told("klein", "OwnError"), told("gross", "OtherError"))
+    own, other = (result.accepted.issue_id for result in results)
+    (mention,) = await monitor.report(pb.ErrorReport(message="bob-klein called again"))
+    await erased(monitor, "bob-klein")
+    issue = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=own))
+    assert (issue.issue.title, issue.issue.events) == ("OwnError: basket of [erased] is gone", 1)
+    assert "klein" not in str(issue)
+
+    async def found(search: str) -> set[str]:
+        return {each.issue_id for each in (await monitor.errors.ListIssues(pb.ListIssuesRequest(search=search))).issues}
+
+    assert await found("klein") == {mention.accepted.issue_id}  # what others say stays, as the contract has it
+    assert await found("gross") == {other}
+    assert await found("OwnError basket") == await found(issue.issue.short_id) == {own}
+
+
 async def test_events_are_found_by_trace_and_by_error_id(monitor: Monitor) -> None:
     trace = uuid.uuid4().hex
     await monitor.report(report("A", trace_id=trace), report("B", trace_id=trace), report("C", error_id="e77"))

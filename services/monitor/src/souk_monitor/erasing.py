@@ -18,6 +18,11 @@ def erase(body: bytes, user: str) -> bytes:
     return orjson.dumps(_without(orjson.loads(bodies.encode(event)), user))
 
 
+def without(text: str, user: str) -> str:
+    """A text without a user."""
+    return str(_without(text, user))
+
+
 def _without(value: Any, user: str) -> Any:
     match value:
         case str():

@@ -1,4 +1,5 @@
-"""A user erased from PostgreSQL: bodies are rewritten without them, their hash goes; counts stay."""
+"""A user erased from PostgreSQL: their bodies and what their issues are called are rewritten without them, their hash goes; counts
+stay."""
 
 from datetime import timedelta
 
@@ -7,16 +8,19 @@ from souk_common.operations import Progress, Work
 from souk_common.postgres import Pool, Session
 
 from souk_monitor.adapters.event_reads import open_body
-from souk_monitor.erasing import erase
+from souk_monitor.erasing import erase, without
 from souk_monitor.people import person
 from souk_monitor.projects import Project
+from souk_monitor.searching import words
 
 METHOD = "souk.monitor.v1.ErrorService/EraseUser"
 AT_ONCE = 100
 TIME_LIMIT = timedelta(hours=6)
+_REWORDED = ("title", "culprit", "template", "fix_evidence")
 _DAYS = "SELECT day FROM monitor.days() ORDER BY day"
 _FIND = """
-SELECT event_id, body FROM monitor.bodies WHERE day = $1 AND project = $2 AND people @> ARRAY[$3::bigint] LIMIT $4 FOR UPDATE
+SELECT event_id, fingerprint, body FROM monitor.bodies
+WHERE day = $1 AND project = $2 AND people @> ARRAY[$3::bigint] LIMIT $4 FOR UPDATE
 """
 _REWRITE = """
 UPDATE monitor.bodies b SET body = n.body, people = NULL
@@ -24,6 +28,23 @@ FROM unnest($3::uuid[], $4::bytea[]) AS n(event_id, body) WHERE b.day = $1 AND b
 """
 _FORGET = """
 DELETE FROM monitor.users u USING monitor.fingerprints f WHERE u.person = $2 AND f.id = u.fingerprint AND f.project = $1
+RETURNING f.id
+"""
+_TITLES = "SELECT id, title FROM monitor.fingerprints WHERE id = ANY ($1::bigint[]) FOR UPDATE"
+_RETITLE = """
+UPDATE monitor.fingerprints f SET title = n.title FROM unnest($1::bigint[], $2::text[]) AS n(id, title) WHERE f.id = n.id
+"""
+_TEXTS = """
+SELECT t.issue, t.title, t.culprit, t.type, t.template, t.fix_evidence FROM monitor.issue_texts t
+WHERE t.issue IN (SELECT issue FROM monitor.fingerprints WHERE id = ANY ($1::bigint[])) FOR UPDATE
+"""
+_REWORD = """
+UPDATE monitor.issue_texts t SET title = n.title, culprit = n.culprit, template = n.template, fix_evidence = n.evidence,
+    words = to_tsvector('simple', n.words || ' ' || p.name || ' ' || i.number)
+FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+        AS n(issue, title, culprit, template, evidence, words)
+    JOIN monitor.issues i ON i.id = n.issue JOIN monitor.projects p ON p.number = i.project
+WHERE t.issue = n.issue
 """
 _FORGET_TAGS = """
 DELETE FROM monitor.facets a USING monitor.fingerprints f
@@ -42,6 +63,8 @@ class Erasure:
         self._days = 0
         self._done = 0
         self._bodies = 0
+        self._fingerprints: set[int] = set()
+        """That events of theirs are of."""
 
     def work(self) -> Work:
         """What an operation is told. Its target does not name the user."""
@@ -61,8 +84,13 @@ class Erasure:
                     if not await self._rewrite(session, day):
                         break
             self._done += 1
-        await self._pool.fetch("erase.users", _FORGET, (self._project, self._person))
+        counted = await self._pool.fetch("erase.users", _FORGET, (self._project, self._person))
+        self._fingerprints |= {row["id"] for row in counted}
         await self._pool.fetch("erase.tags", _FORGET_TAGS, (self._project, self._user))
+        numbers = sorted(self._fingerprints)
+        for first in range(0, len(numbers), AT_ONCE):
+            async with self._pool.transaction() as session:
+                await self._retitle(session, numbers[first : first + AT_ONCE])
 
     async def _rewrite(self, session: Session, day: object) -> bool:
         rows = await session.fetch("erase.find", _FIND, (day, self._project, self._person, AT_ONCE))
@@ -72,4 +100,19 @@ class Erasure:
         rewritten = [compressor.compress(erase(open_body(row["body"]), self._user)) for row in rows]
         await session.fetch("erase.rewrite", _REWRITE, (day, self._project, [row["event_id"] for row in rows], rewritten))
         self._bodies += len(rows)
+        self._fingerprints |= {row["fingerprint"] for row in rows}
         return True
+
+    async def _retitle(self, session: Session, fingerprints: list[int]) -> None:
+        """What the first event of an issue said is what it is called, and found by."""
+        titles = {row["id"]: row["title"] for row in await session.fetch("erase.titles", _TITLES, (fingerprints,))}
+        retitled = {number: told for number, title in titles.items() if (told := without(title, self._user)) != title}
+        await session.fetch("erase.retitle", _RETITLE, (list(retitled), list(retitled.values())))
+        reworded = []
+        for row in await session.fetch("erase.texts", _TEXTS, (fingerprints,)):
+            texts = {name: without(row[name], self._user) for name in _REWORDED}
+            if any(row[name] != text for name, text in texts.items()):
+                found_by = words(texts["title"], texts["culprit"], row["type"], texts["template"])
+                reworded.append((row["issue"], *texts.values(), found_by))
+        if reworded:
+            await session.fetch("erase.reword", _REWORD, [list(column) for column in zip(*reworded, strict=True)])

@@ -1361,7 +1361,9 @@ class EraseUserRequest(_message.Message):
     project: _builtins.str
     """The project's name. Empty: SOUK_MONITOR_DEFAULT_PROJECT."""
     user: _builtins.str
-    """Their id, e-mail address, name or address of the network, exactly as it was reported."""
+    """Their id, e-mail address, name or address of the network, exactly as it was reported. Of one who was reported by several of these
+    only this one is taken out of texts: ask once for each.
+    """
     request_id: _builtins.str
     """A repeat of it returns the same operation."""
     def __init__(
@@ -2157,7 +2159,9 @@ class IssueActivity(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     actor: _builtins.str
-    """By whom. Empty: by monitor itself."""
+    """By whom: the principal of the call where auth is on, else what the caller said, which nobody has proven; the dashboard says nothing
+    then. Empty: by one who did not say, or, of regressed, escalated and what ends ignoring, by monitor itself.
+    """
     kind: _builtins.str
     """acknowledged, resolved, regressed, ignored, reopened, assigned, commented, merged, split, escalated."""
     text: _builtins.str

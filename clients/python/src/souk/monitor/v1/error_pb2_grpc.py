@@ -229,8 +229,11 @@ class ErrorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EraseUser(self, request, context):
-        """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
+        """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
+        Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
+        is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+        were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
         The operation goes on after the call; OperationService tells how far it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -98,8 +98,11 @@ class ErrorServiceStub:
     answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
     """
     EraseUser: _grpc.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]
-    """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
+    """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
+    Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
+    is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+    were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
     The operation goes on after the call; OperationService tells how far it is.
     """
 
@@ -173,8 +176,11 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     answers as many of these calls as it may (SOUK_MONITOR_WATCH_STREAMS, 200).
     """
     EraseUser: _aio.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]  # type: ignore[assignment]
-    """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
+    """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
+    Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
+    is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+    were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
     The operation goes on after the call; OperationService tells how far it is.
     """
 
@@ -323,8 +329,11 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _error_pb2.EraseUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_error_pb2.EraseUserResponse, _abc.Awaitable[_error_pb2.EraseUserResponse]]:
-        """Removes what was stored of a user: bodies are rewritten without them, counts stay. Scope: monitor.write.
+        """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
+        Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
+        is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+        were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
         The operation goes on after the call; OperationService tells how far it is.
         """
 

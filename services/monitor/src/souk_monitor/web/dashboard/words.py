@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from souk.monitor.v1 import error_pb2 as pb
 
+from souk_monitor.issues import Activity
 from souk_monitor.lifecycle import State
 from souk_monitor.trends import Direction
 
@@ -34,6 +35,12 @@ KINDS: Mapping[str, str] = {
     "created": "came for the first time",
 }
 _UNITS = ((timedelta(days=365), "y"), (timedelta(days=30), "mo"), (timedelta(days=1), "d"), (timedelta(hours=1), "h"))
+
+
+def who(activity: Activity) -> str:
+    """Who did what was done with an issue: where auth is off, and nobody said who, somebody; of what came by itself, the issue."""
+    by_itself = activity.kind in ("regressed", "escalated", "created") or (activity.kind == "reopened" and activity.text)
+    return activity.actor or ("it" if by_itself else "somebody")
 
 
 def ago(time: datetime, now: datetime) -> str:
