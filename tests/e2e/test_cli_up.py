@@ -9,13 +9,15 @@ import signal
 import socket
 from pathlib import Path
 
+import asyncpg
 import grpc
 import pytest
 import sentry_sdk
 from processes import until
 from souk.cache.v1 import cache_pb2
 from souk.cache.v1.cache_pb2_grpc import CacheServiceStub
-from souk.client import ImagingClient, MonitorClient
+from souk.client import ImagingClient, InternalError, MonitorClient
+from souk.monitor.v1 import error_pb2 as pb
 from souk_command import Terminal, souk, terminal
 
 
@@ -110,6 +112,25 @@ async def test_services_that_are_started_together_know_where_monitor_is(tmp_path
         (cache,) = [pid for pid in children_of(up.process.pid) if b"souk_cache\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         settings = Path(f"/proc/{cache}/environ").read_bytes().split(b"\0")
         assert f"SOUK_CACHE_MONITOR_ENDPOINT=http://{told['monitor']['grpc']}".encode() in settings
+
+
+async def test_monitor_on_a_free_port_is_told_of_its_own_errors(tmp_path):
+    ready = tmp_path / "ready.json"
+    async with terminal("up", "monitor", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready) as up:
+        await up.says("Ctrl-C stops everything")
+        await until(ready.exists)
+        told = json.loads(ready.read_text())
+        owner = await asyncpg.connect(told["postgres"]["monitor"])
+        await owner.execute("ALTER TABLE monitor.activity RENAME TO elsewhere")
+        async with MonitorClient(told["monitor"]["grpc"]) as client:
+            (result,) = await client.report_all([pb.ErrorReport(message="no seller 17")])
+            with pytest.raises(InternalError) as failed:
+                await client.get_issue(result.accepted.issue_id)
+            async with asyncio.timeout(30):
+                while not (found := [event async for event in client.events(error_id=failed.value.error_id)]):
+                    await asyncio.sleep(0.05)
+            assert found[0].report.service == "souk-monitor"
+        await owner.close()
 
 
 async def test_services_are_stopped_when_the_terminal_is_closed(tmp_path):

@@ -140,6 +140,14 @@ class Port:
         return True
 
 
+def free_port(host: str) -> int:
+    """A port that can be listened on now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
 def ports_of(service: Service, environment: Mapping[str, str]) -> list[Port]:
     """The fixed ports that a service started with this environment will want."""
     wanted = [("PORT", service.grpc_port, "--port"), ("HTTP_PORT", service.http_port, "--http-port")]

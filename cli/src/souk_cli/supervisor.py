@@ -19,7 +19,7 @@ from souk_cli.databases import DATABASES
 from souk_cli.engines import Engine, EngineError
 from souk_cli.postgres_engine import PostgresEngine
 from souk_cli.redis_engine import RedisEngine
-from souk_cli.services import MONITOR, Service
+from souk_cli.services import MONITOR, Service, free_port
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 35.0
@@ -157,6 +157,8 @@ class Supervisor:
         is not."""
         await self._start_engines(services)
         monitor = [service for service in services if service is MONITOR]
+        if monitor and not is_guarded(os.environ):
+            self._use_itself(MONITOR)
         await self._start(monitor)
         if monitor and not is_guarded(os.environ):
             self.sentry_dsn = await self._read_dsn()
@@ -182,6 +184,18 @@ class Supervisor:
         """Tell a service where to report errors, unless it is told."""
         if self._lacks(service, "MONITOR_ENDPOINT"):
             self._environment[f"{service.prefix}MONITOR_ENDPOINT"] = f"http://{self._address('monitor')}"
+
+    def _use_itself(self, monitor: Service) -> None:
+        """Tell monitor where it is going to be itself, unless it is told where to report errors. A free port is chosen here, then,
+        and not when it listens."""
+        if not self._lacks(monitor, "MONITOR_ENDPOINT"):
+            return
+        told = {**os.environ, **self._environment}
+        number = int(told.get(f"{monitor.prefix}PORT") or monitor.grpc_port)
+        if number == 0:
+            number = free_port(told.get(f"{monitor.prefix}HOST") or "127.0.0.1")
+            self._environment[f"{monitor.prefix}PORT"] = str(number)
+        self._environment[f"{monitor.prefix}MONITOR_ENDPOINT"] = f"http://127.0.0.1:{number}"
 
     async def _read_dsn(self) -> str | None:
         """The DSN of the default project."""

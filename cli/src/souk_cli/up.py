@@ -16,8 +16,8 @@ from rich.table import Table
 
 from souk_cli.display import err, out
 from souk_cli.engines import EngineError
-from souk_cli.services import MONITOR, Service, installed, ports_of
-from souk_cli.supervisor import ChildError, Supervisor, is_guarded
+from souk_cli.services import Service, installed, ports_of
+from souk_cli.supervisor import ChildError, Supervisor
 
 
 def up(
@@ -165,17 +165,7 @@ def _environment(services: list[Service], ports: list[str], http_ports: list[str
             environment[f"{named[name].prefix}{setting}"] = number
     for service in services:
         environment |= _public_url(service, {**os.environ, **environment})
-    if MONITOR in services:
-        environment |= _own_monitor({**os.environ, **environment})
     return environment
-
-
-def _own_monitor(told: Mapping[str, str]) -> dict[str, str]:
-    """Where monitor reports its own errors: to itself; a free port is not known yet."""
-    number = told.get(f"{MONITOR.prefix}PORT") or str(MONITOR.grpc_port)
-    if is_guarded(told) or number == "0" or told.get(f"{MONITOR.prefix}MONITOR_ENDPOINT"):
-        return {}
-    return {f"{MONITOR.prefix}MONITOR_ENDPOINT": f"http://127.0.0.1:{number}"}
 
 
 def _public_url(service: Service, told: Mapping[str, str]) -> dict[str, str]:
