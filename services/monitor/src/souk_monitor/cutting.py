@@ -1,8 +1,9 @@
 """Cutting an event to lengths, and mending its text."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
 T = TypeVar("T")
 MAX_INT = 2**63
 """Whole numbers are below it; others become texts."""
+_PER_VALUE = 64
+"""Characters of a text that count as one value more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Lengths:
     """Of what is nested within contexts, extra or local variables; what is deeper is its text."""
     members: int = 1000
     """Of one object or list within them."""
+    values: int = 10_000
+    """Values of all objects and lists of an event's contexts, extra and local variables together; each 64 characters of a text, and
+    of a line of source, are one more."""
     noted: int = 1000
     """Paths of what was cut."""
 
@@ -63,9 +69,9 @@ def mend(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def both_ends(parts: tuple[T, ...], limit: int) -> tuple[T, ...]:
+def both_ends(parts: Sequence[T], limit: int) -> Sequence[T]:
     """At most `limit` of them: those at the end, where an error was raised, and those at the beginning."""
-    return parts if len(parts) <= limit else parts[: limit // 2] + parts[len(parts) - (limit - limit // 2) :]
+    return parts if len(parts) <= limit else (*parts[: limit // 2], *parts[len(parts) - (limit - limit // 2) :])
 
 
 def longest(texts: Iterable[str]) -> int:
@@ -79,6 +85,7 @@ class Cutting:
     def __init__(self, lengths: Lengths, note: Callable[[str], None]) -> None:
         self._lengths = lengths
         self._note = note
+        self._left = lengths.values
 
     def head(self, event: Event) -> None:
         """What events are searched and counted by. Its text is taken to need no mending."""
@@ -100,8 +107,9 @@ class Cutting:
             event.fingerprint = event.fingerprint[: lengths.fingerprint]
 
     def whole(self, event: Event) -> None:
-        """All of it, mended too."""
+        """All of it, mended too. What is beyond the values that an event may have is not looked at."""
         lengths = self._lengths
+        self._left = lengths.values
         for field in _HEAD:
             setattr(event, field, mend(getattr(event, field)))
         event.tags = {mend(name): mend(value) for name, value in event.tags.items()}
@@ -111,11 +119,12 @@ class Cutting:
             self._user(event.user)
         event.message = self._text(event.message, lengths.message, "message")
         event.template = self._text(event.template, lengths.message, "template")
-        exceptions = self._both_ends(event.exceptions, lengths.exceptions, "exceptions")
-        event.exceptions = tuple(self._exception(each, f"exceptions[{i}]") for i, each in enumerate(exceptions))
-        event.stack = self._frames(event.stack, "stack")
         event.contexts = self._object(event.contexts, "contexts")
         event.extra = self._object(event.extra, "extra")
+        exceptions = self._both_ends(event.exceptions, lengths.exceptions, "exceptions")
+        last_first = [self._exception(exceptions[i], f"exceptions[{i}]") for i in reversed(range(len(exceptions)))]
+        event.exceptions = tuple(reversed(last_first))
+        event.stack = self._frames(event.stack, "stack")
 
     def _user(self, user: User) -> None:
         for field in _TEXTS[User]:
@@ -145,10 +154,11 @@ class Cutting:
     def _frame(self, frame: Frame, path: str) -> Frame:
         texts = self._names(frame, path)
         texts["context_line"] = self._line(frame.context_line, path)
-        before, after = (
-            frame.pre_context[max(0, len(frame.pre_context) - self._lengths.lines) :],
-            frame.post_context[: self._lengths.lines],
-        )
+        before: Sequence[str] = frame.pre_context[max(0, len(frame.pre_context) - self._lengths.lines) :]
+        after: Sequence[str] = frame.post_context[: self._lengths.lines]
+        if (before or after) and self._left <= 0:
+            self._note(f"{path}.context_line")
+            before = after = ()
         return replace(
             frame,
             **texts,
@@ -159,6 +169,7 @@ class Cutting:
         )
 
     def _line(self, text: str, path: str) -> str:
+        self._left -= len(text) // _PER_VALUE
         return self._text(text, self._lengths.line, f"{path}.context_line")
 
     def _names(self, part: ExceptionInfo | Frame, path: str) -> dict[str, Any]:
@@ -166,18 +177,24 @@ class Cutting:
         return {name: self._text(getattr(part, name), limit, f"{path}.{name}") for name in NAMES[type(part)]}
 
     def _object(self, value: Mapping[str, Json], path: str, depth: int = 0) -> dict[str, Json]:
-        members = self._lengths.members
-        if len(value) > members:
-            self._note(path)
         cut: dict[str, Json] = {}
-        for name, each in zip(value, list(value.values())[:members], strict=False):
+        for name, each in islice(value.items(), self._takes(len(value), path)):
             key = self._text(str(name), self._lengths.name, path)
             cut[key] = self._nested(each, f"{path}.{key[:100]}" if depth < 2 else path, depth + 1)
         return cut
 
+    def _takes(self, wanted: int, path: str) -> int:
+        """How many members of an object or a list are looked at."""
+        taken = min(wanted, self._lengths.members, max(0, self._left))
+        if taken < wanted:
+            self._note(path)
+        self._left -= taken
+        return taken
+
     def _nested(self, value: Json, path: str, depth: int) -> Json:
         match value:
             case str():
+                self._left -= min(len(value), self._lengths.text) // _PER_VALUE
                 return self._text(value, self._lengths.text, path)
             case None | bool():
                 return value
@@ -191,16 +208,10 @@ class Cutting:
             case dict():
                 return self._object(value, path, depth)
             case list() | tuple():
-                return self._list(value, path, depth)
+                return [self._nested(each, path, depth + 1) for each in value[: self._takes(len(value), path)]]
         return self._text(str(value), self._lengths.text, path)
 
-    def _list(self, value: Iterable[Json], path: str, depth: int) -> list[Json]:
-        parts = list(value)
-        if len(parts) > self._lengths.members:
-            self._note(path)
-        return [self._nested(each, path, depth + 1) for each in parts[: self._lengths.members]]
-
-    def _both_ends(self, parts: tuple[T, ...], limit: int, path: str) -> tuple[T, ...]:
+    def _both_ends(self, parts: Sequence[T], limit: int, path: str) -> Sequence[T]:
         if len(parts) > limit:
             self._note(path)
         return both_ends(parts, limit)

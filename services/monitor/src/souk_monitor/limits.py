@@ -40,7 +40,7 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> None:
         noted.append("time")
     cutting = Cutting(limits.lengths, noted.append)
     size = _size(event)
-    if size is None or (size > limits.small and not Measure(limits.lengths).fits(event)):
+    if size is None or _is_to_cut(event, size, limits):
         cutting.whole(event)
         size = _size(event)
     else:
@@ -52,6 +52,11 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> None:
         size = _size(event)
     if noted:
         event.scrubbed_fields = tuple(dict.fromkeys((*event.scrubbed_fields, *noted)))[: limits.lengths.noted]
+
+
+def _is_to_cut(event: Event, size: int, limits: Limits) -> bool:
+    """Much more than is kept is cut in one walk before parts of it are dropped, each of which needs it written anew."""
+    return size > limits.small and (size > 4 * limits.body or not Measure(limits.lengths).fits(event))
 
 
 def _size(event: Event) -> int | None:

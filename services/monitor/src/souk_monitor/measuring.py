@@ -13,10 +13,12 @@ class Measure:
 
     def __init__(self, lengths: Lengths) -> None:
         self._lengths = lengths
+        self._left = lengths.values
 
     def fits(self, event: Event) -> bool:
-        """Whether nothing is to be cut."""
+        """Whether nothing is to be cut. No more values are looked at than an event may have."""
         lengths = self._lengths
+        self._left = lengths.values
         return (
             len(event.message) <= lengths.message
             and len(event.template) <= lengths.message
@@ -54,8 +56,12 @@ class Measure:
         return not lines or (len(lines) <= self._lengths.lines and longest(lines) <= self._lengths.line)
 
     def _object(self, value: Mapping[str, Json], depth: int = 0) -> bool:
+        self._left -= len(value)
         return (
-            len(value) <= self._lengths.members and longest(value) <= self._lengths.name and self._values(value.values(), depth + 1)
+            self._left >= 0
+            and len(value) <= self._lengths.members
+            and longest(value) <= self._lengths.name
+            and self._values(value.values(), depth + 1)
         )
 
     def _values(self, values: Iterable[Json], depth: int) -> bool:
@@ -70,7 +76,10 @@ class Measure:
                 if depth >= self._lengths.depth or not self._object(value, depth):
                     return False
             elif kind is list:
-                if depth >= self._lengths.depth or len(value) > self._lengths.members or not self._values(value, depth + 1):
+                self._left -= len(value)
+                if self._left < 0 or depth >= self._lengths.depth or len(value) > self._lengths.members:
+                    return False
+                if not self._values(value, depth + 1):
                     return False
             elif not _is_plain(value):
                 return False

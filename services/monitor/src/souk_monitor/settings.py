@@ -80,8 +80,10 @@ class MonitorSettings(OperationSettings):
     event_message: int = Field(
         8192, ge=256, description="Characters of a message, and of the value of an exception, that are kept."
     )
-    event_frames: int = Field(250, ge=10, description="Calls of one stack that are kept: those at both of its ends.")
-    event_exceptions: int = Field(50, ge=2, description="Exceptions of one event that are kept: those at both ends of the chain.")
+    event_frames: int = Field(250, ge=10, le=1000, description="Calls of one stack that are kept: those at both of its ends.")
+    event_exceptions: int = Field(
+        50, ge=2, le=200, description="Exceptions of one event that are kept: those at both ends of the chain."
+    )
     sentry_bytes: int = Field(4 * MEBIBYTE, gt=0, description="Largest request of Sentry's SDKs, in bytes, as it is sent.")
     sentry_decompressed_bytes: int = Field(16 * MEBIBYTE, gt=0, description="The same, once it is decompressed.")
     sentry_in_flight: int = Field(

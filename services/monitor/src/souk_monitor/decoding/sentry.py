@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from souk_monitor.decoding import sentry_events
-from souk_monitor.decoding.lenient import parse, parse_object
+from souk_monitor.decoding.budget import Budget
+from souk_monitor.decoding.lenient import MOST_VALUES, parse, parse_object, values_in
 from souk_monitor.events import Event, Json
 from souk_monitor.exceptions import MalformedError
 from souk_monitor.limits import DEFAULT, Limits
 
 MAX_ITEMS = 1000
+_LONGEST_HEADER = 65_536
 _KNOWN = frozenset({
     "attachment", "check_in", "client_report", "feedback", "form_data", "log", "metric_buckets", "metric_meta", "minidump", "nel",
     "otel_log", "profile", "profile_chunk", "raw_security", "replay_event", "replay_recording", "replay_video", "security",
@@ -49,12 +51,15 @@ class Reports:
     """Of the request as a whole; empty where it names none."""
     dropped: Counter[str] = field(default_factory=Counter)
     """Items that are no errors, by their kind."""
+    values: int = 0
+    """Of its JSON."""
+    budget: Budget = field(default_factory=Budget)
 
 
 def parse_envelope(body: bytes) -> Envelope:
     """The parts of an envelope, none of which is looked into; MalformedError where it is none, or ends too early."""
     line, _, start = _line(body, 0)
-    header = parse_object(line, "the header of the envelope")
+    header = _header(line, "the envelope")
     return Envelope(header, tuple(_items(body, start)))
 
 
@@ -74,6 +79,7 @@ def envelope_reports(envelope: Envelope, received: datetime, limits: Limits = DE
         if item.kind != "event":
             reports.dropped[item.kind if item.kind in _KNOWN else "unknown"] += 1
             continue
+        _count(reports, item.payload)
         payload = parse_object(item.payload, "an event")
         payload.setdefault("event_id", envelope.header.get("event_id"))
         _add(reports, payload, received, limits)
@@ -83,6 +89,7 @@ def envelope_reports(envelope: Envelope, received: datetime, limits: Limits = DE
 def store_reports(body: bytes, received: datetime, limits: Limits = DEFAULT) -> Reports:
     """The error of a request to the store endpoint; MalformedError."""
     reports = Reports()
+    _count(reports, body)
     payload = parse(body, "the event")
     if not isinstance(payload, dict):
         raise MalformedError("the event is no JSON object")
@@ -90,11 +97,18 @@ def store_reports(body: bytes, received: datetime, limits: Limits = DEFAULT) -> 
     return reports
 
 
+def _count(reports: Reports, text: bytes) -> None:
+    """Before a text is read; MalformedError where it is too much."""
+    reports.values += values_in(text)
+    if reports.values > MOST_VALUES:
+        raise MalformedError(f"the events of a request have more than {MOST_VALUES:,} values")
+
+
 def _add(reports: Reports, payload: dict[str, Json], received: datetime, limits: Limits) -> None:
     if payload.get("type") == "transaction":
         reports.dropped["transaction"] += 1
         return
-    event = sentry_events.event(payload, received, limits)
+    event = sentry_events.event(payload, received, limits, reports.budget)
     reports.event_id = reports.event_id or event.event_id
     reports.events.append(event)
 
@@ -108,7 +122,7 @@ def _items(body: bytes, start: int) -> Iterator[Item]:
         count += 1
         if count > MAX_ITEMS:
             raise MalformedError(f"the envelope has more than {MAX_ITEMS} items")
-        header = parse_object(line, f"the header of item {count}")
+        header = _header(line, f"item {count}")
         kind, length = header.get("type"), header.get("length")
         if not isinstance(kind, str) or not kind:
             raise MalformedError(f"the header of item {count} has no type")
@@ -117,6 +131,12 @@ def _items(body: bytes, start: int) -> Iterator[Item]:
         else:
             payload, start = _measured(body, start, length, count)
         yield Item(kind, payload)
+
+
+def _header(line: bytes, what: str) -> dict[str, Json]:
+    if len(line) > _LONGEST_HEADER:
+        raise MalformedError(f"the header of {what} has more than {_LONGEST_HEADER} bytes")
+    return parse_object(line, f"the header of {what}")
 
 
 def _measured(body: bytes, start: int, length: Json, number: int) -> tuple[bytes, int]:

@@ -6,14 +6,16 @@ https://develop.sentry.dev/sdk/data-model/event-payloads/. Whatever is not where
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
 from souk_monitor.decoding import percent
 from souk_monitor.decoding import sentry_stacks as stacks
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
 from souk_monitor.events import Event, Json, Level, Source, User
-from souk_monitor.limits import DEFAULT, Limits, fit
+from souk_monitor.limits import Limits, fit
 
 _HEX = frozenset("0123456789abcdef")
 _LEVELS = {
@@ -32,13 +34,16 @@ _LEGACY = {
 }
 """What parts were called before they had names of their own."""
 _OF_CONTEXT = ("request", "modules", "sdk")
+_MANY = 1000
+"""Tags, and parts of a fingerprint, that are looked at: more than are kept."""
 _SECONDS = 253_402_300_799
 
 
-def event(payload: Mapping[str, Json], received: datetime, limits: Limits = DEFAULT) -> Event:
+def event(payload: Mapping[str, Json], received: datetime, limits: Limits, budget: Budget) -> Event:
     """The event of a payload, within the limits."""
     rest = {_LEGACY.get(name, name): value for name, value in payload.items()}
-    made = _event(rest, received)
+    budget.begin()
+    made = _event(rest, received, budget)
     fit(made, received, limits)
     return made
 
@@ -53,13 +58,13 @@ def event_id(given: Json) -> str:
     return blake2b(given.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
-def _event(rest: dict[str, Json], received: datetime) -> Event:
+def _event(rest: dict[str, Json], received: datetime, budget: Budget) -> Event:
     pop = rest.pop
     message, template = _message(pop("message", None), pop("logentry", None))
     contexts = _contexts(rest)
-    exceptions = stacks.exceptions(pop("exception", None))
-    stack, threads = stacks.current_stack(pop("stacktrace", None), pop("threads", None), exceptions)
-    tags = dict(_tags(pop("tags", None)))
+    exceptions = stacks.exceptions(pop("exception", None), budget)
+    stack, threads = stacks.current_stack(pop("stacktrace", None), pop("threads", None), exceptions, budget)
+    tags = dict(islice(_tags(pop("tags", None)), _MANY))
     trace = object_of(contexts.get("trace"))
     made = Event(
         event_id=event_id(pop("event_id", None)) or uuid4().hex,
@@ -78,7 +83,7 @@ def _event(rest: dict[str, Json], received: datetime) -> Event:
         template=template,
         exceptions=exceptions,
         stack=stack,
-        fingerprint=tuple(map(text_of, list_of(pop("fingerprint", None)))),
+        fingerprint=tuple(map(text_of, list_of(pop("fingerprint", None))[:_MANY])),
         tags=tags,
         user=_user(pop("user", None)),
         trace_id=_digits(trace.get("trace_id"), 32),
@@ -88,6 +93,7 @@ def _event(rest: dict[str, Json], received: datetime) -> Event:
     if threads:
         rest["threads"] = threads
     made.extra = {**object_of(pop("extra", None)), **rest_of(rest)}
+    made.scrubbed_fields = tuple(budget.noted)
     made.error_id = tags.get("error_id") or text_of(made.extra.get("error_id"))
     return made
 

@@ -3,25 +3,32 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
 from souk_monitor.events import ExceptionInfo, Frame, Json
 
 _MECHANISM = ("type", "handled", "exception_id", "parent_id", "is_exception_group")
 _MAX_NUMBER = 2**31
+_MOST_LINES = 20
+"""Of source, before a frame's own and after it, that are looked at: more than are kept."""
 
 
-def exceptions(given: Json) -> tuple[ExceptionInfo, ...]:
+def exceptions(given: Json, budget: Budget) -> tuple[ExceptionInfo, ...]:
     """Of {values: […]}, of a list, or of one exception; causes first, as they come."""
-    return tuple(_exception(each) for each in _values(given) if isinstance(each, dict) and each)
+    parts = budget.exceptions([each for each in _values(given) if isinstance(each, dict) and each])
+    last_first = [_exception(parts[i], f"exceptions[{i}].frames", budget, len(parts)) for i in reversed(range(len(parts)))]
+    return tuple(reversed(last_first))
 
 
-def current_stack(given: Json, threads: Json, raised: Iterable[ExceptionInfo]) -> tuple[tuple[Frame, ...], list[Json]]:
+def current_stack(
+    given: Json, threads: Json, raised: Iterable[ExceptionInfo], budget: Budget
+) -> tuple[tuple[Frame, ...], list[Json]]:
     """The stack of a message: the event's own, or that of the thread that crashed or reported; and the threads without it.
 
     An event whose exceptions have their stacks needs none.
     """
     every = [thread for thread in _values(threads) if isinstance(thread, dict)]
-    own = frames(given)
+    own = frames(given, "stack", budget)
     if own or any(exception.frames for exception in raised):
         return own, list(every)
     chosen = next((thread for thread in every if thread.get("crashed")), None)
@@ -31,13 +38,14 @@ def current_stack(given: Json, threads: Json, raised: Iterable[ExceptionInfo]) -
         return (), list(every)
     others = [thread for thread in every if thread is not chosen]
     shown = {name: value for name, value in chosen.items() if name != "stacktrace"}
-    return frames(chosen.get("stacktrace")), [*([shown] if shown else []), *others]
+    return frames(chosen.get("stacktrace"), "stack", budget), [*([shown] if shown else []), *others]
 
 
-def frames(stacktrace: Json) -> tuple[Frame, ...]:
-    """The frames of {frames: […]}, or of a list of them."""
+def frames(stacktrace: Json, path: str, budget: Budget, stacks: int = 1) -> tuple[Frame, ...]:
+    """The frames of {frames: […]}, or of a list of them, one of so many stacks."""
     given = stacktrace.get("frames") if isinstance(stacktrace, dict) else stacktrace
-    return tuple(_frame(each) for each in list_of(given) if isinstance(each, dict) and each)
+    parts = [each for each in list_of(given) if isinstance(each, dict) and each]
+    return tuple(map(_frame, budget.frames(parts, path, stacks)))
 
 
 def _values(given: Json) -> list[Any]:
@@ -46,15 +54,15 @@ def _values(given: Json) -> list[Any]:
     return list_of(given)
 
 
-def _exception(given: Mapping[str, Json]) -> ExceptionInfo:
+def _exception(given: Mapping[str, Json], path: str, budget: Budget, stacks: int) -> ExceptionInfo:
     rest = dict(given)
     pop = rest.pop
     mechanism = pop("mechanism", None)
     known = object_of(mechanism)
     stacktrace = pop("stacktrace", None)
-    found = frames(stacktrace)
+    found = frames(stacktrace, path, budget, stacks)
     if not found:
-        found = frames(rest.get("raw_stacktrace"))
+        found = frames(rest.get("raw_stacktrace"), path, budget, stacks)
     return ExceptionInfo(
         type=text_of(pop("type", None)),
         value=text_of(pop("value", None)),
@@ -97,15 +105,15 @@ def _frame(given: Mapping[str, Json]) -> Frame:
         _boolean(pop("in_app", None)),
         text_of(pop("package", None)),
         text_of(pop("context_line", None)),
-        _lines(pop("pre_context", None)),
-        _lines(pop("post_context", None)),
+        _lines(pop("pre_context", None), slice(-_MOST_LINES, None)),
+        _lines(pop("post_context", None), slice(_MOST_LINES)),
         variables,
         rest_of(rest) if rest else {},
     )
 
 
-def _lines(given: Json) -> tuple[str, ...]:
-    return tuple(map(text_of, given)) if given.__class__ is list else ()
+def _lines(given: Json, nearest: slice) -> tuple[str, ...]:
+    return tuple(map(text_of, given[nearest])) if given.__class__ is list else ()
 
 
 def _boolean(given: Json) -> bool | None:
