@@ -23,6 +23,7 @@ from souk.client._operations import OperationsClient, RunningOperation
 from souk.client._puts import MAX_KEYS, NODES, parts, put_request, set_content
 from souk.client._read_stream import ReadStream, StreamEndedError
 from souk.client._spans import Span, duration, seconds
+from souk.client._trace import with_trace
 from souk.client._warm_progress import WarmProgress, warm_progress
 from souk.client._watch import Watching
 from souk.common.v1 import operations_pb2
@@ -425,7 +426,7 @@ class CacheClient:
         except TimeoutError:
             raise DeadlineExceededError("the read took longer than it may", code=grpc.StatusCode.DEADLINE_EXCEEDED) from None
         except StreamEndedError:  # gRPC makes it again, at another node perhaps
-            return (await typed(self._stub.Get(request, timeout=_left(deadline), metadata=self._metadata))).result
+            return (await typed(self._stub.Get(request, timeout=_left(deadline), metadata=with_trace(self._metadata)))).result
 
     async def _get_part(self, request: pb.BatchGetRequest, until: float) -> dict[str, pb.Result]:
         """What the keys of one BatchGet have."""
@@ -457,7 +458,7 @@ class CacheClient:
             self.near.written(request.namespace, request.key, request.aliases, answer.token)
 
     def _options(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
 
 def _is_batch_too_large(result: pb.Result) -> bool:

@@ -16,6 +16,7 @@ from souk.client._channel import open_channel
 from souk.client._config import ClientConfig
 from souk.client._consistency import latest
 from souk.client._db_insight import InsightCalls
+from souk.client._trace import with_trace
 from souk.dbopt.v1 import insight_pb2 as insight
 from souk.dbopt.v1 import insight_pb2_grpc, marketplace_pb2_grpc, query_pb2_grpc
 from souk.dbopt.v1 import marketplace_pb2 as shop
@@ -145,7 +146,7 @@ class DbSession:
             batch_size=batch_size,
             consistency_token=self.consistency_token,
         )
-        call = self._queries.StreamQuery(request, timeout=timeout, metadata=self._metadata)
+        call = self._queries.StreamQuery(request, timeout=timeout, metadata=with_trace(self._metadata))
         async with aclosing(responses(call)) as answers:
             async for answer in answers:
                 self._saw(answer.consistency_token, wrote=False)
@@ -245,7 +246,7 @@ class DbSession:
             self.consistency_token = latest(self.consistency_token, token)
 
     def _options(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
 
 class DbClient(DbSession, InsightCalls):

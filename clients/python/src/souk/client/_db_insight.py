@@ -11,6 +11,7 @@ from souk.client._backoff import Backoff
 from souk.client._calls import responses, typed
 from souk.client._config import ClientConfig
 from souk.client._errors import UnavailableError
+from souk.client._trace import with_trace
 from souk.dbopt.v1 import insight_pb2 as pb
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class InsightCalls:
         request = pb.WatchSlowQueriesRequest(threshold=_span(threshold), fingerprint=fingerprint)
         backoff = Backoff(self._config, timeout)
         while True:
-            call = self._insight.WatchSlowQueries(request, timeout=backoff.remaining(), metadata=self._metadata)
+            call = self._insight.WatchSlowQueries(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata))
             try:
                 async with contextlib.aclosing(responses(call)) as answers:
                     async for answer in answers:
@@ -160,7 +161,7 @@ class InsightCalls:
                 return
 
     def _with(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
 
 def _moment(time: datetime | None) -> Timestamp | None:

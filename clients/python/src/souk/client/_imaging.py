@@ -16,6 +16,7 @@ from souk.client._config import ClientConfig
 from souk.client._download import Responses, pieces_of, write_whole
 from souk.client._errors import AbortedError, SoukError, UnavailableError
 from souk.client._sources import PhotoSource, source_of
+from souk.client._trace import with_trace
 from souk.client._upload import Progress, Upload, upload_method
 from souk.imaging.v1 import imaging_pb2 as pb
 from souk.imaging.v1 import imaging_pb2_grpc
@@ -90,7 +91,8 @@ class ImagingClient:
         while True:
             try:
                 with typed_errors():
-                    return await upload.attempt(self._upload_image, timeout=backoff.remaining(), metadata=self._metadata)
+                    metadata = with_trace(self._metadata)
+                    return await upload.attempt(self._upload_image, timeout=backoff.remaining(), metadata=metadata)
             except (UnavailableError, AbortedError) as error:
                 if not photo.repeatable or not _may_go_again(error, backoff.attempt):
                     raise
@@ -111,7 +113,7 @@ class ImagingClient:
         backoff = Backoff(self._config, timeout)
         while True:
             request = pb.WatchImageRequest(image_id=image_id)
-            call = self._stub.WatchImage(request, timeout=backoff.remaining(), metadata=self._metadata)
+            call = self._stub.WatchImage(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata))
             try:
                 async with contextlib.aclosing(responses(call)) as answers:
                     async for answer in answers:
@@ -150,7 +152,7 @@ class ImagingClient:
 
         def call(read_offset: int) -> Responses:
             request = pb.DownloadVariantRequest(image_id=image_id, variant_name=variant_name, read_offset=read_offset)
-            return responses(self._stub.DownloadVariant(request, timeout=backoff.remaining(), metadata=self._metadata))
+            return responses(self._stub.DownloadVariant(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata)))
 
         async with contextlib.aclosing(pieces_of(call, backoff)) as pieces:
             async for piece in pieces:
@@ -200,7 +202,7 @@ class ImagingClient:
         await typed(self._stub.DeleteImage(request, **self._options(timeout)))
 
     def _options(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
     def _backoff(self, timeout: float | None) -> Backoff:
         return Backoff(self._config, self._config.upload_timeout if timeout is None else timeout)

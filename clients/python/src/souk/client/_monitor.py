@@ -14,6 +14,7 @@ from souk.client._monitor_issues import IssueCalls
 from souk.client._monitor_projects import ProjectCalls
 from souk.client._monitor_report import PLAIN, Circumstances, ReportOptions, error_report
 from souk.client._operations import OperationsClient, RunningOperation
+from souk.client._trace import with_trace
 from souk.common.v1 import operations_pb2
 from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import error_pb2_grpc, project_pb2_grpc
@@ -87,7 +88,7 @@ class MonitorClient(IssueCalls, ProjectCalls):
         """Store reports, 1 to 1,000, which may be of other languages; what became of each, in their order."""
         request = pb.ReportErrorsRequest(project=self._project if project is None else project, reports=reports)
         answer: pb.ReportErrorsResponse = await typed(
-            self._errors.ReportErrors(request, timeout=self._seconds(timeout), metadata=self._metadata)
+            self._errors.ReportErrors(request, timeout=self._seconds(timeout), metadata=with_trace(self._metadata))
         )
         return list(answer.results)
 
@@ -115,7 +116,7 @@ class MonitorClient(IssueCalls, ProjectCalls):
         """
         request = pb.EraseUserRequest(project=self._project if project is None else project, user=user, request_id=request_id)
         answer: pb.EraseUserResponse = await typed(
-            self._errors.EraseUser(request, timeout=self._seconds(timeout), metadata=self._metadata)
+            self._errors.EraseUser(request, timeout=self._seconds(timeout), metadata=with_trace(self._metadata))
         )
         return RunningOperation(self.operations, answer.operation, _counts)
 

@@ -11,6 +11,7 @@ from souk.client._backoff import Backoff
 from souk.client._calls import responses, typed
 from souk.client._config import ClientConfig
 from souk.client._errors import UnavailableError
+from souk.client._trace import with_trace
 from souk.monitor.v1 import error_pb2 as pb
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class IssueCalls:
         request = pb.WatchIssuesRequest(project=project, min_severity=min_severity, resume_token=resume_token)
         backoff = Backoff(self._config, timeout)
         while True:
-            call = self._errors.WatchIssues(request, timeout=backoff.remaining(), metadata=self._metadata)
+            call = self._errors.WatchIssues(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata))
             try:
                 async with contextlib.aclosing(responses(call)) as answers:
                     async for answer in answers:
@@ -237,7 +238,7 @@ class IssueCalls:
                 return
 
     def _with(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
 
 def moment(time: datetime | None) -> Timestamp | None:

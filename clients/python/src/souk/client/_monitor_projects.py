@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from souk.client._calls import typed
 from souk.client._config import ClientConfig
+from souk.client._trace import with_trace
 from souk.monitor.v1 import project_pb2 as pb
 
 if TYPE_CHECKING:
@@ -72,4 +73,4 @@ class ProjectCalls:
         return answer.key
 
     def _with(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}

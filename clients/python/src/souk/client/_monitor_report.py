@@ -3,7 +3,6 @@
 import logging
 import platform
 import socket
-import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from google.protobuf.struct_pb2 import Struct
 from souk.client._errors import SoukError
 from souk.client._monitor_frames import FrameOptions, of_place, of_traceback, shown
+from souk.client._trace import current_span
 from souk.monitor.v1 import error_pb2 as pb
 
 MOST_EXCEPTIONS = 50
@@ -133,7 +133,7 @@ def _fitted(report: pb.ErrorReport) -> pb.ErrorReport:
 
 
 def _report(options: ReportOptions, circumstances: Circumstances) -> pb.ErrorReport:
-    trace_id, span_id = current_span()
+    span = current_span()
     report = pb.ErrorReport(
         event_id=uuid.uuid4().hex,
         severity=circumstances.severity,
@@ -146,8 +146,8 @@ def _report(options: ReportOptions, circumstances: Circumstances) -> pb.ErrorRep
         message=text(circumstances.message),
         fingerprint=map(text, circumstances.fingerprint),
         user=circumstances.user,
-        trace_id=trace_id,
-        span_id=span_id,
+        trace_id=f"{span.trace_id:032x}" if span else "",
+        span_id=f"{span.span_id:016x}" if span else "",
     )
     report.time.FromNanoseconds(time.time_ns())
     for name, value in {**options.tags, **circumstances.tags}.items():
@@ -156,15 +156,6 @@ def _report(options: ReportOptions, circumstances: Circumstances) -> pb.ErrorRep
     for name, value in circumstances.contexts.items():
         report.contexts[text(name, 100)] = _plain(value)
     return report
-
-
-def current_span() -> tuple[str, str]:
-    """(trace id, span id) of OpenTelemetry's current span; empty where there is none, or the program does not use it."""
-    api = sys.modules.get("opentelemetry.trace")
-    if api is None:
-        return "", ""
-    context = api.get_current_span().get_span_context()
-    return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context.is_valid else ("", "")
 
 
 @cache

@@ -9,6 +9,7 @@ from souk.client._backoff import Backoff
 from souk.client._calls import responses, typed
 from souk.client._config import ClientConfig
 from souk.client._errors import NotFoundError, UnavailableError, from_failure
+from souk.client._trace import with_trace
 from souk.common.v1 import operations_pb2 as pb
 from souk.common.v1 import operations_pb2_grpc
 
@@ -74,7 +75,7 @@ class OperationsClient:
         backoff, search = Backoff(self._config, timeout), _Search()
         while seen is None or seen.state not in OVER:
             request = pb.WatchOperationRequest(operation_id=operation_id)
-            call = self._stub.WatchOperation(request, timeout=backoff.remaining(), metadata=self._metadata)
+            call = self._stub.WatchOperation(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata))
             try:
                 async with contextlib.aclosing(responses(call)) as answers:
                     async for answer in answers:
@@ -93,12 +94,12 @@ class OperationsClient:
         backoff, search = Backoff(self._config, self._config.timeout if timeout is None else timeout), _Search()
         while True:
             try:
-                return await typed(call(request, timeout=backoff.remaining(), metadata=self._metadata))
+                return await typed(call(request, timeout=backoff.remaining(), metadata=with_trace(self._metadata)))
             except NotFoundError as error:
                 search.goes_on_after(error)
 
     def _options(self, timeout: float | None) -> dict[str, Any]:
-        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": self._metadata}
+        return {"timeout": self._config.timeout if timeout is None else timeout, "metadata": with_trace(self._metadata)}
 
 
 class RunningOperation(Generic[P]):
