@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
 from souk.client import CLIENTS, NODES, CacheClient, ClientConfig
 
 from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds, size
+from souk_cli.visible import escape, visible
 
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
 LOAD_WAIT = 5.0
@@ -270,7 +270,7 @@ def _show(hit: pb.Hit, output: Path | None) -> None:
 def _show_text(value: bytes) -> None:
     """A value on a terminal, where it is text."""
     try:
-        out.print(value.decode(), markup=False, emoji=False, highlight=False, soft_wrap=True)
+        out.print(visible(value.decode()), markup=False, emoji=False, highlight=False, soft_wrap=True)
     except UnicodeDecodeError:
         err.print(f"[yellow]{size(len(value))} that are no text[/]: --output names a file for them")
 

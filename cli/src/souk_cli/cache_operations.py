@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from souk.client import CacheClient, ClientConfig, SoukError, from_failure
@@ -20,6 +19,7 @@ from souk.common.v1 import operations_pb2 as pb
 from souk_cli.cache import MAX_SECONDS, Space
 from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
+from souk_cli.visible import escape
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
 MAX_COUNT = 2**31 - 1

@@ -5,13 +5,13 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw, milliseconds
+from souk_cli.visible import escape
 
 
 @connected(DBOPT)

@@ -12,7 +12,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.struct_pb2 import Struct
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
@@ -20,6 +19,7 @@ from souk.dbopt.v1 import query_pb2
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json
+from souk_cli.visible import escape
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN = re.compile(r"(\d{1,5})([mhdw])", re.ASCII)

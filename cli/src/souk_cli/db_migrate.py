@@ -4,13 +4,13 @@ import time
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from souk_common.migrations import Migration, pending
 from souk_dbopt.adapters import schema
 
 from souk_cli.connection import Json
 from souk_cli.db_connection import Connection, Dsn, with_owner
 from souk_cli.display import err, out, print_json, seconds
+from souk_cli.visible import escape
 
 
 def migrate(

@@ -4,7 +4,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
@@ -13,6 +12,7 @@ from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.db_insight import bar, since_time
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw_both, milliseconds
+from souk_cli.visible import escape
 
 SEVERITIES = {pb.FINDING_SEVERITY_HIGH: "[red]high[/]", pb.FINDING_SEVERITY_MEDIUM: "[yellow]medium[/]"}
 OUTCOMES = {

@@ -8,13 +8,13 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import query_pb2 as pb
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json, seconds, size
+from souk_cli.visible import escape
 
 REFRESH = 1.0
 """Seconds between two looks of `--watch`."""

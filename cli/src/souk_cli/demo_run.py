@@ -15,7 +15,6 @@ from typing import BinaryIO
 from urllib.parse import urljoin
 
 import httpx
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ImagingClient
 from souk.imaging.v1 import imaging_pb2 as pb
@@ -28,6 +27,7 @@ from souk_cli.demo_shop import shop
 from souk_cli.display import err, out, seconds, size
 from souk_cli.image_upload import Bars, Outcome, Wishes, show_outcomes, upload_all
 from souk_cli.savings import savings
+from souk_cli.visible import escape
 
 TYPES = {".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif"}
 OWNER = "demo"

@@ -6,17 +6,17 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
-from rich.markup import escape
 from souk.client import SoukError, UnauthenticatedError, UnavailableError
+
+from souk_cli.visible import VisibleConsole, escape, visible_json
 
 PIPE_WIDTH = 160
 """Columns where nobody says how wide the output is."""
 
 
-def _console(*, stderr: bool) -> Console:
+def _console(*, stderr: bool) -> VisibleConsole:
     is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=None if is_terminal else PIPE_WIDTH, soft_wrap=not is_terminal)
+    return VisibleConsole(stderr=stderr, highlight=False, width=None if is_terminal else PIPE_WIDTH, soft_wrap=not is_terminal)
 
 
 out = _console(stderr=False)
@@ -128,7 +128,8 @@ def plain(message: Message) -> dict[str, Any]:
 
 def print_json(data: Any) -> None:
     """One JSON document, or one line of a stream of them."""
-    sys.stdout.write(json.dumps(data, indent=2 if out.is_terminal else None, ensure_ascii=False) + "\n")
+    text = json.dumps(data, indent=2 if out.is_terminal else None, ensure_ascii=False)
+    sys.stdout.write(visible_json(text) + "\n")
     sys.stdout.flush()
 
 

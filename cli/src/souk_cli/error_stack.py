@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from rich.markup import escape
 from souk.monitor.v1 import error_pb2 as pb
+
+from souk_cli.visible import escape
 
 MOST_LIBRARY_FRAMES = 3
 """Calls of libraries in a row that are drawn; of more, those at both ends."""

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Annotated, TypeAlias
 
 import typer
-from rich.markup import escape
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
@@ -14,6 +13,7 @@ from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import span_from
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import issues_table, styled_state
+from souk_cli.visible import escape
 
 Issues: TypeAlias = Annotated[list[str], typer.Argument(metavar="ISSUE…", help="As SHOP-12.", show_default=False)]
 Comment: TypeAlias = Annotated[str, typer.Option("--comment", "-m", help="A remark that is kept with it.")]

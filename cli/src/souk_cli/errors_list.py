@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
@@ -14,6 +13,7 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import since_time, sparkline
 from souk_cli.display import out, plain, print_json
+from souk_cli.visible import escape
 
 STATE_STYLES = {
     pb.ISSUE_STATE_OPEN: "bold",

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from souk.client import ClientConfig, MonitorClient, accepted
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import Severity
+from souk_cli.visible import escape
 
 
 @connected(MONITOR)

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.markup import escape
 from rich.tree import Tree
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
@@ -16,6 +15,7 @@ from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import sparkline
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import TRENDS, ago, styled_severity, styled_state, word
+from souk_cli.visible import escape
 
 ACTIVITY = 5
 """What was done last, as much of it as is shown."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, ImagingClient, from_failure
 from souk.imaging.v1 import imaging_pb2 as pb
@@ -14,6 +13,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, ready, savings
+from souk_cli.visible import escape
 
 ImageId = Annotated[str, typer.Argument(help="The id that the upload gave.", show_default=False)]
 _STATES = {
@@ -151,12 +151,13 @@ def delete(
 
 def _show(image: pb.Image) -> None:
     original, made = image.original, savings(image)
-    out.print(f"[bold]{image.image_id}[/]  {_STATES[image.state]}  owner {image.owner}  profile {image.profile}")
+    out.print(f"[bold]{image.image_id}[/]  {_STATES[image.state]}  owner {escape(image.owner)}  profile {escape(image.profile)}")
     if image.tags:
         out.print(f"tags      {escape(', '.join(image.tags))}")
+    kind = escape(original.content_type)
     alpha = ", transparent" if original.has_alpha else ""
     frames = f", {original.frames} frames" if original.frames > 1 else ""
-    out.print(f"original  {original.width}×{original.height} {original.content_type}, {size(original.size_bytes)}{alpha}{frames}")
+    out.print(f"original  {original.width}×{original.height} {kind}, {size(original.size_bytes)}{alpha}{frames}")
     out.print(f"url       {escape(image.url)}")
     if image.HasField("processing"):
         took = image.processing
@@ -196,8 +197,8 @@ def _list(images: list[pb.Image]) -> Table:
         table.add_row(
             image.image_id,
             _STATES[image.state],
-            image.owner,
-            image.profile,
+            escape(image.owner),
+            escape(image.profile),
             f"{original.width}×{original.height} {size(original.size_bytes)}",
             f"{len(ready(image))}",
             f"[green]{made.saved:.0%}[/]" if made.fallback_bytes else "",

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Annotated, Any, Self
 
 import typer
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from souk.client import ClientConfig, ImagingClient, SoukError
@@ -19,6 +18,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import as_json, err, out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, NEWEST_FIRST, ready, savings
+from souk_cli.visible import escape
 
 
 @dataclass(slots=True)

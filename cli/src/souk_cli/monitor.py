@@ -4,7 +4,6 @@ import time
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import project_pb2 as pb
@@ -16,6 +15,7 @@ from souk_cli.db_connection import Connection, Dsn, with_owner
 from souk_cli.db_migrate import show_steps
 from souk_cli.display import err, out, plain, print_json
 from souk_cli.errors_list import ago
+from souk_cli.visible import escape
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name.", show_default=False)]
 

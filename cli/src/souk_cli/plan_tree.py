@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 from souk.dbopt.v1 import insight_pb2 as pb
 
+from souk_cli.visible import visible
+
 BAR = 12
 """Characters of a bar of the whole time."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -59,7 +61,7 @@ def _outline(plan: pb.Plan) -> list[tuple[tuple[str, str, str], str]]:
 
 
 def _title(node: pb.PlanNode) -> str:
-    return node.type + (f" {node.relation}" if node.relation else "") + (f" by {node.index}" if node.index else "")
+    return visible(node.type + (f" {node.relation}" if node.relation else "") + (f" by {node.index}" if node.index else ""))
 
 
 def _marked(lines: list[tuple[tuple[str, str, str], str]], number: int, kind: str, mark: str, colour: str) -> Text:
@@ -80,14 +82,14 @@ def _steps(node: pb.PlanNode, first: str, rest: str, *, ended: bool) -> Iterator
 def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
     text = Text(overflow="fold")
     text.append(first, "dim")
-    text.append(node.type, "bold")
+    text.append(visible(node.type), "bold")
     if node.relation:
-        text.append(f" {node.relation}")
+        text.append(visible(f" {node.relation}"))
     if node.index:
-        text.append(f" by {node.index}", "cyan")
+        text.append(visible(f" by {node.index}"), "cyan")
     for name in sorted(node.conditions):
         text.append(f"\n{rest}", "dim")
-        text.append(f"{name}: {node.conditions[name]}", "dim")
+        text.append(visible(f"{name}: {node.conditions[name]}"), "dim")
     if node.rows_removed:
         text.append(f"\n{rest}", "dim")
         text.append(f"discarded {node.rows_removed:,} rows", "yellow" if node.rows_removed >= 1000 else "dim")

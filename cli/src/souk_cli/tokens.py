@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from souk_cli.connection import Json
 from souk_cli.display import err, out, print_json
+from souk_cli.visible import escape
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _SCOPE = re.compile(r"[a-z]+\.[a-z]+")

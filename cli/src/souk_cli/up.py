@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from souk_cli.display import err, out
 from souk_cli.engines import EngineError
 from souk_cli.services import Service, installed, ports_of
 from souk_cli.supervisor import ChildError, Supervisor
+from souk_cli.visible import escape
 
 
 def up(
