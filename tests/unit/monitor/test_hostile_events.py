@@ -8,8 +8,21 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import pytest
-from souk_monitor.decoding import bodies
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import SEVERITY_NUMBER_ERROR, LogRecord, ResourceLogs, ScopeLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor import stack_text
+from souk_monitor.decoding import bodies, native
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import MOST_VALUES
+from souk_monitor.decoding.otlp import MOST_EVENTS, Batch
+from souk_monitor.decoding.otlp_logs import LogDecoder
+from souk_monitor.decoding.otlp_spans import SpanDecoder
 from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, store_reports
 from souk_monitor.events import Event, Source
 from souk_monitor.exceptions import MalformedError
@@ -140,3 +153,163 @@ def test_what_fits_is_not_touched():
     event = Event("0" * 32, NOW, Source.NATIVE, message="m" * 8192, extra=extra)
     fit(event, NOW)
     assert (event.extra, event.scrubbed_fields) == (extra, ())
+
+
+def many(kind: str, number: int) -> Any:
+    """A message of protobuf with many of something in it, made of the bytes of one."""
+    one = {
+        "frames": pb.ErrorReport(stack=[pb.StackFrame()]),
+        "lines of source": pb.ErrorReport(stack=[pb.StackFrame(pre_context=["x"] * (number // 1000))]),
+        "exceptions": pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E")]),
+        "fingerprint": pb.ErrorReport(fingerprint=["x"]),
+    }[kind]
+    if kind == "lines of source":
+        number = 1000
+    return pb.ErrorReport.FromString(pb.ErrorReport(message="m").SerializeToString() + one.SerializeToString() * number)
+
+
+def nulls(number: int) -> Any:
+    return ListValue.FromString(ListValue(values=[Value(null_value=0)]).SerializeToString() * number)
+
+
+JAVASCRIPT = "Error: no stock\n    at pay (/srv/pay.js:1:2)\n"
+NATIVE: dict[str, Callable[[], pb.ErrorReport]] = {
+    "frames": lambda: many("frames", 500_000),
+    "lines of source": lambda: many("lines of source", 500_000),
+    "exceptions": lambda: many("exceptions", 300_000),
+    "fingerprint": lambda: many("fingerprint", 500_000),
+    "tags": lambda: pb.ErrorReport(message="m", tags={str(n): "1" for n in range(100_000)}),
+    "contexts": lambda: pb.ErrorReport(message="m", contexts=Struct(fields={"a": Value(list_value=nulls(400_000))})),
+    "variables": lambda: pb.ErrorReport(
+        stack=[pb.StackFrame(function="f", local_variables=Struct(fields={"a": Value(list_value=nulls(400))}))] * 900
+    ),
+    "empty lines": lambda: pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", stack_text=JAVASCRIPT + "\n" * 800_000)]),
+    "other lines": lambda: pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", stack_text=JAVASCRIPT + "\x0b" * 800_000)]),
+    "lines of a stack": lambda: pb.ErrorReport(exceptions=[pb.ExceptionReport(stack_text=JAVASCRIPT + " at f\n" * 500_000)]),
+    "texts of stacks": lambda: pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", stack_text=JAVASCRIPT + "\n" * 4000)] * 200),
+}
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_report_with_very_much_in_it_is_read_without_a_look_at_most(name: str):
+    report = NATIVE[name]()
+
+    def work() -> Event:
+        event = native.event(report, NOW)
+        fit(event, NOW)
+        return event
+
+    event, calls = counted(work)
+    assert calls < 150_000
+    assert len(bodies.encode(event)) <= KEPT
+    assert name in ("lines of source", "empty lines", "other lines", "lines of a stack") or event.scrubbed_fields
+
+
+def test_a_report_names_only_some_of_very_many_fields_that_are_wrong():
+    report = pb.ErrorReport(message="m", stack=[pb.StackFrame(line=-1)] * 100_000)
+
+    def work() -> str:
+        with pytest.raises(MalformedError, match="stack") as caught:
+            native.event(report, NOW)
+        return str(caught.value)
+
+    text, calls = counted(work)
+    assert len(text) < 2000
+    assert calls < 10_000
+
+
+def test_reports_of_a_call_have_one_bound_for_what_is_read_of_their_stacks():
+    budget = Budget()
+    text = JAVASCRIPT + "".join(f"    at f{n} (/srv/a.js:{n + 1}:1)\n" for n in range(398))
+    report = pb.ErrorReport(exceptions=[pb.ExceptionReport(type="Error", stack_text=text)])
+    events = [native.event(report, NOW, budget=budget) for _ in range(300)]
+    assert sum(bool(event.exceptions[0].frames) for event in events) == 250
+    assert events[-1].exceptions[0].extra["stack_text"]
+    assert "stack_text" in events[-1].scrubbed_fields
+
+
+@pytest.mark.parametrize("depth", [10, 20, 30, 33])
+def test_a_struct_is_as_deep_as_a_message_may_be(depth: int):
+    nested = Struct(fields={"a": Value(string_value="x")})
+    for _ in range(depth - 3):
+        nested = Struct(fields={"a": Value(struct_value=nested)})
+    event = native.event(pb.ErrorReport(message="m", contexts=nested), NOW)
+    fit(event, NOW)
+    assert event.contexts
+
+
+def attribute(key: str, value: AnyValue) -> KeyValue:
+    return KeyValue(key=key, value=value)
+
+
+def array(number: int) -> AnyValue:
+    one = ArrayValue(values=[AnyValue()]).SerializeToString()
+    return AnyValue(array_value=ArrayValue.FromString(one * number))
+
+
+def logs(*records: LogRecord, resource: Resource | None = None) -> ExportLogsServiceRequest:
+    scope = ScopeLogs(log_records=records)
+    return ExportLogsServiceRequest(resource_logs=[ResourceLogs(resource=resource, scope_logs=[scope])])
+
+
+def failed(**more: Any) -> LogRecord:
+    return LogRecord(severity_number=SEVERITY_NUMBER_ERROR, time_unix_nano=1, **more)
+
+
+WIDE_RESOURCE = Resource(attributes=[attribute(f"a{n}", AnyValue(int_value=n)) for n in range(15_000)])
+LONG_RESOURCE = Resource(attributes=[attribute("a", AnyValue(string_value="x" * 900_000))])
+EXCEPTION = Span.Event(name="exception", attributes=[attribute("exception.type", AnyValue(string_value="E"))])
+OTLP: dict[str, Callable[[], ExportLogsServiceRequest | ExportTraceServiceRequest]] = {
+    "an array": lambda: logs(failed(body=array(400_000))),
+    "attributes": lambda: logs(failed(attributes=[attribute("a", AnyValue())] * 300_000)),
+    "a resource with many attributes": lambda: logs(*[failed()] * 300, resource=WIDE_RESOURCE),
+    "a resource with much text": lambda: logs(*[failed()] * 300, resource=LONG_RESOURCE),
+    "a span with many attributes": lambda: spans(
+        Span(trace_id=b"t" * 16, span_id=b"s" * 8, events=[EXCEPTION] * 300, attributes=WIDE_RESOURCE.attributes)
+    ),
+    "a stack": lambda: logs(
+        failed(attributes=[attribute("exception.stacktrace", AnyValue(string_value=JAVASCRIPT + "\n" * 800_000))])
+    ),
+}
+
+
+def spans(*given: Span) -> ExportTraceServiceRequest:
+    return ExportTraceServiceRequest(resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=given)])])
+
+
+def decoded(request: ExportLogsServiceRequest | ExportTraceServiceRequest) -> Batch:
+    if isinstance(request, ExportLogsServiceRequest):
+        batch = LogDecoder(stack_text.parse).decode(request, NOW)
+    else:
+        batch = SpanDecoder(stack_text.parse).decode(request, NOW)
+    for event in batch.events[""]:
+        fit(event, NOW)
+    return batch
+
+
+@pytest.mark.parametrize("name", OTLP)
+def test_what_events_of_opentelemetry_have_in_common_is_not_paid_for_with_each(name: str):
+    request = OTLP[name]()
+    batch, calls = counted(lambda: decoded(request))
+    assert calls < 800_000
+    assert batch.events[""]
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [lambda n: logs(*[failed()] * n), lambda n: spans(Span(trace_id=b"t" * 16, span_id=b"s" * 8, events=[EXCEPTION] * n))],
+)
+def test_no_more_events_come_of_a_request_than_may(request_of: Callable[[int], ExportLogsServiceRequest]):
+    batch = decoded(request_of(MOST_EVENTS + 7))
+    assert len(batch.events[""]) == MOST_EVENTS
+    assert batch.rejected.total() == 7
+
+
+@pytest.mark.parametrize("depth", [10, 30, 44])
+def test_a_value_of_opentelemetry_is_as_deep_as_a_message_may_be(depth: int):
+    value = AnyValue(string_value="x")
+    for _ in range(depth):
+        value = AnyValue(array_value=ArrayValue(values=[value]))
+    request = ExportLogsServiceRequest.FromString(logs(failed(body=value, attributes=[attribute("a", value)])).SerializeToString())
+    (event,) = decoded(request).events[""]
+    assert event.message

@@ -5,17 +5,25 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from souk_monitor.cutting import both_ends
+from souk_monitor.stack_text import MOST_LINES
 
 T = TypeVar("T")
 Kind = Literal["frames", "values", "lines", "bytes"]
 OF_REQUEST: dict[Kind, int] = {"frames": 50_000, "values": 200_000, "lines": 100_000, "bytes": 32 * 1024 * 1024}
 """frames: of stacks. values: of attributes, contexts and local variables. lines: of texts of stacks that are read. bytes: of
 what its events have in common, for each of them."""
-OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 20_000, "lines": 10_000, "bytes": 1024 * 1024}
+OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 20_000, "lines": 5_000, "bytes": 1024 * 1024}
 MOST_EXCEPTIONS = 200
 """Of one event."""
+MOST_SOURCE = 20
+"""Lines of source, before a frame's own and after it, that are looked at: more than are kept."""
 FEWEST_FRAMES = 5
 """Of a stack that has as many, while there are any for the event."""
+
+
+def share_of(stacks: int) -> int:
+    """Frames of each of so many stacks of an event."""
+    return max(FEWEST_FRAMES, OF_EVENT["frames"] // max(1, stacks))
 
 
 @dataclass(slots=True)
@@ -53,8 +61,22 @@ class Budget:
 
     def frames(self, parts: Sequence[T], path: str, stacks: int = 1) -> Sequence[T]:
         """Those at both ends of one of so many stacks."""
-        share = max(FEWEST_FRAMES, OF_EVENT["frames"] // max(1, stacks))
-        return self._ends(parts, self.take("frames", min(len(parts), share)), path)
+        return self._ends(parts, self.take("frames", min(len(parts), share_of(stacks))), path)
+
+    def members(self, wanted: int, path: str) -> int:
+        """How many members of an object or a list may be read."""
+        granted = self.take("values", wanted)
+        if granted < wanted:
+            self.noted.append(path)
+        return granted
+
+    def left(self, kind: Kind) -> int:
+        """How many the event may still have."""
+        return min(self._event[kind], self._request[kind])
+
+    def reads_stack(self, text: str) -> bool:
+        """Whether the text of a stack may be read."""
+        return bool(text) and self.takes_whole("lines", min(MOST_LINES, len(text.splitlines())), "stack_text")
 
     def _ends(self, parts: Sequence[T], most: int, path: str) -> Sequence[T]:
         if len(parts) > most:

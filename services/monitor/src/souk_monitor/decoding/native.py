@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,8 @@ from google.protobuf.struct_pb2 import Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from souk.monitor.v1 import error_pb2 as pb
 
+from souk_monitor.cutting import both_ends
+from souk_monitor.decoding.budget import MOST_EXCEPTIONS, MOST_SOURCE, Budget, share_of
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError, Problem
 from souk_monitor.limits import DEFAULT, Limits, fit
@@ -29,27 +32,37 @@ _LEVELS = {
 }
 SEVERITIES = {level: severity for severity, level in _LEVELS.items() if severity}
 _DEPTH = 16
+_MANY = 1000
+"""Tags, and parts of a fingerprint, that are looked at: more than are kept."""
+_MOST_PROBLEMS = 20
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, as in google.protobuf.Timestamp."""
 
 
-def event(report: pb.ErrorReport, received: datetime, limits: Limits = DEFAULT) -> Event:
-    """The event that a report tells of, within the limits; MalformedError that names every field that is wrong."""
-    problems = list(_problems(report))
+def event(report: pb.ErrorReport, received: datetime, limits: Limits = DEFAULT, budget: Budget | None = None) -> Event:
+    """The event that a report tells of, within the limits; MalformedError that names the fields that are wrong.
+
+    budget: of the request that the report is in, where it is not by itself.
+    """
+    problems = list(islice(_problems(report), _MOST_PROBLEMS))
     if problems:
         raise MalformedError("no report", problems)
-    made = _event(report, received)
+    budget = budget or Budget()
+    budget.begin()
+    made = _event(report, received, budget)
     fit(made, received, limits)
     return made
 
 
-def _event(report: pb.ErrorReport, received: datetime) -> Event:
+def _event(report: pb.ErrorReport, received: datetime, budget: Budget) -> Event:
+    contexts = values(report.contexts, budget, "contexts")
+    exceptions = _exceptions(report, budget)
     return Event(
         event_id=report.event_id.lower() or uuid4().hex,
         time=_time(report, received),
         source=Source.NATIVE,
         level=_LEVELS[report.severity],
-        platform=report.platform or _platform(report),
+        platform=report.platform or _platform(exceptions),
         service=report.service,
         release=report.release,
         environment=report.environment,
@@ -58,15 +71,16 @@ def _event(report: pb.ErrorReport, received: datetime) -> Event:
         transaction=report.transaction,
         message=report.message,
         template=report.message_template,
-        exceptions=_exceptions(report),
-        stack=tuple(map(_frame, report.stack)),
-        fingerprint=tuple(report.fingerprint),
-        tags=dict(report.tags),
+        exceptions=tuple(exception for exception, _ in exceptions),
+        stack=_frames(report.stack, budget, "stack"),
+        fingerprint=tuple(report.fingerprint[:_MANY]),
+        tags=dict(islice(report.tags.items(), _MANY)),
         user=_user(report.user) if report.HasField("user") else None,
         trace_id=report.trace_id.lower(),
         span_id=report.span_id.lower(),
         error_id=report.error_id,
-        contexts=values(report.contexts),
+        contexts=contexts,
+        scrubbed_fields=tuple(budget.noted),
     )
 
 
@@ -101,13 +115,13 @@ def report(known: Event) -> pb.ErrorReport:
     return message
 
 
-def values(message: Struct) -> dict[str, Any]:
-    """A Struct as what JSON would be in Python; a number that JSON cannot say is its name."""
+def values(message: Struct, budget: Budget, path: str) -> dict[str, Any]:
+    """A Struct as what JSON would be in Python, as much of it as may be read; a number that JSON cannot say is its name."""
     fields = message.fields
     found: dict[str, Any] = {}
-    for name in fields:
+    for name in islice(fields, budget.members(len(fields), path)):
         value = fields[name]
-        found[name] = value.string_value or _value(value)  # most are texts
+        found[name] = value.string_value or _value(value, budget, path)  # most are texts
     return found
 
 
@@ -129,7 +143,7 @@ def _flat(value: Any, depth: int) -> Any:
     return [_flat(each, depth - 1) for each in value]
 
 
-def _value(message: Value) -> Any:
+def _value(message: Value, budget: Budget, path: str) -> Any:
     match message.WhichOneof("kind"):
         case "string_value":
             return message.string_value
@@ -138,9 +152,10 @@ def _value(message: Value) -> Any:
         case "bool_value":
             return message.bool_value
         case "list_value":
-            return [_value(each) for each in message.list_value.values]
+            parts = message.list_value.values
+            return [_value(each, budget, path) for each in parts[: budget.members(len(parts), path)]]
         case "struct_value":
-            return values(message.struct_value)
+            return values(message.struct_value, budget, path)
     return None
 
 
@@ -160,12 +175,13 @@ def _problems(report: pb.ErrorReport) -> Iterator[Problem]:
         yield Problem("severity", "must be one of Severity")
     if report.HasField("time"):
         yield from _bad_time(report.time)
-    for number, exception in enumerate(report.exceptions):
-        path = f"exceptions[{number}]"
+    numbers = both_ends(range(len(report.exceptions)), MOST_EXCEPTIONS)
+    for number in numbers:
+        exception, path = report.exceptions[number], f"exceptions[{number}]"
         if not (exception.type or exception.value or exception.frames or exception.stack_text):
             yield Problem(path, "must have a type, a value or a stack")
-        yield from _bad_frames(f"{path}.frames", exception.frames)
-    yield from _bad_frames("stack", report.stack)
+        yield from _bad_frames(f"{path}.frames", exception.frames, len(numbers))
+    yield from _bad_frames("stack", report.stack, 1)
 
 
 def _not_hex(path: str, text: str, digits: int) -> Iterator[Problem]:
@@ -178,8 +194,10 @@ def _bad_time(time: Timestamp) -> Iterator[Problem]:
         yield Problem("time", "must be from 1970 to 9999, with nanos from 0 to 999,999,999")
 
 
-def _bad_frames(path: str, frames: Iterable[pb.StackFrame]) -> Iterator[Problem]:
-    for number, frame in enumerate(frames):
+def _bad_frames(path: str, frames: Sequence[pb.StackFrame], stacks: int) -> Iterator[Problem]:
+    """Of those that are read."""
+    for number in both_ends(range(len(frames)), share_of(stacks)):
+        frame = frames[number]
         if frame.line < 0:
             yield Problem(f"{path}[{number}].line", "must be 0 or more")
         if frame.column < 0:
@@ -192,23 +210,32 @@ def _time(report: pb.ErrorReport, received: datetime) -> datetime:
     return report.time.ToDatetime(UTC)
 
 
-def _platform(report: pb.ErrorReport) -> str:
-    return next((found for each in report.exceptions if (found := language_of(each.stack_text))), "")
+def _platform(exceptions: Iterable[tuple[ExceptionInfo, str]]) -> str:
+    return next((language for _, language in exceptions if language), "")
 
 
-def _exceptions(report: pb.ErrorReport) -> tuple[ExceptionInfo, ...]:
-    """Those of the report; the text of the stack of an only one may have its causes in it."""
-    if len(report.exceptions) == 1:
-        return _with_stack(_exception(report.exceptions[0]), report.platform)
-    return tuple(_with_stack(_exception(each), report.platform)[-1] for each in report.exceptions)
+def _exceptions(report: pb.ErrorReport, budget: Budget) -> list[tuple[ExceptionInfo, str]]:
+    """Those of the report, each with the language that its text is of; the text of the stack of an only one may have its causes in
+    it."""
+    given = budget.exceptions(report.exceptions)
+    found: list[tuple[ExceptionInfo, str]] = []
+    for number in reversed(range(len(given))):
+        exception = _exception(given[number], budget, f"exceptions[{number}].frames", len(given))
+        read, language = _with_stack(exception, report.platform, budget)
+        found += [(each, language) for each in (reversed(read) if len(given) == 1 else read[-1:])]
+    return found[::-1]
 
 
-def _with_stack(exception: ExceptionInfo, platform: str) -> tuple[ExceptionInfo, ...]:
-    """The exception with the frames of the text of its stack, after its causes, where it has no frames of its own."""
+def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget) -> tuple[tuple[ExceptionInfo, ...], str]:
+    """The exception with the frames of the text of its stack, after its causes, where it has no frames of its own; and the
+    language."""
     text: str = exception.extra.get("stack_text", "")
-    found = parse(text, platform) if text and not exception.frames else ()
+    if not budget.reads_stack(text):
+        return (exception,), ""
+    language = "" if platform else language_of(text)
+    found = () if exception.frames else parse(text, platform or language)
     if not any(each.frames for each in found):  # it was no stack
-        return (exception,)
+        return (exception,), language
     last = found[-1]
     known = replace(
         exception,
@@ -218,15 +245,15 @@ def _with_stack(exception: ExceptionInfo, platform: str) -> tuple[ExceptionInfo,
         frames=last.frames,
         extra={},
     )
-    return (*found[:-1], known)
+    return (*found[:-1], known), language
 
 
-def _exception(message: pb.ExceptionReport) -> ExceptionInfo:
+def _exception(message: pb.ExceptionReport, budget: Budget, path: str, stacks: int) -> ExceptionInfo:
     return ExceptionInfo(
         type=message.type,
         value=message.value,
         module=message.module,
-        frames=tuple(map(_frame, message.frames)),
+        frames=_frames(message.frames, budget, path, stacks),
         handled=message.handled if message.HasField("handled") else None,
         mechanism=message.mechanism,
         exception_id=message.exception_id if message.HasField("exception_id") else None,
@@ -245,16 +272,20 @@ _SOURCE: Callable[[pb.StackFrame], tuple[str, str, Sequence[str], Sequence[str]]
 """Both in the order of `Frame`'s fields: many fields of a message are read at once, for there are many frames."""
 
 
-def _frame(message: pb.StackFrame) -> Frame:
+def _frames(given: Sequence[pb.StackFrame], budget: Budget, path: str, stacks: int = 1) -> tuple[Frame, ...]:
+    return tuple(_frame(each, budget, path) for each in budget.frames(given, path, stacks)) if given else ()
+
+
+def _frame(message: pb.StackFrame, budget: Budget, path: str) -> Frame:
     package, line, before, after = _SOURCE(message)
     return Frame(
         *_PLACE(message),
         message.in_app if message.HasField("in_app") else None,
         package,
         line,
-        tuple(before) if before else (),
-        tuple(after) if after else (),
-        values(message.local_variables) if message.HasField("local_variables") else {},
+        tuple(before[-MOST_SOURCE:]) if before else (),
+        tuple(after[:MOST_SOURCE]) if after else (),
+        values(message.local_variables, budget, f"{path}.local_variables") if message.HasField("local_variables") else {},
     )
 
 

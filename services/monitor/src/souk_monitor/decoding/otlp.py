@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.otlp_values import Resource
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
@@ -20,6 +21,8 @@ _USER = (("user.id", "enduser.id"), ("user.email",), ("user.name", "enduser.name
 
 ReadStack = Callable[[str, str], tuple[ExceptionInfo, ...]]
 """Exceptions, causes first, of a stack as a language prints it, and the language, where it is known."""
+MOST_EVENTS = 10_000
+"""Of one request."""
 
 
 @dataclass(slots=True)
@@ -32,9 +35,22 @@ class Batch:
     """Records and spans that are no errors."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Why -> how many were errors that cannot be read."""
+    budget: Budget = field(default_factory=Budget, compare=False)
+    count: int = 0
+    """Of its events."""
+
+    def begin(self) -> bool:
+        """Whether one more event may be read."""
+        if self.count == MOST_EVENTS:
+            self.rejected[f"more than {MOST_EVENTS:,} errors in one request"] += 1
+            return False
+        self.budget.begin()
+        return True
 
     def add(self, project: str, event: Event) -> None:
-        """Take an event."""
+        """Take an event that was begun."""
+        event.scrubbed_fields = tuple(dict.fromkeys((*self.budget.noted, *event.scrubbed_fields)))
+        self.count += 1
         self.events.setdefault(project, []).append(event)
 
 
@@ -43,12 +59,12 @@ def is_exception(attributes: Mapping[str, Any]) -> bool:
     return TYPE in attributes or MESSAGE in attributes or STACK in attributes
 
 
-def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadStack) -> tuple[ExceptionInfo, ...]:
+def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadStack, budget: Budget) -> tuple[ExceptionInfo, ...]:
     """The exceptions, causes first. What of the attributes has become a part of them is taken out."""
     name, message = text_of(attributes.pop(TYPE, None)), text_of(attributes.pop(MESSAGE, None))
     stack, escaped = text_of(attributes.pop(STACK, None)), attributes.pop(ESCAPED, None)
     module, _, short = name.rpartition(".")
-    found = read_stack(stack, platform) if stack else ()
+    found = read_stack(stack, platform) if budget.reads_stack(stack) else ()
     if not any(exception.frames for exception in found):  # it was no stack
         found = ()
     last = found[-1] if found else ExceptionInfo(extra={"stack_text": stack} if stack else {})
@@ -62,7 +78,7 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
     return (*found[:-1], raised)
 
 
-def event_of(resource: Resource, source: Source, time: datetime) -> Event:
+def event_of(resource: Resource, source: Source, time: datetime, budget: Budget) -> Event:
     """An event of which only is known what it comes from."""
     return Event(
         event_id="",
@@ -73,7 +89,7 @@ def event_of(resource: Resource, source: Source, time: datetime) -> Event:
         release=resource.release,
         environment=resource.environment,
         server_name=resource.server_name,
-        contexts={"resource": dict(resource.rest)} if resource.rest else {},
+        contexts={"resource": dict(resource.rest)} if resource.rest and resource.cost.charged(budget, "contexts.resource") else {},
     )
 
 

@@ -8,6 +8,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from souk_monitor.decoding import otlp
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import LogOccurrences, digest_of, kind_of
 from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of, value_of
@@ -37,39 +38,39 @@ class LogDecoder:
         return batch
 
     def steps(self, batch: otlp.Batch, request: ExportLogsServiceRequest, received: datetime) -> Iterator[None]:
-        """Put the events of a request into a batch, one at each step, so that others may have their turn between them."""
+        """Put the events of a request into a batch, a record at each step, so that others may have their turn between them."""
         for of_resource in request.resource_logs:
-            resource = resource_of(of_resource.resource)
+            batch.budget.begin()
+            resource = resource_of(of_resource.resource, batch.budget)
             for of_scope in of_resource.scope_logs:
                 for record in of_scope.log_records:
-                    if self._add(batch, resource, of_scope.scope.name, record, received):
-                        yield
+                    self._add(batch, resource, of_scope.scope.name, record, received)
+                    yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> bool:
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> None:
         if not _is_error(record):
             batch.ignored += 1
-            return False
+            return
         problem = otlp.bad_ids(record.trace_id, record.span_id)
         if problem:
             batch.rejected[problem] += 1
-            return False
-        event = self._event(resource, logger, record, received)
-        fit(event, received, self._limits)
-        batch.add(resource.project, event)
-        return True
+        elif batch.begin():
+            event = self._event(batch.budget, resource, logger, record, received)
+            fit(event, received, self._limits)
+            batch.add(resource.project, event)
 
-    def _event(self, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
-        attributes = attributes_of(record.attributes)
+    def _event(self, budget: Budget, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
+        attributes = attributes_of(record.attributes, budget)
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
-        event = otlp.event_of(resource, Source.OTLP_LOG, otlp.time_of(nanoseconds, received))
+        event = otlp.event_of(resource, Source.OTLP_LOG, otlp.time_of(nanoseconds, received), budget)
         event.logger = logger
         event.level = _level(record)
         event.trace_id, event.span_id = _digits(record.trace_id), _digits(record.span_id)
-        event.message = text_of(value_of(record.body))
+        event.message = text_of(value_of(record.body, budget))
         event.transaction = text_of(attributes.pop("http.route", None))
         otlp.take_known(event, attributes)
         if otlp.is_exception(attributes):
-            event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack)
+            event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack, budget)
         event.stack = otlp.code_of(attributes) if not event.exceptions else ()
         if attributes:
             event.contexts = {**event.contexts, "attributes": attributes}

@@ -1,21 +1,26 @@
 """Spans of OpenTelemetry: each of their exceptions that is an error is an event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from souk_monitor.cutting import shorten
 from souk_monitor.decoding import otlp
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
-from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of
+from souk_monitor.decoding.otlp_values import Cost, Resource, attributes_of, resource_of
 from souk_monitor.decoding.span_exceptions import WayOut, errors_of
 from souk_monitor.events import Event, Source
 from souk_monitor.limits import DEFAULT, Limits, fit
 
 _INGEST = ("opentelemetry.proto.collector.", "souk.monitor.v1.ErrorService")
 _OWN = "souk-monitor"
+_LONGEST_NAME = 1024
 
 
 class SpanDecoder:
@@ -33,26 +38,31 @@ class SpanDecoder:
         return batch
 
     def steps(self, batch: otlp.Batch, request: ExportTraceServiceRequest, received: datetime) -> Iterator[None]:
-        """Put the events of a request into a batch, one at each step, so that others may have their turn between them."""
+        """Put the events of a request into a batch, one or a span at each step, so that others may have their turn between them."""
         for of_resource in request.resource_spans:
-            resource = resource_of(of_resource.resource)
+            batch.budget.begin()
+            resource = resource_of(of_resource.resource, batch.budget)
             for of_scope in of_resource.scope_spans:
                 for span in of_scope.spans:
-                    if self._add(batch, resource, of_scope.scope.name, span, received):
-                        yield
+                    yield from self._add(batch, resource, of_scope.scope.name, span, received)
+                    yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> bool:
+    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> Iterator[None]:
         raised = errors_of(span)
         if not raised or _is_own_ingest(resource, span):
             batch.ignored += 1
-            return False
+            return
         problem = otlp.bad_ids(span.trace_id, span.span_id)
         if problem or not (span.trace_id and span.span_id):
             batch.rejected[problem or "a span without its ids"] += 1
-            return False
+            return
+        own = _Own.of(span, batch.budget)
         occurrences, way_out = SpanOccurrences(), WayOut()
         for each in raised:
-            event = self._event(resource, span, each, received)
+            yield
+            if not batch.begin():
+                continue
+            event = self._event(batch.budget, resource, own, each, received)
             kind = kind_of(event.trace_id, event.span_id, event.exceptions[-1])
             if way_out.passes(kind, event.exceptions[-1].frames):
                 continue
@@ -60,20 +70,41 @@ class SpanDecoder:
             event.event_id = occurrences.id_of(kind)
             fit(event, received, self._limits)
             batch.add(resource.project, event)
-        return True
 
-    def _event(self, resource: Resource, span: Span, raised: Span.Event, received: datetime) -> Event:
-        attributes = attributes_of(raised.attributes)
-        of_span = attributes_of(span.attributes)
-        event = otlp.event_of(resource, Source.OTLP_SPAN, otlp.time_of(raised.time_unix_nano, received))
-        event.trace_id, event.span_id = span.trace_id.hex(), span.span_id.hex()
-        event.transaction = text_of(of_span.get("http.route")) or span.name
+    def _event(self, budget: Budget, resource: Resource, own: "_Own", raised: Span.Event, received: datetime) -> Event:
+        attributes = attributes_of(raised.attributes, budget)
+        of_span = own.attributes if own.cost.charged(budget, "contexts.span") else {}
+        event = otlp.event_of(resource, Source.OTLP_SPAN, otlp.time_of(raised.time_unix_nano, received), budget)
+        event.trace_id, event.span_id = own.trace_id, own.span_id
+        event.transaction = own.route or own.name
         otlp.take_known(event, {**of_span, **attributes})
         attributes.pop("error_id", None)
-        event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack)
-        more = {"attributes": attributes, "span": {"name": span.name, **of_span}}
+        event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack, budget)
+        more = {"attributes": attributes, "span": {"name": own.name, **of_span}}
         event.contexts = {**event.contexts, **{name: value for name, value in more.items() if value}}
         return event
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What the events of a span have in common."""
+
+    name: str
+    trace_id: str
+    span_id: str
+    route: str
+    attributes: Mapping[str, Any]
+    cost: Cost
+
+    @classmethod
+    def of(cls, span: Span, budget: Budget) -> Self:
+        """Read once for all of them."""
+        budget.begin()
+        left = budget.left("values")
+        attributes = attributes_of(span.attributes, budget)
+        cost = Cost(left - budget.left("values"), sum(each.ByteSize() for each in span.attributes))
+        name = shorten(span.name, _LONGEST_NAME)
+        return cls(name, span.trace_id.hex(), span.span_id.hex(), text_of(attributes.get("http.route")), attributes, cost)
 
 
 def _is_own_ingest(resource: Resource, span: Span) -> bool:

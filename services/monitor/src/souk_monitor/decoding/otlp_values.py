@@ -2,19 +2,34 @@
 
 import base64
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1 import resource_pb2
 
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 
 PROJECT = "souk.project"
 """The resource attribute that names the project that errors are for."""
 _PLATFORMS = {"nodejs": "node", "webjs": "javascript", "dotnet": "csharp", "cpp": "native", "swift": "cocoa"}
 """Names of languages that monitor has others for."""
+
+
+class Cost(NamedTuple):
+    """What every event is charged that has the same attributes as others."""
+
+    values: int
+    bytes: int
+
+    def charged(self, budget: Budget, path: str) -> bool:
+        """Whether an event may have them."""
+        return budget.takes_whole("values", self.values, path) and budget.takes_whole("bytes", self.bytes, path)
+
+
+FREE = Cost(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +44,14 @@ class Resource:
     platform: str = ""
     server_name: str = ""
     rest: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = FREE
 
 
-def resource_of(message: resource_pb2.Resource) -> Resource:
+def resource_of(message: resource_pb2.Resource, budget: Budget) -> Resource:
     """By OpenTelemetry's semantic conventions."""
-    known = attributes_of(message.attributes)
+    left = budget.left("values")
+    known = attributes_of(message.attributes, budget)
+    cost = Cost(left - budget.left("values"), message.ByteSize())
     language = text_of(known.get("telemetry.sdk.language"))
     named = known.pop("deployment.environment.name", None) or known.pop("deployment.environment", None)
     service = text_of(known.pop("service.name", None))
@@ -45,16 +63,24 @@ def resource_of(message: resource_pb2.Resource) -> Resource:
         platform=_PLATFORMS.get(language, language),
         server_name=text_of(known.pop("host.name", None)),
         rest=known,
+        cost=cost,
     )
 
 
-def attributes_of(attributes: Iterable[KeyValue]) -> dict[str, Any]:
-    """Attributes by their names."""
-    return {attribute.key: value_of(attribute.value) for attribute in attributes}
+def attributes_of(attributes: Sequence[KeyValue], budget: Budget) -> dict[str, Any]:
+    """Attributes by their names, as many as may be read."""
+    granted = budget.members(len(attributes), "attributes")
+    return {attribute.key: value_of(attribute.value, budget) for attribute in attributes[:granted]}
 
 
-def value_of(value: AnyValue) -> Any:
-    """A value; bytes as base64, and a number that JSON cannot say as its name."""
+def plain_text_of(value: AnyValue) -> str:
+    """The text of a text or a number; empty for all else, which is not looked into."""
+    kind = value.WhichOneof("value")
+    return value.string_value if kind == "string_value" else str(value.int_value) if kind == "int_value" else ""
+
+
+def value_of(value: AnyValue, budget: Budget) -> Any:
+    """A value, as much of it as may be read; bytes as base64, and a number that JSON cannot say as its name."""
     kind = value.WhichOneof("value")
     if kind == "string_value":
         return value.string_value
@@ -65,7 +91,8 @@ def value_of(value: AnyValue) -> Any:
     if kind == "double_value":
         return value.double_value if math.isfinite(value.double_value) else str(value.double_value)
     if kind == "array_value":
-        return [value_of(each) for each in value.array_value.values]
+        parts = value.array_value.values
+        return [value_of(each, budget) for each in parts[: budget.members(len(parts), "attributes")]]
     if kind == "kvlist_value":
-        return attributes_of(value.kvlist_value.values)
+        return attributes_of(value.kvlist_value.values, budget)
     return base64.b64encode(value.bytes_value).decode() if kind == "bytes_value" else None

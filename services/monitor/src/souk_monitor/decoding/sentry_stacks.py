@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from souk_monitor.decoding.budget import Budget
+from souk_monitor.decoding.budget import MOST_SOURCE, Budget
 from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
 from souk_monitor.events import ExceptionInfo, Frame, Json
 
 _MECHANISM = ("type", "handled", "exception_id", "parent_id", "is_exception_group")
 _MAX_NUMBER = 2**31
-_MOST_LINES = 20
-"""Of source, before a frame's own and after it, that are looked at: more than are kept."""
 
 
 def exceptions(given: Json, budget: Budget) -> tuple[ExceptionInfo, ...]:
@@ -105,8 +103,8 @@ def _frame(given: Mapping[str, Json]) -> Frame:
         _boolean(pop("in_app", None)),
         text_of(pop("package", None)),
         text_of(pop("context_line", None)),
-        _lines(pop("pre_context", None), slice(-_MOST_LINES, None)),
-        _lines(pop("post_context", None), slice(_MOST_LINES)),
+        _lines(pop("pre_context", None), slice(-MOST_SOURCE, None)),
+        _lines(pop("post_context", None), slice(MOST_SOURCE)),
         variables,
         rest_of(rest) if rest else {},
     )

@@ -9,8 +9,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from souk_monitor.decoding import otlp
-from souk_monitor.decoding.lenient import text_of
-from souk_monitor.decoding.otlp_values import value_of
+from souk_monitor.decoding.otlp_values import plain_text_of
 from souk_monitor.events import Frame
 
 NAME = "exception"
@@ -55,7 +54,7 @@ def _is_of_grpc(event: Span.Event) -> bool:
 
 
 def _text(attributes: Iterable[KeyValue], *names: str) -> str:
-    return next((text_of(value_of(each.value)) for each in attributes if each.key in names), "")
+    return next((plain_text_of(each.value) for each in attributes if each.key in names), "")
 
 
 class WayOut:

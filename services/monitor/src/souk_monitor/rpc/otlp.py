@@ -4,6 +4,7 @@ Requests are parsed here and not by gRPC, which would answer INTERNAL to bytes t
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.decoding.otlp_spans import SpanDecoder
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError, ProjectUnknownError
-from souk_monitor.ingest import Pipeline, Rejected
+from souk_monitor.ingest import TURN_SECONDS, Pipeline, Rejected
 from souk_monitor.limits import Limits
 from souk_monitor.projects import Project, Projects
 
@@ -30,8 +31,6 @@ TRACES = "opentelemetry.proto.collector.trace.v1.TraceService"
 SCOPES = {f"/{service}/Export": "monitor.report" for service in (LOGS, TRACES)}
 PROJECT_KEY = "souk-project"
 """The metadata that names the project of a call; the resource attribute souk.project is stronger."""
-DECODED_AT_ONCE = 20
-"""Events that are decoded before others have their turn in the event loop."""
 _REASONS = 5
 """Different reasons that an answer names."""
 
@@ -63,9 +62,11 @@ class Export(Generic[Request]):
         except DecodeError:
             raise MalformedError("the request is no message of the protocol") from None
         batch = Batch()
-        for number, _ in enumerate(self._steps(batch, request, datetime.now(UTC))):
-            if number % DECODED_AT_ONCE == DECODED_AT_ONCE - 1:
+        start = time.perf_counter()
+        for _ in self._steps(batch, request, datetime.now(UTC)):
+            if time.perf_counter() - start > TURN_SECONDS:
                 await asyncio.sleep(0)
+                start = time.perf_counter()
         rejected = await self._take(batch, _project_of(context))
         if rejected and not batch.events:
             raise MalformedError(_told(rejected))

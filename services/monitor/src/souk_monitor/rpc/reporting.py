@@ -10,6 +10,7 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_common.call import annotate
 
 from souk_monitor.decoding import native
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError
 from souk_monitor.ingest import TURN_SECONDS, Outcome, Pipeline, Rejected
@@ -33,10 +34,10 @@ class Reporting:
     async def take(self, project: Project, reports: Sequence[pb.ErrorReport]) -> Results:
         """Store reports of a project; what became of each."""
         decoded: list[Event | Rejected] = []
-        received = datetime.now(UTC)
+        received, budget = datetime.now(UTC), Budget()
         start = time.perf_counter()
         for report in reports:
-            decoded.append(self._decode(report, received))
+            decoded.append(self._decode(report, received, budget))
             if time.perf_counter() - start > TURN_SECONDS:
                 await asyncio.sleep(0)
                 start = time.perf_counter()
@@ -92,9 +93,9 @@ class Reporting:
         """A report that is not to be stored. MalformedError."""
         return native.event(report, datetime.now(UTC), self._limits)
 
-    def _decode(self, report: pb.ErrorReport, received: datetime) -> Event | Rejected:
+    def _decode(self, report: pb.ErrorReport, received: datetime, budget: Budget) -> Event | Rejected:
         try:
-            return native.event(report, received, self._limits)
+            return native.event(report, received, self._limits, budget)
         except MalformedError as error:
             return Rejected(report.event_id, "MALFORMED", str(error))
 

@@ -7,12 +7,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from souk_monitor.cutting import both_ends
 from souk_monitor.events import ExceptionInfo
 from souk_monitor.platforms import FAMILIES
 from souk_monitor.stack_text import csharp, go, java, javascript, others, php, python, ruby
 
 LONGEST = 1 << 20
 """Characters of a text that are read: its beginning, and its end, where Python has what counts."""
+
+MOST_LINES = 5_000
+"""Of such a text that are read, the same ones."""
 
 _LONGEST_LINE = 4_000
 _SAMPLED = 400
@@ -44,7 +48,7 @@ def _bounded(text: str) -> str:
         text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
     text = text.replace("\r\n", "\n").replace("\x00", "")
     if len(text) > _LONGEST_LINE:
-        return "\n".join(line[:_LONGEST_LINE] for line in text.split("\n"))
+        return "\n".join(line[:_LONGEST_LINE] for line in both_ends(text.splitlines(), MOST_LINES))
     return text
 
 
