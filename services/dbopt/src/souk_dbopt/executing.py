@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from souk_common.postgres import (
     ConflictError,
     PoolBusyError,
     PostgresError,
     ReadOnlyError,
+    Record,
     Session,
     StatementTimeoutError,
     UnavailableError,
@@ -237,8 +238,7 @@ class Executor:
                 if position is not None and server.role is Role.REPLICA and now_started != started:
                     raise ServerUnavailableError("the replica was started anew; come again")  # before the first row
                 at = _at(server, lsn)
-                statement = await session.statement(f"{query.key}#rows", query.json_rows_text)
-                cursor = await statement.cursor(*arguments)
+                cursor = await _Cursor.open(session, query, arguments, self._clock)
                 while rows := await cursor.fetch(batch):
                     yield Batch(f"[{', '.join([row[0] for row in rows])}]", len(rows), at, server.role)
         except PostgresError as error:
@@ -251,7 +251,13 @@ class Executor:
 
     async def _write_again(self, query: Query, arguments: Sequence[Any]) -> Rows:
         async def write(server: Server) -> tuple[Written, bool]:
-            text, count, _, _ = (await server.pools[WRITE].fetch(query.key, query.json_text, arguments))[0]
+            pool, limit = server.pools[WRITE], _time_limit(query)
+            if limit is None:
+                rows = await pool.fetch(query.key, query.json_text, arguments)
+            else:
+                async with pool.transaction(settings=limit) as session:
+                    rows = await session.fetch(query.key, query.json_text, arguments)
+            text, count, _, _ = rows[0]
             return Written(text, count), False
 
         return await self._on_primary(query, write)
@@ -274,7 +280,7 @@ class Executor:
         return Rows(written.text, written.count, position, Role.PRIMARY, self._clock() - began, repeated)
 
     async def _write(self, server: Server, query: Query, arguments: Sequence[Any], request: WriteRequest) -> tuple[Written, bool]:
-        async with server.pools[WRITE].transaction() as session:
+        async with server.pools[WRITE].transaction(settings=_time_limit(query)) as session:
             before = await self._requests.begin(session, request)
             if before is not None:
                 return before, True
@@ -321,6 +327,45 @@ class Executor:
         size = len(text) if text.isascii() else len(text.encode())
         if size > self._max_result_bytes:
             raise ResultTooLargeError(size, self._max_result_bytes)
+
+
+def _time_limit(query: Query) -> Mapping[str, str] | None:
+    """What ends a write that takes longer than its own time-out. It is the server that does, for who has the server told to cancel
+    does not know whether it had committed before."""
+    return None if query.own_timeout is None else {"statement_timeout": f"{max(1, round(query.own_timeout * 1000))}ms"}
+
+
+class _Cursor:
+    """Rows of a query as they are asked for, in a transaction. StatementTimeoutError where the server has worked on them for longer
+    than the query may take in all; the time between two fetches is the caller's."""
+
+    def __init__(self, session: Session, left: float, clock: Callable[[], float]) -> None:
+        self._session = session
+        self._left = left
+        self._clock = clock
+        self._cursor: Any = None
+
+    @classmethod
+    async def open(cls, session: Session, query: Query, arguments: Sequence[Any], clock: Callable[[], float]) -> Self:
+        """Have the server plan the query."""
+        cursor = cls(session, query.timeout, clock)
+        statement = await session.statement(f"{query.key}#rows", query.json_rows_text)
+        cursor._cursor = await cursor._timed(lambda left: statement.cursor(*arguments, timeout=left))
+        return cursor
+
+    async def fetch(self, count: int) -> Sequence[Record]:
+        """The next rows; fewer where there are no more."""
+        rows: list[Record] = await self._timed(lambda left: self._cursor.fetch(count, timeout=left))
+        return rows
+
+    async def _timed(self, work: Callable[[float], Awaitable[Any]]) -> Any:
+        began = self._clock()
+        try:
+            return await work(self._left)
+        except TimeoutError as error:
+            raise self._session.failed(error) from error
+        finally:
+            self._left -= self._clock() - began
 
 
 def _at(server: Server, lsn: int) -> Position:

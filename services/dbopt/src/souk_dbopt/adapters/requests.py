@@ -1,6 +1,6 @@
 """Request ids of writes, in a table of the database that they write to: a write and its id are committed together."""
 
-from souk_common.postgres import LockTimeoutError, Pool, Session
+from souk_common.postgres import LockTimeoutError, Pool, Session, StatementTimeoutError
 
 from souk_dbopt.exceptions import RequestIdReusedError, RequestInProgressError
 from souk_dbopt.executing import WriteRequest, Written
@@ -26,7 +26,7 @@ class RequestTable:
         """Claim a request id in the transaction of a session, after a transaction that has claimed it has ended."""
         try:
             claimed = await session.fetch("requests.claim", _CLAIM, (request.principal, request.request_id, request.fingerprint))
-        except LockTimeoutError as error:
+        except (LockTimeoutError, StatementTimeoutError) as error:  # it takes that long only where it waits for another
             raise RequestInProgressError(request.request_id) from error
         if claimed:
             return None

@@ -31,8 +31,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SCHEMA_MISMATCH: _ErrorReason.ValueType  # 3
     """FAILED_PRECONDITION. The database does not have what the query needs, as a table or a column; metadata["sqlstate"]."""
     ERROR_REASON_QUERY_TIMED_OUT: _ErrorReason.ValueType  # 4
-    """DEADLINE_EXCEEDED. The query took longer than its class allows, which is metadata["timeout"] seconds. The caller's own deadline had
-    not passed. A repeat by itself would be no faster, so gRPC's own retries are told not to.
+    """DEADLINE_EXCEEDED. The query took longer than it may, which is metadata["timeout"] seconds; of a stream, all its rows together, without
+    the time in which the caller took none. Nothing was written. The caller's own deadline had not passed. A repeat by itself would be no
+    faster, so gRPC's own retries are told not to.
     """
     ERROR_REASON_RESULT_TOO_LARGE: _ErrorReason.ValueType  # 5
     """RESOURCE_EXHAUSTED. The rows have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery."""
@@ -75,8 +76,9 @@ ERROR_REASON_QUERY_KIND: ErrorReason.ValueType  # 2
 ERROR_REASON_SCHEMA_MISMATCH: ErrorReason.ValueType  # 3
 """FAILED_PRECONDITION. The database does not have what the query needs, as a table or a column; metadata["sqlstate"]."""
 ERROR_REASON_QUERY_TIMED_OUT: ErrorReason.ValueType  # 4
-"""DEADLINE_EXCEEDED. The query took longer than its class allows, which is metadata["timeout"] seconds. The caller's own deadline had
-not passed. A repeat by itself would be no faster, so gRPC's own retries are told not to.
+"""DEADLINE_EXCEEDED. The query took longer than it may, which is metadata["timeout"] seconds; of a stream, all its rows together, without
+the time in which the caller took none. Nothing was written. The caller's own deadline had not passed. A repeat by itself would be no
+faster, so gRPC's own retries are told not to.
 """
 ERROR_REASON_RESULT_TOO_LARGE: ErrorReason.ValueType  # 5
 """RESOURCE_EXHAUSTED. The rows have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery."""

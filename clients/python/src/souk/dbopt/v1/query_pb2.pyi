@@ -364,7 +364,9 @@ class Query(_message.Message):
     """Its text, as it is run."""
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long the class lets it take."""
+        """How long it may take, which its class or its own header says; of a stream, all its rows together, without the time in which the
+        caller took none.
+        """
 
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
