@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -324,12 +325,44 @@ async def test_a_user_is_erased_and_counts_stay(monitor: Monitor) -> None:
     assert one.issue.events == one.issue.users == 1
 
 
-async def erased(monitor: Monitor, user: str) -> None:
+async def erased(monitor: Monitor, user: str) -> int:
+    """How many bodies were rewritten."""
     started = await monitor.errors.EraseUser(pb.EraseUserRequest(user=user))
     operations = operations_pb2_grpc.OperationServiceStub(monitor.server.channel())
     watch = operations.WatchOperation(operations_pb2.WatchOperationRequest(operation_id=started.operation.operation_id))
     last = [response.operation async for response in watch][-1]
     assert last.state == operations_pb2.OPERATION_STATE_SUCCEEDED
+    return int(last.progress.counts["bodies"])
+
+
+async def test_every_name_of_an_erased_user_goes_and_others_find_their_events_later(
+    monitor: Monitor, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    user = pb.ReportedUser(id="u-17xyz", username="zebra.fan", email="fan@shop.example")
+    said = pb.ExceptionReport(type="PaymentError", value="card of zebra.fan was declined")
+    (result,) = await monitor.report(pb.ErrorReport(exceptions=[said], user=user, tags={"buyer": "zebra.fan"}))
+    (same,) = await monitor.report(pb.ErrorReport(exceptions=[said], user=pb.ReportedUser(username="zebra.fan")))
+    async with asyncio.timeout(10):
+        while not await owner.fetchval("SELECT count(*) FROM monitor.facets WHERE kind = 4"):
+            await asyncio.sleep(0.02)
+    issue_id = result.accepted.issue_id
+    assert await erased(monitor, "u-17xyz") == 1
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue_id))
+    assert (known.issue.title, known.issue.users) == ("PaymentError: card of [erased] was declined", 2)
+    assert [each.title for each in known.fingerprints] == [known.issue.title]
+    assert not known.tags
+    one = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=result.accepted.event_id))
+    assert "zebra" not in str(one)
+    assert await owner.fetchval("SELECT count(*) FROM monitor.users") == 1
+    other = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=same.accepted.event_id))
+    assert other.event.report.user.username == "zebra.fan"
+
+    async def found(search: str) -> int:
+        return len((await monitor.errors.ListIssues(pb.ListIssuesRequest(search=search))).issues)
+
+    assert [await found(search) for search in ("zebra", "17xyz", "declined", "default-1")] == [0, 0, 1, 1]
+    assert await erased(monitor, "zebra.fan") == 2
+    assert await erased(monitor, "zebra.fan") == 0
 
 
 async def test_an_erased_user_is_in_no_title_and_is_found_no_more_and_others_stay(monitor: Monitor) -> None:

@@ -1361,8 +1361,8 @@ class EraseUserRequest(_message.Message):
     project: _builtins.str
     """The project's name. Empty: SOUK_MONITOR_DEFAULT_PROJECT."""
     user: _builtins.str
-    """Their id, e-mail address, name or address of the network, exactly as it was reported. Of one who was reported by several of these
-    only this one is taken out of texts: ask once for each.
+    """Their id, e-mail address, name or address of the network, exactly as it was reported. Events that were reported with others of these
+    alone are not found by it: ask once for each.
     """
     request_id: _builtins.str
     """A repeat of it returns the same operation."""

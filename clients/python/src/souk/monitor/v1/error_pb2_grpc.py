@@ -231,8 +231,9 @@ class ErrorServiceServicer:
     def EraseUser(self, request, context):
         """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
-        Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
-        is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+        Events that were reported with this user lose it, and their texts lose every name that they knew it by, not only the one that was asked
+        for (of four characters or more; a shorter one where it is the whole value); so do the titles, culprits and search words of the
+        issues that these events are in, and their tags. What stays: events that knew it by other names alone; texts of events that
         were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
         The operation goes on after the call; OperationService tells how far it is.
         """

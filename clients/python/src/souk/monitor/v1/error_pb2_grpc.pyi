@@ -100,8 +100,9 @@ class ErrorServiceStub:
     EraseUser: _grpc.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]
     """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
-    Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
-    is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+    Events that were reported with this user lose it, and their texts lose every name that they knew it by, not only the one that was asked
+    for (of four characters or more; a shorter one where it is the whole value); so do the titles, culprits and search words of the
+    issues that these events are in, and their tags. What stays: events that knew it by other names alone; texts of events that
     were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
     The operation goes on after the call; OperationService tells how far it is.
     """
@@ -178,8 +179,9 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     EraseUser: _aio.UnaryUnaryMultiCallable[_error_pb2.EraseUserRequest, _error_pb2.EraseUserResponse]  # type: ignore[assignment]
     """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
-    Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
-    is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+    Events that were reported with this user lose it, and their texts lose every name that they knew it by, not only the one that was asked
+    for (of four characters or more; a shorter one where it is the whole value); so do the titles, culprits and search words of the
+    issues that these events are in, and their tags. What stays: events that knew it by other names alone; texts of events that
     were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
     The operation goes on after the call; OperationService tells how far it is.
     """
@@ -331,8 +333,9 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.EraseUserResponse, _abc.Awaitable[_error_pb2.EraseUserResponse]]:
         """Removes what was stored of a user: their events are rewritten without them, counts stay. Scope: monitor.write.
 
-        Events that were reported with this user lose it, and their texts lose its name (of four characters or more; a shorter one where it
-        is the whole value); so do the titles of the issues that these events are in, and values of tags. What stays: texts of events that
+        Events that were reported with this user lose it, and their texts lose every name that they knew it by, not only the one that was asked
+        for (of four characters or more; a shorter one where it is the whole value); so do the titles, culprits and search words of the
+        issues that these events are in, and their tags. What stays: events that knew it by other names alone; texts of events that
         were reported with another user or with none and say the name all the same, and what people wrote: comments, assignees, actors.
         The operation goes on after the call; OperationService tells how far it is.
         """

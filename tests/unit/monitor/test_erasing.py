@@ -1,0 +1,60 @@
+"""Users taken out of bodies."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from souk_monitor.decoding import bodies
+from souk_monitor.erasing import ERASED, erase
+from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
+
+TIME = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+
+
+def event(user: User, said: str) -> Event:
+    frame = Frame(function="pay", line=2026, column=7, local_variables={"who": said, "number": 2026, "all": [2026, said]})
+    return Event(
+        event_id=uuid.uuid4().hex,
+        time=TIME,
+        source=Source.NATIVE,
+        platform="python",
+        message=f"{said} again",
+        exceptions=(ExceptionInfo(type="KeyError", value=f"no basket of {said}", frames=(frame,)),),
+        tags={"buyer": said},
+        user=user,
+        contexts={"basket": {said: [1, said]}},
+    )
+
+
+def erased(user: User, said: str, asked: str) -> Event:
+    return bodies.decode(erase(bodies.encode(event(user, said)), asked)[0])
+
+
+def test_every_name_that_the_event_knew_its_user_by_goes() -> None:
+    user = User(id="u-17", email="ana@shop.example", username="ana@shop", extra={"name": "Ana"})
+    body, names = erase(bodies.encode(event(user, "ana@shop.example or ana@shop")), "u-17")
+    left = bodies.decode(body)
+    assert names == ["ana@shop.example", "ana@shop", "u-17"]
+    assert left.user is None
+    assert left.exceptions[0].value == f"no basket of {ERASED} or {ERASED}"
+    assert left.tags == {"buyer": f"{ERASED} or {ERASED}"}
+    assert b"ana" not in body
+
+
+@pytest.mark.parametrize("name", ["2026", "native", "python", "2026-03-01", "7"])
+def test_an_event_can_be_read_whatever_its_user_is_called(name: str) -> None:
+    left = erased(User(id=name), name, name)
+    assert (left.time, left.source, left.platform) == (TIME, Source.NATIVE, "python")
+    frame = left.exceptions[0].frames[0]
+    assert (frame.line, frame.column) == (2026, 7)
+    assert frame.local_variables["who"] == left.tags["buyer"] == ERASED
+
+
+def test_a_number_is_a_name_where_it_is_data() -> None:
+    frame = erased(User(id="2026"), "x", "2026").exceptions[0].frames[0]
+    assert frame.local_variables == {"who": "x", "number": ERASED, "all": [ERASED, "x"]}
+
+
+def test_a_short_name_goes_where_it_is_the_whole_value() -> None:
+    left = erased(User(id="ana"), "ana", "ana")
+    assert (left.message, left.tags, left.contexts) == ("ana again", {"buyer": ERASED}, {"basket": {ERASED: [1, ERASED]}})
