@@ -85,7 +85,7 @@ def bodies(kind: str) -> list[bytes]:
 class Sink:
     """A pipeline that keeps nothing."""
 
-    async def submit(self, project: Project, events: Sequence[Event]) -> list[Outcome]:
+    async def submit_all(self, parts: Sequence[tuple[Project, Sequence[Event]]]) -> list[Outcome]:
         """Nothing."""
         return []
 

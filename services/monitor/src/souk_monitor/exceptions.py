@@ -13,7 +13,7 @@ MonitorError
 ├── TooLargeError
 ├── RequestIdReusedError
 ├── WatchFullError
-└── NotTakenError               nothing of the call is stored: come again after `retry_delay` seconds
+└── NotTakenError               the call is not taken: come again after `retry_delay` seconds
     ├── QueueFullError
     ├── QuotaExceededError
     └── StoreUnavailableError
@@ -131,7 +131,10 @@ class RequestIdReusedError(MonitorError):
 
 
 class NotTakenError(MonitorError):
-    """Nothing of the call is stored. `retry_delay`: seconds after which to come again."""
+    """The call is not taken. `retry_delay`: seconds after which to come again; what is stored of it by then is counted once.
+
+    Nothing of it is stored yet, but where the database does not answer: then some of it may be.
+    """
 
     def __init__(self, message: str, retry_delay: float) -> None:
         self.retry_delay = retry_delay

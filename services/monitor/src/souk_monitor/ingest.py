@@ -148,28 +148,40 @@ class Pipeline:
     async def submit(self, project: Project, events: Sequence[Event]) -> list[Outcome]:
         """Scrub, group, classify and store events, and return when they are committed; the outcomes are in their order.
 
-        QueueFullError, QuotaExceededError, StoreUnavailableError: nothing of the call is surely stored, and a repeat with the same
-        event ids counts nothing twice.
+        QueueFullError, QuotaExceededError: nothing of the call is stored. StoreUnavailableError: what is stored is not known. A
+        repeat with the same event ids counts nothing twice.
         """
-        if self._closing or self.events + len(events) > self._queue.events or self.bytes >= self._queue.bytes:
-            self.counts.turned_away += len(events)
+        return await self.submit_all([(project, events)])
+
+    async def submit_all(self, parts_of: Sequence[tuple[Project, Sequence[Event]]]) -> list[Outcome]:
+        """`submit` for the events of several projects: the quota of one turns all of them away, before any is stored."""
+        count = sum(len(events) for _, events in parts_of)
+        if self._closing or self.events + count > self._queue.events or self.bytes >= self._queue.bytes:
+            self.counts.turned_away += count
             raise QueueFullError(self._drain_seconds())
-        wait = self._quotas.take(project.number, len(events), project.options.events_per_minute)
-        if wait:
-            self.counts.turned_away += len(events)
-            raise QuotaExceededError(project.name, wait)
-        self.events += len(events)
+        self._take_quotas(parts_of, count)
+        self.events += count
         size = 0
         try:
-            prepared = await self._prepare(project, events)
+            prepared = [each for project, events in parts_of for each in await self._prepare(project, events)]
             size = sum(len(each.body) for each in prepared)
             self.bytes += size
             parts = [self._enqueue(part) for part in self._parts(prepared)]
             answers = await asyncio.gather(*(part.answer for part in parts))
         finally:
-            self.events -= len(events)
+            self.events -= count
             self.bytes -= size
         return [outcome for answer in answers for outcome in answer]
+
+    def _take_quotas(self, parts_of: Sequence[tuple[Project, Sequence[Event]]], count: int) -> None:
+        """Of all projects, or of none."""
+        for number, (project, events) in enumerate(parts_of):
+            wait = self._quotas.take(project.number, len(events), project.options.events_per_minute)
+            if wait:
+                for taken, its in parts_of[:number]:
+                    self._quotas.give_back(taken.number, len(its))
+                self.counts.turned_away += count
+                raise QuotaExceededError(project.name, wait)
 
     async def _prepare(self, project: Project, events: Sequence[Event]) -> list[Prepared]:
         prepared = []

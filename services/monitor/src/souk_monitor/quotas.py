@@ -40,3 +40,9 @@ class Quotas(Generic[K]):
             return (wanted - left) / rate
         self._buckets[sender] = (left - events, now)
         return 0.0
+
+    def give_back(self, sender: K, events: int) -> None:
+        """Events that were counted do not come."""
+        if sender in self._buckets:
+            left, then = self._buckets[sender]
+            self._buckets[sender] = (left + events, then)

@@ -85,11 +85,12 @@ class Intake:
         rejected = Counter(batch.rejected)
         events = sum(map(len, batch.events.values()))
         annotate(events=events, ignored=batch.ignored, rejected=rejected.total() or None)
+        parts: list[tuple[Project, list[Event]]] = []
         for own, found in batch.events.items():
             project = await self._project(own or named, own, rejected, len(found))
             if project is not None:
-                rejected += await self._submit(project, found)
-        return rejected
+                parts.append((project, found))
+        return rejected + await self._submit(parts)
 
     async def _project(self, name: str, own: str, rejected: Counter[str], count: int) -> Project | None:
         """None where a resource names one that there is not: the others of the batch are taken all the same."""
@@ -101,10 +102,11 @@ class Intake:
             rejected[str(error)] += count
             return None
 
-    async def _submit(self, project: Project, events: Sequence[Event]) -> Counter[str]:
-        for event in events:
-            event.service = event.service or project.service
-        outcomes = await self._pipeline.submit(project, events)
+    async def _submit(self, parts: Sequence[tuple[Project, Sequence[Event]]]) -> Counter[str]:
+        for project, events in parts:
+            for event in events:
+                event.service = event.service or project.service
+        outcomes = await self._pipeline.submit_all(parts) if parts else []
         return Counter(outcome.message for outcome in outcomes if isinstance(outcome, Rejected))
 
 

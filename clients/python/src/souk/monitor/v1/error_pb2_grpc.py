@@ -125,7 +125,7 @@ class ErrorServiceServicer:
 
         A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
         INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
-        not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+        not answer, or the queue is full; a repeat stores nothing twice. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
         than its limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

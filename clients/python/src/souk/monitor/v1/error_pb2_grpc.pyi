@@ -46,7 +46,7 @@ class ErrorServiceStub:
 
     A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
     INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
-    not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+    not answer, or the queue is full; a repeat stores nothing twice. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
     than its limit.
     """
     ReportErrorStream: _grpc.StreamStreamMultiCallable[_error_pb2.ReportErrorStreamRequest, _error_pb2.ReportErrorStreamResponse]
@@ -125,7 +125,7 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
 
     A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
     INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
-    not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+    not answer, or the queue is full; a repeat stores nothing twice. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
     than its limit.
     """
     ReportErrorStream: _aio.StreamStreamMultiCallable[_error_pb2.ReportErrorStreamRequest, _error_pb2.ReportErrorStreamResponse]  # type: ignore[assignment]
@@ -207,7 +207,7 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A repeat of an event_id within a project changes nothing, and is answered with `repeated` and the issue that the first is in now.
         INVALID_ARGUMENT: no report at all, or more than 1,000. NOT_FOUND with PROJECT_UNKNOWN. UNAVAILABLE with RetryInfo: the database does
-        not answer, or the queue is full; nothing of the call is stored then. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
+        not answer, or the queue is full; a repeat stores nothing twice. RESOURCE_EXHAUSTED with QUOTA_EXCEEDED: the project sends more
         than its limit.
         """
 
