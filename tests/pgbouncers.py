@@ -18,8 +18,8 @@ PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbi
 
 
 @contextlib.asynccontextmanager
-async def pgbouncer(server: PostgresServer, **settings: str) -> AsyncIterator[int]:
-    """Its port while the body runs. It pools transactions, on two connections."""
+async def pgbouncer(server: PostgresServer, *users: str, **settings: str) -> AsyncIterator[int]:
+    """Its port while the body runs. It pools transactions, on two connections for each database and user: postgres, and others."""
     assert PROGRAM is not None
     folder = Path(tempfile.mkdtemp(prefix="souk-pgbouncer-"))
     port = free_port()
@@ -34,7 +34,7 @@ async def pgbouncer(server: PostgresServer, **settings: str) -> AsyncIterator[in
         *(f"{name} = {value}" for name, value in chosen.items()),
     ]
     (folder / "ini").write_text("\n".join(lines) + "\n")
-    (folder / "users").write_text('"postgres" ""\n')
+    (folder / "users").write_text("".join(f'"{user}" ""\n' for user in ("postgres", *users)))
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         for path in (folder, folder / "ini", folder / "users"):

@@ -5,11 +5,14 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from certificates import Certificates, new_authority
 from monitor_serving import Monitor, report, serving
 from object_stores import free_port
 from souk.client import (
@@ -23,6 +26,7 @@ from souk.client import (
     NotFoundError,
     QueueOptions,
     ReportOptions,
+    UnavailableError,
     accepted,
 )
 from souk.monitor.v1 import error_pb2 as pb
@@ -265,3 +269,95 @@ async def test_what_the_service_refuses_for_good_is_counted_and_not_sent_again(m
     assert await sent(reporter)
     assert (reporter.counts.refused, reporter.counts.sent) == (1, 0)
     await asyncio.to_thread(reporter.close)
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """What the client's own logger says."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("souk.client")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+@contextlib.asynccontextmanager
+async def over_tls(dsn: str, folder: Path) -> AsyncIterator[tuple[str, Certificates]]:
+    """The address of a monitor that speaks TLS with a certificate of an authority of its own, and that authority."""
+    authority = new_authority(folder / "authority")
+    certificate, key = authority.issue("localhost")
+    async with serving(dsn, tls_cert_file=certificate, tls_key_file=key) as node:
+        yield f"localhost:{node.server.addresses.grpc.rpartition(':')[2]}", authority
+
+
+async def test_errors_are_reported_over_tls_with_an_authority_of_ones_own(dsn: str, tmp_path: Path) -> None:
+    async with over_tls(dsn, tmp_path) as (target, authority):
+        config = ClientConfig(target=target, tls_ca_file=authority.ca)
+        reporter = MonitorReporter(config=config, queue=QUICK)
+        async with MonitorClient(config=config) as client:
+            by_client = await client.report(raised(17))
+            by_reporter = reporter.report(raised(17))
+            assert await sent(reporter)
+            (issue,) = [issue async for issue in client.issues()]
+            assert (issue.issue_id, issue.events) == (by_client.issue_id, 2)
+            assert (await client.get_event(by_reporter)).issue.issue_id == issue.issue_id
+        assert (reporter.counts.sent, reporter.problem) == (1, "")
+        await asyncio.to_thread(reporter.close)
+
+
+async def test_a_monitor_of_another_authority_is_told_of_nothing_and_why_and_nobody_waits(
+    dsn: str, tmp_path: Path, told: list[str]
+) -> None:
+    stranger = new_authority(tmp_path / "stranger")
+    async with over_tls(dsn, tmp_path) as (target, _):
+        config = ClientConfig(target=target, tls_ca_file=stranger.ca, attempts=1, timeout=5)
+        async with MonitorClient(config=config) as client:
+            with pytest.raises(UnavailableError, match=r"(?i)certificate.?verify.?failed"):
+                await client.report(raised(17))
+        reporter = MonitorReporter(config=config, queue=QueueOptions(reports=10, delay=0.01, backoff=0.02, max_backoff=0.05))
+        start = time.monotonic()
+        for number in range(100):
+            reporter.report(raised(number))
+        assert time.monotonic() - start < 2.0
+        async with asyncio.timeout(30):
+            while "CERTIFICATE_VERIFY_FAILED" not in reporter.problem.replace(" ", "_").upper():
+                await asyncio.sleep(0.02)
+        assert not await asyncio.to_thread(reporter.flush, 0.2)
+        await asyncio.to_thread(reporter.close, 0)
+        assert reporter.counts.sent == 0
+        assert reporter.counts.dropped == 100
+        (line,) = told
+        assert line.startswith(f"errors are not reported to monitor at {target}: UNAVAILABLE: ")
+
+
+async def test_reports_wait_for_a_file_of_certificates_and_the_log_says_which(dsn: str, tmp_path: Path, told: list[str]) -> None:
+    async with over_tls(dsn, tmp_path) as (target, authority):
+        missing = tmp_path / "later.pem"
+        config = ClientConfig(target=target, tls_ca_file=missing)
+        with pytest.raises(FileNotFoundError, match=r"later\.pem"):
+            MonitorClient(config=config)
+        reporter = MonitorReporter(config=config, queue=QUICK)
+        reporter.report(raised(17))
+        async with asyncio.timeout(30):
+            while str(missing) not in reporter.problem:
+                await asyncio.sleep(0.02)
+        missing.write_bytes(authority.ca.read_bytes())
+        assert await sent(reporter)
+        assert (reporter.counts.sent, reporter.problem) == (1, "")
+        assert [str(missing) in line for line in told] == [True, False]
+        await asyncio.to_thread(reporter.close)
+
+
+async def test_a_token_that_is_not_known_is_told_where_reports_are_refused(dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "auth.yaml").write_text("principals: []")
+    async with serving(dsn, auth_file=tmp_path / "auth.yaml") as node:
+        reporter = MonitorReporter(config=ClientConfig(target=node.server.addresses.grpc, token="wrong"), queue=QUICK)
+        reporter.report(raised(17))
+        assert await sent(reporter)
+        assert (reporter.counts.refused, reporter.problem.partition(":")[0]) == (1, "UNAUTHENTICATED")
+        await asyncio.to_thread(reporter.close)

@@ -1,6 +1,8 @@
 """Reports from a program that must not wait for monitor: a bounded queue, and a thread that sends what is in it."""
 
 import atexit
+import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -16,6 +18,7 @@ from souk.client._monitor_report import PLAIN, Circumstances, ReportOptions, err
 from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import error_pb2_grpc
 
+log = logging.getLogger("souk.client")
 _SERVICES = (pb.DESCRIPTOR.services_by_name["ErrorService"],)
 _LATER = frozenset(
     (
@@ -93,6 +96,9 @@ class MonitorReporter:
         self._thread: threading.Thread | None = None
         self.counts = ReporterCounts()
         """What became of reports so far."""
+        self.problem = ""
+        """Why the last attempt to send came to nothing, as a certificate that is of no known authority; empty where it did not. The
+        logger `souk.client` has it when it begins and when it is over."""
 
     def __enter__(self) -> Self:
         return self
@@ -160,16 +166,40 @@ class MonitorReporter:
             atexit.register(self.close)
 
     def _run(self) -> None:
+        channel = self._open()
+        if channel is None:
+            return
         failures = 0
-        with open_blocking_channel(self._config, _SERVICES) as channel:
+        with channel:
             stub: Any = error_pb2_grpc.ErrorServiceStub(channel)
             while batch := self._next():
                 if self._send(stub, batch):
                     failures = 0
                     continue
                 self._put_back(batch)
-                self._pause(min(self._queue.backoff * 2**failures, self._queue.max_backoff))
-                failures = min(failures + 1, 30)
+                self._pause(failures)
+                failures += 1
+
+    def _open(self) -> grpc.Channel | None:
+        """A channel, as soon as the files of its certificates can be read; None where all is over before."""
+        for failures in itertools.count():
+            try:
+                return open_blocking_channel(self._config, _SERVICES)
+            except OSError as error:
+                self._tell("the files of certificates cannot be read", str(error))
+            self._pause(failures)
+            if self._closed:
+                break
+        return None
+
+    def _tell(self, problem: str, details: str = "") -> None:
+        """Keep why nothing was sent, and log it where it is another problem than before, or is over."""
+        if problem != self.problem.partition(": ")[0]:
+            if problem:
+                log.warning("errors are not reported to monitor at %s: %s: %s", self._config.target, problem, details)
+            else:
+                log.info("errors are reported to monitor at %s again", self._config.target)
+        self.problem = f"{problem}: {details}" if details else problem
 
     def _next(self) -> list[tuple[pb.ErrorReport, int]]:
         """The next batch; empty when all is over."""
@@ -197,9 +227,12 @@ class MonitorReporter:
             stored = sum(result.HasField("accepted") for result in answer.results)
         except grpc.RpcError as error:
             call: Any = error  # gRPC's are calls too, of which its types say nothing
+            self._tell(call.code().name, call.details() or "")
             if call.code() in _LATER:
                 return False
             stored = 0
+        else:
+            self._tell("")
         with self._changed:
             self.counts.sent += stored
             self.counts.refused += len(batch) - stored
@@ -218,7 +251,9 @@ class MonitorReporter:
             self._waiting.extendleft(reversed(batch))
             self._bytes += sum(size for _, size in batch)
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, failures: int) -> None:
+        """failures: that were one after the other before this one."""
+        seconds = min(self._queue.backoff * 2 ** min(failures, 30), self._queue.max_backoff)
         with self._changed:
             self._hurry = False
             self._changed.wait_for(lambda: self._hurry or self._closed, seconds)
