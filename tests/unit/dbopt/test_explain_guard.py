@@ -33,6 +33,8 @@ REFUSED = {
     "SELECT * FROM t FOR\n/* a comment */ Share": "lock rows",
     "SELECT * FROM t FOR KEY SHARE SKIP LOCKED": "lock rows",
     'SELECT U&"next\\0076al"(1)': "Unicode",
+    "SELECT 1 AS as INTO t": "INTO",
+    "SELECT update FROM t": "UPDATE",
     "SELECT 'open": "line 1",
     "SELECT $a$ open": "line 1",
     "SELECT 1 /* open": "line 1",
@@ -58,6 +60,8 @@ def test_what_is_no_single_select_is_refused(sql: str):
         "WITH a AS (SELECT 1) SELECT * FROM a",
         "SELECT 'DELETE FROM t; DROP TABLE t', $$INSERT INTO t$$, \"update\" FROM t",
         "SELECT substring(name FROM 2 FOR 3) FROM t",
+        "TABLE shop.categories",
+        "SELECT a AS update, b AS insert, c AS as, t.merge, t . into AS delete FROM t",
     ],
 )
 def test_what_is_one_select_is_not(sql: str):

@@ -1,8 +1,13 @@
 """The lexer: what the server's scanner makes of a text, and what it refuses."""
 
+import re
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from souk_dbopt import fingerprints, sql_lexer
 from souk_dbopt.sql_lexer import Kind, SqlSyntaxError, tokens, without_comments
 
 
@@ -128,3 +133,90 @@ def test_tokens_are_the_text_without_white_space(sql: str):
         assert sql[token.start : token.end] == token.text != ""
         position = token.end
     assert sql[position:].strip(" \n") == ""
+
+
+class Counted:
+    """An expression that counts the characters that its matches span, and those that a search looks through."""
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+        self.characters = 0
+
+    def match(self, text: str, start: int = 0) -> re.Match[str] | None:
+        found = self._pattern.match(text, start)
+        self.characters += 1 + (found.end() - start if found else 0)
+        return found
+
+    def search(self, text: str, start: int = 0, end: int = 2**31) -> re.Match[str] | None:
+        self.characters += 1 + max(0, min(end, len(text)) - start)
+        return self._pattern.search(text, start, end)
+
+    def finditer(self, text: str, start: int) -> Iterator[re.Match[str]]:
+        end = start
+        for found in self._pattern.finditer(text, start):
+            self.characters += found.end() - end
+            end = found.end()
+            yield found
+
+
+LONG = {
+    "signs": "+-" * 5_000 + "1",
+    "signs behind an operator": "@+" + "+-" * 5_000,
+    "operators of all kinds": "1" + "<>+*%^=!~@-#&|`?" * 600 + "1",
+    "signs that a comment ends": "1 +- /**/" * 1_000 + "1",
+    "slashes": "1" + "/" * 5_000 + "1",
+    "sums": "1" + "+1" * 5_000,
+    "comments in comments": "/*" * 2_500 + "*/" * 2_500 + "1",
+    "comments": "/**/-- a\n" * 1_000,
+    "dollar quotes": "$a$ $b$ $a$" * 900,
+    "dollar quotes in a dollar quote": "$x$" + "$a$" * 3_000 + "$x$",
+    "quotes": "'" + "''" * 5_000 + "'",
+    "quoted names": '"a""b" ' * 1_400,
+    "quotes in a quoted name": '"' + '""' * 5_000 + '"',
+    "unicode escapes": "U&'\\0041' U&\"\\0041\" " * 500,
+    "backslashes": "E'" + "\\\\" * 5_000 + "'",
+    "literals that go on": "'a'\n" * 2_500,
+    "lines behind a literal": "'a'" + "\n" * 10_000 + "x",
+    "comments behind a literal": "'a'" + "\n-- b" * 2_000 + "\nx",
+    "names": "e.E,n.N " * 1_200,
+    "one name": "a$" * 5_000,
+    "numbers": "1_0.5e-1 " * 1_100,
+    "one number": "1" + "_1" * 5_000 + ".",
+    "a number that a dollar follows": "1" + "_1" * 5_000 + ".$",
+    "lists that do not end": "true IN ((" * 1_000,
+    "lists in lists": "true IN ((" * 1_000 + "1" + "))" * 1_000,
+    "casts that do not end": "1::a(" * 2_000,
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG.keys())
+def test_a_text_is_read_in_as_many_steps_as_it_is_long(text: str, monkeypatch: pytest.MonkeyPatch):
+    counted: list[Counted] = []
+    for name, value in vars(sql_lexer).copy().items():
+        if isinstance(value, re.Pattern):
+            counted.append(Counted(value))
+            monkeypatch.setattr(sql_lexer, name, counted[-1])
+    try:
+        tokens(text)
+    except SqlSyntaxError:
+        assert text.endswith("$")
+    assert sum(each.characters for each in counted) <= 5 * len(text) + 10
+
+
+class Words(list[str]):
+    """A list that counts what is taken of it."""
+
+    taken = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        Words.taken += len(found) if isinstance(place, slice) else 1
+        return found
+
+
+@pytest.mark.parametrize("text", ["true in ((" * 1_000, "true in ((" * 1_000 + "))" * 1_000, "values (" * 1_000])
+def test_lists_are_shortened_in_as_many_steps_as_there_are_words(text: str):
+    Words.taken = 0
+    words = Words(token.text for token in tokens(text))
+    fingerprints._short_lists(words)
+    assert Words.taken <= 5 * len(words)

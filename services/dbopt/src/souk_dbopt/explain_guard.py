@@ -15,8 +15,8 @@ MAX_LENGTH = 100_000
 """Characters of a text."""
 NAME_BYTES = 63
 """The server cuts longer names."""
-_BEGINNINGS = ("select", "values", "with", "(")
-_CHANGES = ("insert", "update", "delete", "merge", "into")
+_BEGINNINGS = ("select", "values", "table", "with", "(")
+_CHANGES = frozenset({"insert", "update", "delete", "merge", "into"})
 _LOCKS = (("update",), ("no", "key", "update"), ("share",), ("key", "share"))
 _NAMES = (Kind.IDENTIFIER, Kind.QUOTED_IDENTIFIER)
 
@@ -82,7 +82,7 @@ class Function:
 
 
 def mentioned(sql: str) -> Mentioned:
-    """What a text names, if it is one SELECT, VALUES or WITH … SELECT that locks and changes nothing. NotExplainableError."""
+    """What a text names, if it is one SELECT, VALUES, TABLE or WITH … SELECT that locks and changes nothing. NotExplainableError."""
     found = _one_select(sql)
     calls, attributes, names, operators = set(), set(), set(), {"=", "<>", "<", "<=", ">", ">=", "~~"}
     for number, token in enumerate(found):
@@ -95,10 +95,9 @@ def mentioned(sql: str) -> Mentioned:
                 calls.add(name)
             elif number and found[number - 1].text == ".":
                 attributes.add(name)
-    words = {token.word for token in found}
-    if "ilike" in words:
+    if "ilike" in names:
         operators |= {"~~*", "!~~*"}
-    if words & {"similar", "not"}:
+    if names & {"similar", "not"}:
         operators |= {"~", "!~", "!~~"}
     return Mentioned(frozenset(calls), frozenset(attributes), frozenset(names), frozenset(operators))
 
@@ -117,6 +116,8 @@ def expressions(functions: Iterable[Function]) -> list[str]:
 def name_of(token: Token) -> str:
     """A name as the server keeps it: folded, or without its quotes, and cut."""
     name = token.word or token.text[1:-1].replace('""', '"')
+    if name.isascii():
+        return name[:NAME_BYTES]
     return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
@@ -133,21 +134,19 @@ def _one_select(sql: str) -> list[Token]:
         raise NotExplainableError("there is no statement")
     if (found[0].word or found[0].text) not in _BEGINNINGS:
         raise NotExplainableError(f"{_shown(found[0].text)} is no SELECT")
-    for number, token in enumerate(found):
-        _check(found, number, token)
+    words = [token.word for token in found]
+    is_label = False
+    for number, (token, word) in enumerate(zip(found, words, strict=True)):
+        if token.text == ";":
+            raise NotExplainableError("there is a second statement")
+        if token.kind is Kind.QUOTED_IDENTIFIER and token.text[0] != '"':
+            raise NotExplainableError(f'{_shown(token.text)}: a name is written as "…", without Unicode escapes')
+        if word in _CHANGES and not is_label:
+            raise NotExplainableError(f'{token.text.upper()} changes something; a column of that name is written "{word}"')
+        if word == "for" and any(tuple(words[number + 1 : number + 1 + len(lock)]) == lock for lock in _LOCKS):
+            raise NotExplainableError("FOR UPDATE and FOR SHARE lock rows")
+        is_label = token.text == "." or (word == "as" and not is_label)  # what follows is a name, whatever word it is
     return found
-
-
-def _check(found: list[Token], number: int, token: Token) -> None:
-    if token.text == ";":
-        raise NotExplainableError("there is a second statement")
-    if token.kind is Kind.QUOTED_IDENTIFIER and token.text[0] != '"':
-        raise NotExplainableError(f'{_shown(token.text)}: a name is written as "…", without Unicode escapes')
-    if token.word in _CHANGES:
-        raise NotExplainableError(f'{token.text.upper()} changes something; a column of that name is written "{token.word}"')
-    after = tuple(each.word for each in found[number + 1 : number + 4])
-    if token.word == "for" and any(after[: len(lock)] == lock for lock in _LOCKS):
-        raise NotExplainableError("FOR UPDATE and FOR SHARE lock rows")
 
 
 def refused_function(functions: Iterable[Function]) -> str:

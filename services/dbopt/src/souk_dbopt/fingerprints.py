@@ -200,39 +200,40 @@ def _fields_end(words: list[str], position: int) -> int:
 def _short_lists(words: list[str]) -> list[str]:
     """With one element for all of IN (?, ?), ARRAY[?, ?], and one row for all of VALUES (?, ?), (?, ?)."""
     kept: list[str] = []
+    ends = _parentheses(words)
     position = 0
     while position < len(words):
         word = words[position]
         kept.append(word)
         position += 1
-        if word == "values" or kept[-2:] in (["in", "("], ["array", "["]):
-            element, position = _repeated(words, position)
+        if word == "values" or (word in ("(", "[") and kept[-2:] in (["in", "("], ["array", "["])):
+            element, position = _repeated(words, position, ends.get(position, position))
             kept += element
     return kept
 
 
-def _repeated(words: list[str], position: int) -> tuple[list[str], int]:
+def _parentheses(words: list[str]) -> dict[int, int]:
+    """Where each that opens is closed."""
+    ends, opened = {}, []
+    for place, word in enumerate(words):
+        if word == "(":
+            opened.append(place)
+        elif word == ")" and opened:
+            ends[opened.pop()] = place
+    return ends
+
+
+def _repeated(words: list[str], position: int, last: int) -> tuple[list[str], int]:
     """The element that a list begins with, and where it is followed by something else than a comma and itself again. An element is
-    a value, or a row of anything in parentheses."""
-    end = _element_end(words, position)
+    a value, or a row of anything in parentheses, which ends at `last`."""
+    end = last + 1
     element = words[position:end]
-    if not element or (element != [VALUE] and element[0] != "("):
+    if element != [VALUE] and (element[:1] != ["("] or last == position):
         return [], position
     again = [",", *element]
     while words[end : end + len(again)] == again:
         end += len(again)
     return element, end
-
-
-def _element_end(words: list[str], position: int) -> int:
-    depth = 0
-    for end in range(position, len(words)):
-        depth += (words[end] == "(") - (words[end] == ")")
-        if depth == 0:
-            return end + 1
-        if depth < 0:
-            break
-    return position
 
 
 def _written(words: list[str]) -> str:

@@ -44,7 +44,9 @@ class Token(NamedTuple):
     @property
     def word(self) -> str:
         """An identifier or a key word as the server folds it; anything else is "" (and a quoted identifier is no key word)."""
-        return self.text.translate(_FOLDED) if self.kind is Kind.IDENTIFIER else ""
+        if self.kind is not Kind.IDENTIFIER:
+            return ""
+        return self.text.lower() if self.text.isascii() else self.text.translate(_FOLDED)
 
 
 class SqlSyntaxError(ValueError):
@@ -68,56 +70,61 @@ _ESCAPED = r"'(?:[^'\\]++|\\.|'')*'(?!')"
 _JOIN = rf"[ \t\f\v]*+(?:--[^\n\r]*+)?[\n\r](?:{_SPACE}|--[^\n\r]*+[\n\r])*"
 _DIGITS = r"[0-9](?:_?[0-9])*"
 
+# What there is most of comes first. No alternative reads on and gives back more than it takes: a text is read once.
 _TOKEN = re.compile(
     rf"""
       (?P<space>{_SPACE}++)
+    | (?P<identifier>(?![eEbBxXnN]'|[uU]&['"])[{_LETTER}][{_LETTER}0-9$]*+)
+    | (?P<punctuation>[,()\[\];] | :[:=]? | \.(?![0-9])\.? | \.\.)
+    | (?P<number>0[xX](?:_?[0-9a-fA-F])+ | 0[oO](?:_?[0-7])+ | 0[bB](?:_?[01])+
+        | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?)? | \.{_DIGITS})(?:[eE][-+]?{_DIGITS})?)
+    | (?P<operators>(?:[~!@#^&|`?+*%<>=]++|-(?!-)|/(?!\*))+)
+    | (?P<parameter>\$[0-9]++)
     | (?P<comment>--[^\n\r]*+)
     | (?P<block>/\*)
     | (?P<string>[eE]{_ESCAPED}(?:{_JOIN}{_ESCAPED})* | (?:[bBxXnN]|[uU]&)?{_PLAIN}(?:{_JOIN}{_PLAIN})*)
     | (?P<quoted>(?:[uU]&)?"(?:[^"]++|"")+"(?!"))
     | (?P<unfinished>(?:[eEbBxXnN]|[uU]&)?' | (?:[uU]&)?")
     | (?P<dollar>\$(?:[{_LETTER}][{_LETTER}0-9]*+)?\$)
-    | (?P<parameter>\$[0-9]++)
-    | (?P<identifier>[{_LETTER}][{_LETTER}0-9$]*+)
-    | (?P<number>0[xX](?:_?[0-9a-fA-F])+ | 0[oO](?:_?[0-7])+ | 0[bB](?:_?[01])+
-        | (?:{_DIGITS}(?:\.(?!\.)(?:{_DIGITS})?)? | \.{_DIGITS})(?:[eE][-+]?{_DIGITS})?)
-    | (?P<punctuation>::|:=|\.\.|[,()\[\].;:])
-    | (?P<operator>[-~!@#^&|`?+*/%<>=]++)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _KINDS = {
+    "identifier": Kind.IDENTIFIER,
+    "punctuation": Kind.PUNCTUATION,
+    "number": Kind.NUMBER,
+    "operators": Kind.OPERATOR,
+    "parameter": Kind.PARAMETER,
     "comment": Kind.COMMENT,
     "block": Kind.COMMENT,
     "string": Kind.STRING,
-    "dollar": Kind.STRING,
     "quoted": Kind.QUOTED_IDENTIFIER,
-    "parameter": Kind.PARAMETER,
-    "identifier": Kind.IDENTIFIER,
-    "number": Kind.NUMBER,
-    "punctuation": Kind.PUNCTUATION,
-    "operator": Kind.OPERATOR,
+    "dollar": Kind.STRING,
 }
+_ENDS_WHERE_IT_SAYS = frozenset({"identifier", "punctuation", "operators", "comment", "quoted"})
 _GOES_ON = re.compile(f"{_JOIN}'", re.DOTALL)
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-_COMMENT_START = re.compile(r"--|/\*")
 _MAY_END_WITH_SIGN = re.compile(r"[~!@#^&|`?%]")
 _JUNK = re.compile(rf"[{_LETTER}0-9]")
-_ENDS_AS_NAME = re.compile(r"[a-zA-Z_]\w*\Z", re.ASCII)
-"""1_0 and 1e5: with the $ that a name may have, the server reads 1 and the longer name _0$."""
+_NAME_START = re.compile(r"[a-zA-Z_]")
 
 
 def tokens(sql: str) -> list[Token]:
-    """All tokens in their order, comments too. SqlSyntaxError where the text cannot be read to its end."""
-    found = []
-    position = 0
-    while position < len(sql):
+    """All tokens in their order, comments too, in a time that grows as the text does. SqlSyntaxError where the text cannot be read
+    to its end."""
+    found: list[Token] = []
+    position, length = 0, len(sql)
+    while position < length:
         match = _TOKEN.match(sql, position)
         if match is None:
             raise SqlSyntaxError(f"{sql[position]!r} begins nothing", sql, position)
         group = match.lastgroup or ""
-        end = _end(group, match)
-        if group != "space":
+        end = match.end()
+        if group == "operators" and end - position > 1:
+            found += _operators(match[0], position)
+        elif group != "space":
+            if group not in _ENDS_WHERE_IT_SAYS:
+                end = _end(group, match)
             found.append(Token(_KINDS[group], position, end, sql[position:end]))
         position = end
     return found
@@ -139,11 +146,9 @@ def _end(group: str, match: re.Match[str]) -> int:
             if closing < 0:
                 raise SqlSyntaxError(f"the string {match[0]} does not end", sql, start)
             return closing + len(match[0])
-        case "operator":
-            return start + _operator_length(match[0])
         case "string" if (more := _GOES_ON.match(sql, end)) is not None:
             raise SqlSyntaxError("the string does not end", sql, more.end() - 1)
-        case "number" | "parameter" if _JUNK.match(sql, end) or (sql.startswith("$", end) and _ENDS_AS_NAME.search(match[0])):
+        case "number" | "parameter" if _JUNK.match(sql, end) or (sql.startswith("$", end) and _ends_as_name(match[0])):
             raise SqlSyntaxError(f"{sql[start : end + 1]!r}: a letter or digit follows a number", sql, start)
         case "unfinished":
             what = "the name in quotes is empty, or" if match[0].endswith('"') else "the string"
@@ -161,10 +166,16 @@ def _comment_end(sql: str, start: int) -> int:
     raise SqlSyntaxError("the comment does not end", sql, start)
 
 
-def _operator_length(run: str) -> int:
-    """A comment ends an operator, and only one with an unusual character ends with a sign, so that `2*-1` is a product."""
-    if (comment := _COMMENT_START.search(run, 1)) is not None:
-        run = run[: comment.start()]
-    while len(run) > 1 and run[-1] in "+-" and not _MAY_END_WITH_SIGN.search(run[:-1]):
-        run = run[:-1]
-    return len(run)
+def _ends_as_name(number: str) -> bool:
+    """1_0 and 1e5: with the $ that a name may have, the server reads 1 and the longer name _0$."""
+    return _NAME_START.search(number, max(map(number.rfind, ".+-")) + 1) is not None
+
+
+def _operators(run: str, start: int) -> list[Token]:
+    """What the server makes of a run of operators' characters, which a comment ends: only an operator with an unusual character ends
+    with a sign, so that `2*-1` is a product; the signs at the end of another are each by itself."""
+    length = len(run)
+    if run[-1] in "+-" and _MAY_END_WITH_SIGN.search(run, 0, length - 1) is None:
+        length = max(1, len(run.rstrip("+-")))
+    places = [(0, length), *((place, place + 1) for place in range(length, len(run)))]
+    return [Token(Kind.OPERATOR, start + begin, start + end, run[begin:end]) for begin, end in places]

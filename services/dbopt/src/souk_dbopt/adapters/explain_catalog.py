@@ -2,7 +2,7 @@
 
 from souk_common.postgres import Session
 
-from souk_dbopt import explain_guard
+from souk_dbopt import explain_guard, long_texts
 from souk_dbopt.exceptions import NotExplainableError
 from souk_dbopt.explain_guard import Function, Mentioned
 from souk_dbopt.plan_rules import Facts, TableFacts
@@ -90,7 +90,7 @@ class ExplainCatalog:
 
     async def refuse(self, session: Session, sql: str) -> None:
         """NotExplainableError where a text is no SELECT, or anything that it could call may change something."""
-        todo: list[Mentioned] = [explain_guard.mentioned(sql)]
+        todo: list[Mentioned] = [await long_texts.read(explain_guard.mentioned, sql)]
         seen = {sql}
         while todo:
             names = todo.pop()
@@ -98,7 +98,7 @@ class ExplainCatalog:
             for definition in behind + await self._definitions(session, names):
                 if definition not in seen:
                     seen.add(definition)
-                    todo.append(explain_guard.named_in(definition))
+                    todo.append(await long_texts.read(explain_guard.named_in, definition))
             if len(seen) > MAX_DEFINITIONS:
                 raise NotExplainableError(f"more than {MAX_DEFINITIONS} views and functions stand behind it")
 

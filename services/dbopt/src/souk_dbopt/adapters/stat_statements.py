@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import structlog
 from souk_common.postgres import Pool, PostgresError, Record, Session, UnavailableError
 
+from souk_dbopt import long_texts
 from souk_dbopt.adapters.history import WRITE, WRITE_TEXTS
 from souk_dbopt.fingerprints import Fingerprint, fingerprint
 from souk_dbopt.routing import Router
@@ -112,7 +113,7 @@ class StatStatements:
         for number, (_, _, query, *figures) in enumerate(rows):
             if number % 20 == 19:
                 await asyncio.sleep(0)  # a long text takes a millisecond
-            known = self._fingerprint(query)
+            known = await self._fingerprint(query)
             texts[known.key] = known.text
             sums = added.setdefault(known.key, [0, 0, 0.0])
             for place, figure in enumerate(_since(figures[:3], figures[3:])):
@@ -120,12 +121,12 @@ class StatStatements:
         await _write(session, texts, added)
         await session.fetch("statements.mark", _MARK, tuple([row[place] for row in rows] for place in (0, 1, 3, 4, 5)))
 
-    def _fingerprint(self, query: str) -> Fingerprint:
+    async def _fingerprint(self, query: str) -> Fingerprint:
         known = self._known.get(query)
         if known is None:
             if len(self._known) >= KNOWN:
                 self._known.clear()
-            known = self._known[query] = fingerprint(query)
+            known = self._known[query] = await long_texts.read(fingerprint, query)
         return known
 
 

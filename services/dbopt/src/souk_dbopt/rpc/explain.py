@@ -7,6 +7,7 @@ import orjson
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk_common.call import annotate
 
+from souk_dbopt import long_texts
 from souk_dbopt.catalogue import Catalogue, Query
 from souk_dbopt.exceptions import ArgumentsError
 from souk_dbopt.explaining import Explained, Explainer
@@ -33,7 +34,7 @@ class ExplainServicer:
             return await self._of_catalogue(request)
         values = [mapping.plain(value) for value in request.values]
         explained = await self._explainer.text(request.sql, values, analyze=request.analyze, generic=request.generic)
-        return _response(explained, fingerprint(request.sql).key)
+        return _response(explained, (await long_texts.read(fingerprint, request.sql)).key)
 
     async def _of_catalogue(self, request: pb.ExplainQueryRequest) -> pb.ExplainQueryResponse:
         query = self._catalogue.get(request.name)
