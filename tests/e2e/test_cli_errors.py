@@ -8,6 +8,8 @@ import processes
 import pytest
 from postgres_servers import PostgresServer, postgres_server
 from processes import ServiceProcess
+from souk.client import MonitorClient
+from souk.monitor.v1 import error_pb2 as pb
 from souk_cli.__main__ import app
 from souk_command import Result, souk, terminal
 from typer.testing import CliRunner
@@ -42,6 +44,25 @@ async def test_a_schema_is_migrated_once(server: PostgresServer) -> None:
     assert "The schema is up to date." in again.out
     assert (await souk("monitor", "migrate", "--dsn", server.dsn(), "--dry-run", "--json")).json() == {"pending": []}
     assert (await souk("monitor", "migrate", "--dsn", server.dsn(), "--role", "no role")).status == 2
+
+
+async def test_an_issue_is_shown_with_what_else_failed_in_its_trace(service: ServiceProcess) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+
+    def report(kind: str, of: str, trace_id: str = trace) -> pb.ErrorReport:
+        raised = pb.ExceptionReport(type=kind, value=f"{kind} of [{of}]\nand more")
+        return pb.ErrorReport(platform="python", service=of, trace_id=trace_id, exceptions=[raised])
+
+    reports = [report("OrderError", "shop"), report("StockError", "stock"), report("CardError", "bank", "ab" * 16)]
+    async with MonitorClient(service.grpc) as client:
+        await client.report_all(reports)
+        names = {issue.type: issue.short_id async for issue in client.issues()}
+    shown, _, others = (await souk("errors", "show", names["OrderError"], "--address", service.grpc)).out.partition("same trace")
+    assert "StockError" not in shown
+    assert "stock  StockError: StockError of [stock]  event" in others
+    assert "CardError" not in others
+    alone = await souk("errors", "show", names["CardError"], "--address", service.grpc)
+    assert (alone.status, "same trace" in alone.out) == (0, False)
 
 
 async def test_errors_are_reported_listed_shown_explained_and_changed(service: ServiceProcess, tmp_path: Path) -> None:

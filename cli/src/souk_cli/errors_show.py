@@ -19,6 +19,10 @@ from souk_cli.visible import escape
 
 ACTIVITY = 5
 """What was done last, as much of it as is shown."""
+OF_TRACE = 10
+"""Other events of the trace that are shown."""
+SUMMARY = 100
+"""Characters of what each of them says."""
 
 
 @connected(MONITOR)
@@ -38,10 +42,30 @@ def show(
         if json:
             print_json(plain(found))
             return
-        for line in lines(found, all_frames=all_frames):
+        for line in (*lines(found, all_frames=all_frames), *await _of_trace(client, found.latest_event)):
             out.print(line, soft_wrap=True)
 
     with_monitor(config, work, json=json, about=issue)
+
+
+async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
+    """What else went wrong in the trace of an event, in whatever service, the newest first."""
+    report = shown.report
+    if not report.trace_id:
+        return []
+    others: list[str] = []
+    async for event in client.events(trace_id=report.trace_id, page_size=OF_TRACE + 1):
+        if event.report.event_id != report.event_id:
+            others.append(f"  {_summary(event.report)}  [dim]event[/] {escape(event.report.event_id)}")
+        if len(others) == OF_TRACE:
+            break
+    return ["\n[bold]In the same trace[/]", *others] if others else []
+
+
+def _summary(report: pb.ErrorReport) -> str:
+    raised = report.exceptions[-1] if report.exceptions else pb.ExceptionReport(value=report.message)
+    text = ": ".join(part for part in (raised.type, raised.value.partition("\n")[0]) if part)
+    return f"{_when(report.time)}  {escape(report.service or 'a service without a name')}  {escape(text[:SUMMARY])}"
 
 
 @connected(MONITOR)
