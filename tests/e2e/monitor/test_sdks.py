@@ -47,17 +47,18 @@ async def dsn_of(monitor: Monitor, project: str) -> str:
     return f"http://{made.keys[0].public_key}@{monitor.server.addresses.http}/{made.number}"
 
 
-async def run(*command: str, status: int = 0, **environment: str) -> None:
-    """Run a program to its end."""
+async def run(*command: str, status: int = 0, **environment: str) -> str:
+    """Run a program to its end, and return what it complained of."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env={**os.environ, **environment}
     )
     _, problems = await process.communicate()
     assert process.returncode == status, problems.decode()
+    return problems.decode()
 
 
-async def python(program: str, *arguments: str, status: int = 0, **environment: str) -> None:
-    await run(sys.executable, str(SDKS / program), *arguments, status=status, **environment)
+async def python(program: str, *arguments: str, status: int = 0, **environment: str) -> str:
+    return await run(sys.executable, str(SDKS / program), *arguments, status=status, **environment)
 
 
 async def node(program: str, *arguments: str, status: int = 0, **environment: str) -> None:
@@ -148,6 +149,14 @@ async def test_every_error_of_a_python_program_arrives_once_by_opentelemetry(mon
         assert (report.service, report.release, report.environment, report.platform) == ("shop", "1.2", "test", "python")
         assert len(report.trace_id) == 32
         assert len(report.span_id) == 16
+
+
+async def test_a_program_that_exports_metrics_too_is_told_that_they_are_not_taken_and_its_errors_arrive(monitor: Monitor):
+    problems = await python("report_otel.py", monitor.server.addresses.grpc, "logs,spans,metrics")
+    (line,) = problems.splitlines()
+    assert "Failed to export metrics" in line
+    assert "UNIMPLEMENTED" in line
+    assert len(await events(monitor)) == 4
 
 
 @pytest.mark.parametrize("ways", ["logs", "spans", "logs,spans"])

@@ -1,4 +1,4 @@
-"""Reports a failure of the shop by OpenTelemetry's SDK as it is: `report_otel.py ENDPOINT logs,spans`."""
+"""Reports a failure of the shop by OpenTelemetry's SDK as it is: `report_otel.py ENDPOINT logs,spans,metrics`."""
 
 import logging
 import sys
@@ -6,9 +6,12 @@ import sys
 import shop
 from opentelemetry._logs import set_logger_provider
 from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -31,6 +34,11 @@ def main(endpoint: str, ways: list[str]) -> None:
             if "logs" in ways:
                 logger.error("%s failed", name, exc_info=error)
 
+    if "metrics" in ways:
+        exporter = OTLPMetricExporter(endpoint=endpoint, insecure=True)
+        metrics = MeterProvider([PeriodicExportingMetricReader(exporter)], resource=resource)
+        metrics.get_meter("shop").create_counter("shop.orders").add(1)
+        metrics.shutdown()
     shop.fail_in_every_way(report)
     spans.shutdown()
     logs.shutdown()
