@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
-from common_echo import Echo, Stub, application
+from common_echo import SERVICE, Echo, Stub, application
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -66,6 +66,31 @@ async def test_all_four_kinds_of_rpc_go_through(server: RunningServer) -> None:
     assert (await stub.join(iter(words))).value == "a b c"
     assert await values(stub.stream["Count"](StringValue(value="3"))) == ["0", "1", "2"]
     assert await values(stub.chat(iter(words))) == ["a", "b", "c"]
+
+
+async def test_bytes_that_are_no_message_are_malformed_whatever_the_kind_of_rpc(server: RunningServer) -> None:
+    channel, bad = server.channel(), b"\xff\xff"
+    good = StringValue(value="a").SerializeToString()
+    calls: list[Any] = [
+        channel.unary_unary(f"/{SERVICE}/Echo")(bad),
+        channel.stream_unary(f"/{SERVICE}/Join")(iter([good, bad])),
+    ]
+    for call in calls:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        (info,), _, _ = details(caught.value)
+        assert (caught.value.code(), info.reason, info.domain) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "MALFORMED",
+            "souk.common.v1",
+        )
+    for stream in (
+        channel.unary_stream(f"/{SERVICE}/Count")(bad),
+        channel.stream_stream(f"/{SERVICE}/Chat")(iter([bad])),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(aiter(stream))
+        assert (caught.value.code(), details(caught.value)[0][0].reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED")
 
 
 async def test_an_unknown_method_is_unimplemented(server: RunningServer) -> None:

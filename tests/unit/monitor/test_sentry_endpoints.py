@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from souk_common.postgres import UnavailableError
 from souk_monitor.events import Event
 from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
@@ -220,6 +221,30 @@ async def test_an_event_that_the_store_rejects_is_answered_so(http: httpx.AsyncC
     store.rejects = True
     response = await http.post(URL, content=ENVELOPE, headers=AUTH)
     assert (response.status_code, response.headers["x-sentry-error"]) == (400, "it cannot be kept")
+
+
+async def test_what_nobody_foresaw_is_answered_with_an_id_that_the_log_has_and_a_browser_may_read(
+    http: httpx.AsyncClient, store: Store
+):
+    store.problem = ZeroDivisionError("secret detail")
+    with structlog.testing.capture_logs() as lines:
+        response = await http.post(URL, content=ENVELOPE, headers={**AUTH, "origin": "https://shop.example"})
+    assert response.status_code == 500
+    assert response.headers["access-control-allow-origin"] == "https://shop.example"
+    assert "secret" not in response.text
+    (line,) = lines
+    assert line["error_id"] in response.headers["x-sentry-error"]
+    assert line["exc_info"] is store.problem
+
+
+@pytest.mark.parametrize("depth", [100, 980, 1000, 1020, 1100, 100_000])
+async def test_however_deep_an_event_is_nested_the_answer_is_typed(http: httpx.AsyncClient, depth: int):
+    nested = b"[" * depth + b"]" * depth
+    for field in (b"extra", b"message", b"release", b"tags"):
+        body = b'{}\n{"type":"event"}\n{"%s":%s}' % (field, nested)
+        response = await http.post(URL, content=body, headers={**AUTH, "origin": "https://shop.example"})
+        assert response.status_code in (200, 400)
+        assert response.headers["access-control-allow-origin"] == "https://shop.example"
 
 
 async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(store: Store, table: Table):

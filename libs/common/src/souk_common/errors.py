@@ -102,6 +102,11 @@ def invalid_fields(violations: Sequence[FieldViolation]) -> ServiceError:
     return ServiceError(grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", text, violations=violations)
 
 
+def malformed() -> ServiceError:
+    """INVALID_ARGUMENT of a request that is no message."""
+    return ServiceError(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED", "the request is no message of the type that the rpc takes")
+
+
 def new_error_id() -> str:
     """An id that a caller can quote and that the log and the trace carry."""
     return secrets.token_hex(8)

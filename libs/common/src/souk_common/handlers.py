@@ -4,9 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Handlers: TypeAlias = "Mapping[str, Handler]"
+
+
+UNDECODABLE = object()
+"""Stands for a request whose bytes are no message of its type: gRPC itself would answer UNKNOWN."""
 
 
 class Collector:
@@ -32,15 +37,29 @@ def behavior_of(handler: Handler) -> Callable[..., Any]:
 
 
 def remade(handler: Handler, behavior: Callable[..., Any]) -> Handler:
-    """A handler of the same kind and the same messages with another behavior."""
+    """A handler of the same kind and the same messages with another behavior, which may be given UNDECODABLE."""
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    made: Handler = make(behavior, handler.request_deserializer, _serializer(handler.response_serializer))
+    made: Handler = make(behavior, _deserializer(handler.request_deserializer), _serializer(handler.response_serializer))
     return made
+
+
+def _deserializer(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    if deserialize is None:
+        return None
+    known: Callable[[bytes], Any] = deserialize
+
+    def read(body: bytes) -> Any:
+        try:
+            return known(body)
+        except DecodeError:
+            return UNDECODABLE
+
+    return read
 
 
 def _serializer(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import grpc
 
+from souk_common import errors
 from souk_common.call import CURRENT, Call
-from souk_common.handlers import Handler, Handlers, behavior_of, remade
+from souk_common.handlers import UNDECODABLE, Handler, Handlers, behavior_of, remade
 from souk_common.lifetime import Context, Lifetime, Policy
 from souk_common.telemetry.metrics import Method
 from souk_common.telemetry.tracing import attach_unsampled, decide
@@ -56,15 +57,16 @@ class Dispatcher(grpc.GenericRpcHandler):
     def _wrap(self, method: str, handler: Handler) -> Handler:
         behavior = behavior_of(handler)
         metrics = self.methods[method]
+        decoded = _each_decoded if handler.request_streaming else _decoded
 
         async def one(request: Any, context: Context) -> Any:
             async with Lifetime(self.policy, self.calls, metrics, context):
-                return await behavior(request, context)
+                return await behavior(decoded(request), context)
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             async with (
                 Lifetime(self.policy, self.calls, metrics, context),
-                contextlib.aclosing(behavior(request, context)) as responses,
+                contextlib.aclosing(behavior(decoded(request), context)) as responses,
             ):
                 async for response in responses:
                     yield response
@@ -72,3 +74,15 @@ class Dispatcher(grpc.GenericRpcHandler):
         if handler.response_streaming and not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{method} must be an async generator")
         return remade(handler, stream if handler.response_streaming else one)
+
+
+def _decoded(request: Any) -> Any:
+    """The request; MALFORMED where it is none."""
+    if request is UNDECODABLE:
+        raise errors.malformed()
+    return request
+
+
+async def _each_decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _decoded(request)

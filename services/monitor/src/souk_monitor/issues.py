@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from souk_monitor.events import Event
@@ -13,6 +13,8 @@ from souk_monitor.projects import NAME
 from souk_monitor.trends import HOURS, Direction, Trend, trend
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+FIRST, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""The times that can be asked for: from any of them days can be counted, both ways."""
 LIVE = frozenset({State.OPEN, State.ACKNOWLEDGED, State.REGRESSED})
 """The states of issues that are to be seen to."""
 NOBODY = "none"

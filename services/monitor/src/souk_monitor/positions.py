@@ -1,13 +1,16 @@
-"""Where a page of issues or of events ends, as text and back: what page tokens carry."""
+"""Where a page of issues or of events ends, and where a stream of changes is, as text and back: what tokens carry."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from souk_common.paging import page_token_refused
 
 from souk_monitor.issues import Issue, KeptEvent, Order
+
+_DIGITS, _MAX_NUMBER = 20, 2**63 - 1
+"""What the database counts by."""
 
 
 def of_issue(known: Issue, order: Order) -> str:
@@ -23,8 +26,8 @@ def issue(position: str, order: Order) -> tuple[Any, int] | None:
     key, _, number = position.partition(" ")
     readers: dict[Order, Callable[[str], Any]] = {Order.LAST_SEEN: _time, Order.FIRST_SEEN: _time, Order.PRIORITY: float}
     try:
-        return readers.get(order, int)(key), int(number)
-    except ValueError as error:
+        return readers.get(order, _number)(key), _number(number)
+    except (ValueError, OverflowError) as error:
         raise page_token_refused() from error
 
 
@@ -40,12 +43,27 @@ def event(position: str) -> tuple[datetime, UUID] | None:
     time, _, event_id = position.partition(" ")
     try:
         return _time(time), UUID(event_id)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise page_token_refused() from error
+
+
+def change(text: str) -> int | None:
+    """The position of a change that a text says; None where it says none."""
+    try:
+        return _number(text) if text.isascii() and text.isdecimal() else None
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> int:
+    number = int(text[:_DIGITS])
+    if len(text) > _DIGITS or abs(number) > _MAX_NUMBER:
+        raise ValueError(text[:_DIGITS])
+    return number
 
 
 def _time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(text)
-    return time
+    return time.astimezone(UTC)

@@ -9,6 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from souk.monitor.v1 import error_pb2 as pb
 from souk_common.errors import FieldViolation, invalid_fields
 
+from souk_monitor import positions
+from souk_monitor.issues import END, FIRST
+
 PAGE, MAX_PAGE = 50, 200
 EVENTS_PAGE, MAX_EVENTS_PAGE = 20, 100
 MAX_REPORTS = 1_000
@@ -57,12 +60,15 @@ class Violations:
             self.add(field, "must be 32 hexadecimal digits")
 
     def time(self, field: str, time: Timestamp) -> datetime:
-        """Any, where it is none, that what follows can be looked at, too."""
+        """Any, where it is none, that what follows can be looked at, too. From it days can be counted, both ways."""
         try:
-            return time.ToDatetime(UTC)
+            told = time.ToDatetime(UTC)
         except (ValueError, OverflowError):
-            self.add(field, "must be a time that there is")
+            told = datetime.min.replace(tzinfo=UTC)
+        if not FIRST <= told < END:
+            self.add(field, f"must be a time from {FIRST.year} to {END.year - 1}")
             return datetime(2000, 1, 1, tzinfo=UTC)
+        return told
 
     def span(self, field: str, span: Duration, shortest: timedelta) -> timedelta:
         """Of time, LONGEST at the most."""
@@ -214,13 +220,13 @@ def watch(request: pb.WatchIssuesRequest) -> int | None:
     """A token and a severity; the position that the token is of, where there is one."""
     violations = Violations()
     violations.text("project", request.project, MAX_NAME)
-    token = request.resume_token
-    if token and not (token.isascii() and token.isdecimal() and len(token) < 20):
+    position = positions.change(request.resume_token)
+    if request.resume_token and position is None:
         violations.add("resume_token", "must be that of a response")
     if request.min_severity not in pb.Severity.values():
         violations.add("min_severity", "must be a value of Severity")
     violations.check()
-    return int(token) if token else None
+    return position
 
 
 def erase_user(request: pb.EraseUserRequest) -> None:

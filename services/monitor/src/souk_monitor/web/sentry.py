@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
+from souk_common import errors
 from souk_common.call import annotate
 from souk_common.postgres import PostgresError
 from starlette.requests import ClientDisconnect, Request
@@ -113,6 +114,8 @@ class _Face:
                 response = _refusal(refused)
             except (MonitorError, PostgresError) as error:
                 response = _refusal(_refused(error))
+            except Exception as error:  # noqa: BLE001 — nobody foresaw it, and a browser reads only answers with these headers
+                response = _refusal(_unforeseen(error))
             response.headers.update(_cors(request))
             return response
 
@@ -235,8 +238,14 @@ def _refused(error: MonitorError | PostgresError) -> RefusedError:
             return RefusedError(503, "the database does not answer", {"retry-after": str(_seconds(delay))})
         case NotTakenError():
             return RefusedError(429, str(error), _come_again(error.retry_delay))
-    log.error("a report was not taken", problem=str(error))
-    return RefusedError(500, "the report cannot be taken")
+    return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> RefusedError:
+    """500 that shows nothing but an id."""
+    told = errors.internal(errors.new_error_id())
+    log.error("unforeseen error", **told.metadata, method="sentry", exc_info=error)
+    return RefusedError(500, told.message)
 
 
 def _come_again(delay: float) -> dict[str, str]:

@@ -61,6 +61,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """CANCELLED. Only in the error of an operation: CancelOperation was called, by metadata["principal"]."""
     ERROR_REASON_TOO_MANY_OPERATIONS: _ErrorReason.ValueType  # 17
     """RESOURCE_EXHAUSTED. The node has metadata["limit"] operations at work and takes no more. RetryInfo says when to try again."""
+    ERROR_REASON_MALFORMED: _ErrorReason.ValueType  # 18
+    """INVALID_ARGUMENT. The bytes of a request are no message of its type, or are nested deeper than 100 messages."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that every service has. An error carries the name without its prefix in
@@ -104,6 +106,8 @@ ERROR_REASON_OPERATION_CANCELLED: ErrorReason.ValueType  # 16
 """CANCELLED. Only in the error of an operation: CancelOperation was called, by metadata["principal"]."""
 ERROR_REASON_TOO_MANY_OPERATIONS: ErrorReason.ValueType  # 17
 """RESOURCE_EXHAUSTED. The node has metadata["limit"] operations at work and takes no more. RetryInfo says when to try again."""
+ERROR_REASON_MALFORMED: ErrorReason.ValueType  # 18
+"""INVALID_ARGUMENT. The bytes of a request are no message of its type, or are nested deeper than 100 messages."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

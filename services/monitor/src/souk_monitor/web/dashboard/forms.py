@@ -10,6 +10,7 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 
 from souk_monitor.exceptions import TooLargeError
+from souk_monitor.issues import END, FIRST
 from souk_monitor.web.bodies import collect
 from souk_monitor.web.dashboard.sessions import Visitor
 
@@ -80,9 +81,12 @@ def time(form: Form, name: str) -> datetime | None:
     if not value:
         return None
     try:
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        told = datetime.fromisoformat(value).replace(tzinfo=UTC)
     except ValueError:
         raise bad(name, "must be a time, as 2031-05-04T12:00") from None
+    if not FIRST <= told < END:
+        raise bad(name, f"must be a time from {FIRST.year} to {END.year - 1}")
+    return told
 
 
 def bad(field: str, description: str) -> ServiceError:

@@ -10,6 +10,7 @@ from souk_common.postgres import PostgresError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from souk_monitor import positions
 from souk_monitor.exceptions import WatchFullError
 from souk_monitor.lifecycle import Change
 from souk_monitor.projects import Projects
@@ -41,8 +42,7 @@ class Streams:
         project = await number_of(self._projects, request.query_params.get("project", ""))
         if self._ending.is_set() or self._places.full:
             return Response(status_code=503, headers={"retry-after": "10"})
-        position = request.headers.get("last-event-id", "")
-        known = int(position) if position.isascii() and position.isdecimal() and len(position) < 20 else None
+        known = positions.change(request.headers.get("last-event-id", ""))
 
         def wants(changed: Changed) -> bool:
             return project in (None, changed.project)
