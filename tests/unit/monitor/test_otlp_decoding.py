@@ -14,6 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from souk_monitor.decoding.occurrences import LogOccurrences, numbered
 from souk_monitor.decoding.otlp import Batch
 from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.decoding.otlp_spans import SpanDecoder
@@ -233,6 +234,48 @@ def test_a_batch_that_is_exported_again_has_the_same_ids_on_any_node():
     runs = [[event.event_id for event in one.decode(request, NOW).events[""]] for one in (decoder, decoder, LogDecoder(read_stack))]
     assert runs[0] == runs[1] == runs[2]
     assert len(set(runs[0])) == 4
+
+
+def ids(decoder: LogDecoder, *records: LogRecord) -> list[str]:
+    return [event.event_id for event in decoder.decode(logs(*records), NOW).events[""]]
+
+
+@pytest.mark.parametrize("given", [{}, {"ids": False}, RAISED, {"ids": False, **RAISED}], ids=str)
+def test_records_without_a_time_are_as_many_errors_as_they_come(given: dict[str, Any]):
+    decoder = LogDecoder(read_stack)
+    found = [event_id for _ in range(3) for event_id in ids(decoder, record(time=0, **given), record(time=0, **given))]
+    assert len(set(found)) == 6
+
+
+@pytest.mark.parametrize("given", [{}, {"ids": False}, RAISED, {"ids": False, **RAISED}], ids=str)
+def test_records_of_one_request_that_are_alike_are_as_many_errors_and_a_repeat_is_none_more(given: dict[str, Any]):
+    decoder = LogDecoder(read_stack)
+    records = [record(**given) for _ in range(3)]
+    first = ids(decoder, *records)
+    assert len(set(first)) == 3
+    assert ids(decoder, *records) == ids(LogDecoder(read_stack), *records) == first
+
+
+@pytest.mark.parametrize("time", [0, NANOSECONDS])
+def test_records_of_one_instant_are_the_events_of_their_span(time: int):
+    by_log = set(ids(LogDecoder(read_stack), *[record(time=time, **RAISED) for _ in range(3)]))
+    assert by_log == {event.event_id for event in events(spans(raised(), raised(), raised()))}
+
+
+def test_what_is_alike_and_of_another_resource_is_another_error():
+    first, second = (
+        events(logs(record(ids=False), resource={"service.name": "shop", "n": number}))[0].event_id for number in (1, 2)
+    )
+    assert first != second
+
+
+def test_the_records_that_are_known_are_bounded():
+    occurrences = LogOccurrences()
+    for kind in range(210):
+        for number in range(1001):
+            occurrences.id_of(str(kind), (number, 0))
+    assert occurrences.known == 200_000
+    assert occurrences.id_of("209", (5, 0)) == numbered("209", 5)
 
 
 def test_events_go_to_the_project_that_their_resource_names():

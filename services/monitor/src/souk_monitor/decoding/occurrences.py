@@ -1,5 +1,6 @@
 """Ids of events that OpenTelemetry gives none: what is one occurrence has one id, by whatever way and however often it comes."""
 
+import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -7,7 +8,7 @@ from hashlib import blake2b
 from souk_monitor.events import ExceptionInfo
 
 _MAX_KINDS = 50_000
-_MAX_TIMES = 1000
+_MAX_MOMENTS, _MAX_KNOWN = 1000, 200_000
 
 
 def digest_of(parts: Iterable[str | bytes]) -> str:
@@ -31,8 +32,8 @@ def kind_of(trace_id: str, span_id: str, raised: ExceptionInfo) -> str:
     return digest_of(("exception", trace_id, span_id, raised.type.rpartition(".")[2], raised.value.strip(), *where))
 
 
-def numbered(kind: str, number: int) -> str:
-    """The id of one of several occurrences of a kind in a span."""
+def numbered(kind: str, number: int | str) -> str:
+    """The id of one of several occurrences of a kind."""
     return digest_of((kind, str(number)))
 
 
@@ -49,8 +50,24 @@ class SpanOccurrences:
         return numbered(kind, number)
 
 
+class Positions:
+    """What tells records of one request apart that are alike: which of them each is. A repeat of the request has them again."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, int]] = Counter()
+        self._no_time = -secrets.randbits(62)
+
+    def next_of(self, kind: str, time: int) -> tuple[int, int]:
+        """The time of the next record of a kind and a time, and which of these it is. time 0, which says none, is another in every
+        request."""
+        time = time or self._no_time
+        position = self._seen[kind, time]
+        self._seen[kind, time] += 1
+        return time, position
+
+
 class LogOccurrences:
-    """Ids for log records, which come one by one, and again when an exporter repeats a batch.
+    """Ids for log records of spans, which come one by one, and again when an exporter repeats a batch.
 
     The first of a kind in a span has the id of the first event of that kind of the span, and so on: which is which does not matter,
     because they differ in nothing but their time. Where a span logs several of a kind, and they come to different nodes, or 50,000
@@ -58,14 +75,18 @@ class LogOccurrences:
     """
 
     def __init__(self) -> None:
-        self._times: OrderedDict[str, dict[int, int]] = OrderedDict()
+        self._moments: OrderedDict[str, dict[tuple[int, int], int]] = OrderedDict()
+        self.known = 0
+        """Records that are known, of all kinds."""
 
-    def id_of(self, kind: str, time: int) -> str:
-        """The id of the record of a kind with this time, in nanoseconds."""
-        times = self._times.setdefault(kind, {})
-        self._times.move_to_end(kind)
-        if len(self._times) > _MAX_KINDS:
-            self._times.popitem(last=False)
-        if time not in times and len(times) < _MAX_TIMES:
-            times[time] = len(times)
-        return numbered(kind, times.get(time, time))
+    def id_of(self, kind: str, moment: tuple[int, int]) -> str:
+        """The id of the record of a kind at a moment (Positions)."""
+        moments = self._moments.setdefault(kind, {})
+        self._moments.move_to_end(kind)
+        if moment not in moments and len(moments) < _MAX_MOMENTS:
+            moments[moment] = len(moments)
+            self.known += 1
+        while len(self._moments) > _MAX_KINDS or (self.known > _MAX_KNOWN and len(self._moments) > 1):
+            _, oldest = self._moments.popitem(last=False)
+            self.known -= len(oldest)
+        return numbered(kind, moments.get(moment, f"{moment[0]}.{moment[1]}"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
+from souk_monitor.decoding.occurrences import Positions
 from souk_monitor.decoding.otlp_values import Resource
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
 
@@ -36,6 +37,7 @@ class Batch:
     rejected: Counter[str] = field(default_factory=Counter)
     """Why -> how many were errors that cannot be read."""
     budget: Budget = field(default_factory=Budget, compare=False)
+    positions: Positions = field(default_factory=Positions, compare=False)
     count: int = 0
     """Of its events."""
 

@@ -8,9 +8,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from souk_monitor.decoding import otlp
-from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
-from souk_monitor.decoding.occurrences import LogOccurrences, digest_of, kind_of
+from souk_monitor.decoding.occurrences import LogOccurrences, Positions, digest_of, kind_of, numbered
 from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of, value_of
 from souk_monitor.events import Event, Level, Source
 from souk_monitor.limits import DEFAULT, Limits, fit
@@ -55,11 +54,12 @@ class LogDecoder:
         if problem:
             batch.rejected[problem] += 1
         elif batch.begin():
-            event = self._event(batch.budget, resource, logger, record, received)
+            event = self._event(batch, resource, logger, record, received)
             fit(event, received, self._limits)
             batch.add(resource.project, event)
 
-    def _event(self, budget: Budget, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
+    def _event(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
+        budget = batch.budget
         attributes = attributes_of(record.attributes, budget)
         nanoseconds = record.time_unix_nano or record.observed_time_unix_nano
         event = otlp.event_of(resource, Source.OTLP_LOG, otlp.time_of(nanoseconds, received), budget)
@@ -74,15 +74,16 @@ class LogDecoder:
         event.stack = otlp.code_of(attributes) if not event.exceptions else ()
         if attributes:
             event.contexts = {**event.contexts, "attributes": attributes}
-        event.event_id = self._id_of(event, resource, record, nanoseconds)
+        event.event_id = self._id_of(batch.positions, event, resource, record, nanoseconds)
         return event
 
-    def _id_of(self, event: Event, resource: Resource, record: LogRecord, nanoseconds: int) -> str:
+    def _id_of(self, positions: Positions, event: Event, resource: Resource, record: LogRecord, nanoseconds: int) -> str:
         if event.exceptions and event.span_id:
-            return self._occurrences.id_of(kind_of(event.trace_id, event.span_id, event.exceptions[-1]), nanoseconds)
-        host = (resource.service, resource.server_name, text_of(dict(resource.rest)))
-        whole = digest_of((*host, event.logger, record.SerializeToString(deterministic=True)))
-        return self._occurrences.id_of(whole, nanoseconds)
+            kind = kind_of(event.trace_id, event.span_id, event.exceptions[-1])
+            return self._occurrences.id_of(kind, positions.next_of(kind, nanoseconds))
+        whole = digest_of((resource.identity, event.logger, record.SerializeToString(deterministic=True)))
+        time, position = positions.next_of(whole, nanoseconds)
+        return numbered(whole, f"{time}.{position}")
 
 
 def _is_error(record: LogRecord) -> bool:

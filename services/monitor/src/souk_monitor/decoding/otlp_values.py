@@ -11,6 +11,7 @@ from opentelemetry.proto.resource.v1 import resource_pb2
 
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
+from souk_monitor.decoding.occurrences import digest_of
 
 PROJECT = "souk.project"
 """The resource attribute that names the project that errors are for."""
@@ -45,6 +46,8 @@ class Resource:
     server_name: str = ""
     rest: Mapping[str, Any] = field(default_factory=dict)
     cost: Cost = FREE
+    identity: str = ""
+    """A digest of all of it."""
 
 
 def resource_of(message: resource_pb2.Resource, budget: Budget) -> Resource:
@@ -52,6 +55,7 @@ def resource_of(message: resource_pb2.Resource, budget: Budget) -> Resource:
     left = budget.left("values")
     known = attributes_of(message.attributes, budget)
     cost = Cost(left - budget.left("values"), message.ByteSize())
+    identity = digest_of((text_of(known),))
     language = text_of(known.get("telemetry.sdk.language"))
     named = known.pop("deployment.environment.name", None) or known.pop("deployment.environment", None)
     service = text_of(known.pop("service.name", None))
@@ -64,6 +68,7 @@ def resource_of(message: resource_pb2.Resource, budget: Budget) -> Resource:
         server_name=text_of(known.pop("host.name", None)),
         rest=known,
         cost=cost,
+        identity=identity,
     )
 
 
