@@ -144,6 +144,8 @@ RED_TEAM = [
     "SELECT schema_to_xml('evil', true, true, '')",
     "SELECT * FROM ts_stat('SELECT evil.act()::text::tsvector')",
     "SELECT ts_rewrite('a'::tsquery, 'SELECT evil.act()::text::tsquery, ''b''::tsquery')",
+    "SELECT pg_input_is_valid('1', 'evil.checked')",
+    "SELECT * FROM pg_input_error_info('{1}', 'evil.checked[]')",
     "SELECT domain_in('1', 'evil.checked'::regtype, -1)",
     "SELECT * FROM dblink('dbname=postgres', 'SELECT 1') AS t(a int)",
     "SELECT dblink_exec('dbname=postgres', 'DROP TABLE evil.log')",

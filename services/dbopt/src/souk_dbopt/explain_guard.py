@@ -23,21 +23,24 @@ _NAMES = (Kind.IDENTIFIER, Kind.QUOTED_IDENTIFIER)
 HARMLESS = frozenset(
     {
         *("random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday"),
+        *("currval", "lastval"),
         *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
         *("pg_is_in_recovery", "pg_current_wal_lsn", "pg_current_wal_insert_lsn", "pg_last_wal_replay_lsn"),
     }
 )
-"""Functions of PostgreSQL itself that are VOLATILE only because they return another value each time."""
+"""Functions of PostgreSQL itself that are VOLATILE only because they return another value each time, and change nothing."""
 RUN_SQL = frozenset(
     {
         *("table_to_xml", "table_to_xmlschema", "table_to_xml_and_xmlschema", "query_to_xml", "query_to_xmlschema"),
         *("query_to_xml_and_xmlschema", "cursor_to_xml", "cursor_to_xmlschema", "schema_to_xml", "schema_to_xmlschema"),
         *("schema_to_xml_and_xmlschema", "database_to_xml", "database_to_xmlschema", "database_to_xml_and_xmlschema"),
         *("ts_stat", "ts_rewrite", "crosstab", "crosstab2", "crosstab3", "crosstab4", "crosstabn", "connectby", "xpath_table"),
+        *("pg_input_is_valid", "pg_input_error_info"),
         *("txid_current", "pg_current_xact_id", "pg_export_snapshot"),
     }
 )
-"""Functions, some of them STABLE, that read what a text or a table tells them to, or take a transaction id. Those overloads of
+"""Functions, some of them STABLE, that read what a text or a table tells them to, or a value as the type that a text names, or
+take a transaction id. Those overloads of
 ts_rewrite that take no text are refused with it."""
 EXTENSIONS = frozenset(
     {
