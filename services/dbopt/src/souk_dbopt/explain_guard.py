@@ -85,7 +85,7 @@ class Function:
 
 
 def mentioned(sql: str) -> Mentioned:
-    """What a text names, if it is one SELECT, VALUES, TABLE or WITH … SELECT that locks and changes nothing. NotExplainableError."""
+    """What a text names, if it is one SELECT (VALUES, TABLE, WITH … SELECT) that locks and changes nothing. NotExplainableError."""
     found = _one_select(sql)
     calls, attributes, names, operators = set(), set(), set(), {"=", "<>", "<", "<=", ">", ">=", "~~"}
     for number, token in enumerate(found):

@@ -172,8 +172,8 @@ def _ends_as_name(number: str) -> bool:
 
 
 def _operators(run: str, start: int) -> list[Token]:
-    """What the server makes of a run of operators' characters, which a comment ends: only an operator with an unusual character ends
-    with a sign, so that `2*-1` is a product; the signs at the end of another are each by itself."""
+    """What the server makes of a run of operators' characters, which a comment ends: only an operator with an unusual character
+    ends with a sign, so that `2*-1` is a product; the signs at the end of another are each by itself."""
     length = len(run)
     if run[-1] in "+-" and _MAY_END_WITH_SIGN.search(run, 0, length - 1) is None:
         length = max(1, len(run.rstrip("+-")))
