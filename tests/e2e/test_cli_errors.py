@@ -131,6 +131,28 @@ async def test_projects_and_keys_are_made_and_ended(service: ServiceProcess) -> 
     assert "shop" in (await souk("monitor", "projects", "list", *where)).out
 
 
+async def test_options_of_a_project_are_changed_one_by_one(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    options = ("--sensitive-field", "iban", "--retention", "14d", "--keep-emails")
+    await souk("monitor", "projects", "create", "shop", "--in-app", "shop", *where)
+    await souk("monitor", "projects", "set", "shop", *options, *where)
+    shown = (await souk("monitor", "projects", "set", "shop", "--events-per-minute", "600", "--reset", "keep-emails", *where)).out
+    assert [line.split(maxsplit=1)[1].strip() for line in shown.splitlines()] == [
+        "600", "shop", "iban", *["as new projects have it"] * 2, "14 days", *["as new projects have it"] * 2
+    ]  # fmt: skip
+    changed = (await souk("monitor", "projects", "set", "shop", "--json", *where)).json()["options"]
+    assert changed == {"events_per_minute": "600", "in_app": ["shop"], "sensitive_fields": ["iban"], "retention": "1209600s"}
+    for wrong in (("--reset", "colour"), ("--keep-emails", "--reset", "keep-emails"), ("--retention", "long")):
+        assert (await souk("monitor", "projects", "set", "shop", *wrong, *where)).status == 2
+
+
+async def test_a_user_is_erased(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    await souk("errors", "report", "no basket", "--user", "user-4711", *where)
+    assert "1 events were rewritten" in (await souk("errors", "erase-user", "user-4711", *where)).out
+    assert (await souk("errors", "erase-user", "user-4711", "--json", *where)).json()["bodies"] == 0
+
+
 async def test_an_issue_that_is_not_there_is_told_with_what_to_do(service: ServiceProcess) -> None:
     where = ("--address", service.grpc)
     unknown = await souk("errors", "show", "SHOP-99", *where)

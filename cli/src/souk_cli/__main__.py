@@ -19,6 +19,7 @@ from souk_cli import (
     image,
     image_upload,
     monitor,
+    monitor_options,
     tokens,
     up,
 )
@@ -66,12 +67,14 @@ errors_app.command("tail")(errors_list.tail)
 errors_app.command("explain")(errors_show.explain)
 errors_app.command("merge")(errors_change.merge)
 errors_app.command("split")(errors_change.split)
+errors_app.command("erase-user")(errors_change.erase_user)
 app.add_typer(errors_app, name="errors")
 monitor_app = typer.Typer(help="The monitor service: its schema, its projects and their keys.", no_args_is_help=True)
 monitor_app.command("migrate")(monitor.migrate)
 projects_app = typer.Typer(help="What errors are reported to.", no_args_is_help=True)
 projects_app.command("list")(monitor.list_projects)
 projects_app.command("create")(monitor.create_project)
+projects_app.command("set")(monitor_options.set_options)
 projects_app.command("disable")(monitor.disable_project)
 projects_app.command("enable")(monitor.enable_project)
 monitor_app.add_typer(projects_app, name="projects")

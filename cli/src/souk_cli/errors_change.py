@@ -146,6 +146,28 @@ def split(
     with_monitor(config, work, json=json, about=issue)
 
 
+@connected(MONITOR)
+def erase_user(
+    config: ClientConfig,
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="Id, e-mail address, name or address, as it was reported.", show_default=False)
+    ],
+    project: Annotated[str, typer.Option(help="Default: the service's.")] = "",
+    json: Json = False,
+) -> None:
+    """Remove what is stored of a user, and wait until that is done; counts stay. Ctrl-C ends the waiting, not the removal."""
+
+    async def work(client: MonitorClient) -> None:
+        running = await client.erase_user(user, project=project)
+        counts = await running.result()
+        if json:
+            print_json({"operation_id": running.operation_id, "bodies": counts.get("bodies", 0)})
+        else:
+            out.print(f"[green]✓[/] {counts.get('bodies', 0):,} events were rewritten without them.")
+
+    with_monitor(config, work, json=json)
+
+
 def _each(
     issues: list[str],
     change: Callable[[MonitorClient, str], Awaitable[pb.Issue]],

@@ -1,7 +1,7 @@
 """`souk monitor …`: its schema, and the projects and keys that errors are reported with."""
 
 import time
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from rich.table import Table
@@ -17,7 +17,7 @@ from souk_cli.display import err, out, plain, print_json
 from souk_cli.errors_list import ago
 from souk_cli.visible import escape
 
-Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name.", show_default=False)]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name.", show_default=False)]
 
 
 def migrate(

@@ -1,9 +1,11 @@
 """ProjectService: projects and keys are made, changed, rotated and revoked."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from monitor_serving import Monitor, report, serving
 from souk.monitor.v1 import error_pb2
 from souk.monitor.v1 import project_pb2 as pb
@@ -43,6 +45,37 @@ async def test_a_project_is_made_once_changed_and_disabled(monitor: Monitor) -> 
     assert known.options == create.options
     issues = await monitor.errors.ListIssues(error_pb2.ListIssuesRequest(project="shop"))
     assert [issue.short_id for issue in issues.issues] == ["SHOP-1"]
+
+
+UPDATES: list[tuple[list[str], dict[str, Any], dict[str, Any]]] = [
+    ([], {"events_per_minute": 9}, {"events_per_minute": 9, "in_app": ["shop"], "keep_emails": True}),
+    ([], {}, {"events_per_minute": 5, "in_app": ["shop"], "keep_emails": True}),
+    (["options.in_app"], {"events_per_minute": 9}, {"events_per_minute": 5, "keep_emails": True}),
+    (["options.keep_emails", "options.in_app"], {"in_app": ["a", "b"]}, {"events_per_minute": 5, "in_app": ["a", "b"]}),
+    (["options"], {"default_service": "web"}, {"default_service": "web"}),
+    (["*"], {"default_service": "web"}, {"default_service": "web"}),
+    (["disabled"], {"default_service": "web"}, {"events_per_minute": 5, "in_app": ["shop"], "keep_emails": True}),
+]
+"""(update_mask, what is set, what the project has then)"""
+
+
+async def test_an_update_changes_what_its_mask_names_and_without_one_what_is_set(monitor: Monitor) -> None:
+    before = pb.ProjectOptions(events_per_minute=5, in_app=["shop"], keep_emails=True)
+    for number, (mask, options, expected) in enumerate(UPDATES):
+        name = f"shop-{number}"
+        await monitor.projects.CreateProject(pb.CreateProjectRequest(name=name, options=before))
+        request = pb.UpdateProjectRequest(name=name, options=pb.ProjectOptions(**options), update_mask=FieldMask(paths=mask))
+        project = (await monitor.projects.UpdateProject(request)).project
+        assert (project.options, project.disabled) == (pb.ProjectOptions(**expected), False), mask
+
+
+async def test_a_mask_that_names_what_there_is_not_changes_nothing(monitor: Monitor) -> None:
+    for path in ("options.colour", "name", "options.", "in_app"):
+        request = pb.UpdateProjectRequest(name="default", disabled=True, update_mask=FieldMask(paths=["disabled", path]))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await monitor.projects.UpdateProject(request)
+        assert (caught.value.code(), "update_mask" in (caught.value.details() or "")) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    assert not (await monitor.projects.GetProject(pb.GetProjectRequest(name="default"))).project.disabled
 
 
 async def test_a_key_is_rotated(monitor: Monitor) -> None:

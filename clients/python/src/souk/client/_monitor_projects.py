@@ -1,9 +1,10 @@
 """What errors are reported to: souk.monitor.v1.ProjectService."""
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from souk.client._calls import typed
 from souk.client._config import ClientConfig
 from souk.client._trace import with_trace
@@ -51,10 +52,16 @@ class ProjectCalls:
         options: pb.ProjectOptions | None = None,
         *,
         disabled: bool | None = None,
+        update_mask: Sequence[str] = (),
         timeout: float | None = None,
     ) -> pb.Project:
-        """Change what a project takes and keeps: all of `options`, or nothing of them. disabled: it takes no more reports."""
-        request = pb.UpdateProjectRequest(name=name, options=options, disabled=disabled)
+        """Change what a project takes and keeps: what is set of `options`, or what update_mask names, also to nothing.
+
+        update_mask: as options.keep_emails, options for all of them, disabled, or * for everything. disabled: it takes no more
+        reports.
+        """
+        mask = FieldMask(paths=update_mask) if update_mask else None
+        request = pb.UpdateProjectRequest(name=name, options=options, disabled=disabled, update_mask=mask)
         answer: pb.UpdateProjectResponse = await typed(self._projects.UpdateProject(request, **self._with(timeout)))
         return answer.project
 

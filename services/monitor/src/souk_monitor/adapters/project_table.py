@@ -1,7 +1,7 @@
 """Projects and their keys, in PostgreSQL."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ _CREATE = """
 INSERT INTO monitor.projects (name, options) VALUES ($1, $2::text::jsonb) ON CONFLICT DO NOTHING RETURNING number
 """
 _UPDATE = """
-UPDATE monitor.projects SET options = coalesce($2::text::jsonb, options), disabled = coalesce($3, disabled)
+UPDATE monitor.projects SET options = options || $2::text::jsonb, disabled = coalesce($3, disabled)
 WHERE name = $1 RETURNING number
 """
 _ADD_KEY = """
@@ -64,11 +64,9 @@ class ProjectRows:
             await _add_key(session, name, "")
             await keep_result(session, request, name)
 
-    async def update(self, name: str, options: ProjectOptions | None, disabled: bool | None) -> None:
-        """Change what it takes and keeps. ProjectUnknownError."""
-        if not await self._pool.fetch(
-            "projects.update", _UPDATE, (name, _json(options) if options is not None else None, disabled)
-        ):
+    async def update(self, name: str, options: ProjectOptions, names: Collection[str], disabled: bool | None) -> None:
+        """Change what it takes and keeps: the options of these names, and no others. ProjectUnknownError."""
+        if not await self._pool.fetch("projects.update", _UPDATE, (name, _json(options, names), disabled)):
             raise ProjectUnknownError(name)
 
     async def create_key(self, project: str, label: str, request: Request) -> str:
@@ -104,7 +102,8 @@ def _project(row: Record, keys: Sequence[ProjectKey]) -> Project:
     return Project(row["number"], row["name"], row["created_at"], options, tuple(keys), row["disabled"], row["secret"])
 
 
-def _json(options: ProjectOptions) -> str:
+def _json(options: ProjectOptions, names: Collection[str] | None = None) -> str:
+    """Those of these names, or all."""
     retention = options.retention.total_seconds() if options.retention is not None else None
     kept = {
         "events_per_minute": options.events_per_minute,
@@ -116,7 +115,7 @@ def _json(options: ProjectOptions) -> str:
         "allowed_origins": options.allowed_origins,
         "default_service": options.default_service,
     }
-    return orjson.dumps(kept).decode()
+    return orjson.dumps(kept if names is None else {name: kept[name] for name in names}).decode()
 
 
 def _options(text: str) -> ProjectOptions:

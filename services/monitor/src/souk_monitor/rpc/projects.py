@@ -1,6 +1,6 @@
 """The servicer of souk.monitor.v1.ProjectService."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Protocol, TypeAlias
@@ -19,6 +19,7 @@ from souk_monitor.tracker import Request
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 MAX_RULES, MAX_FIELDS, MAX_ORIGINS = 500, 100, 100
+_OPTIONS = frozenset(pb.ProjectOptions.DESCRIPTOR.fields_by_name)
 
 
 class ProjectChanges(Protocol):
@@ -27,8 +28,8 @@ class ProjectChanges(Protocol):
     async def create(self, name: str, options: ProjectOptions, request: Request) -> None:
         """Make a project with a key. ProjectExistsError, RequestIdReusedError."""
 
-    async def update(self, name: str, options: ProjectOptions | None, disabled: bool | None) -> None:
-        """Change what it takes and keeps. ProjectUnknownError."""
+    async def update(self, name: str, options: ProjectOptions, names: Collection[str], disabled: bool | None) -> None:
+        """Change what it takes and keeps: the options of these names, and no others. ProjectUnknownError."""
 
     async def create_key(self, project: str, label: str, request: Request) -> str:
         """Make one more key; the public key. ProjectUnknownError, RequestIdReusedError."""
@@ -76,10 +77,10 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
     async def UpdateProject(self, request: pb.UpdateProjectRequest, context: Context) -> pb.UpdateProjectResponse:
         """See the proto."""
         violations = Violations()
-        options = _options(request.options, violations) if request.HasField("options") else None
+        options = _options(request.options, violations)
+        names, changes_disabled = _changed(request, violations)
         violations.check()
-        disabled = request.disabled if request.HasField("disabled") else None
-        await self._changes.update(request.name, options, disabled)
+        await self._changes.update(request.name, options, names, request.disabled if changes_disabled else None)
         return pb.UpdateProjectResponse(project=await self._fresh(request.name))
 
     async def CreateProjectKey(self, request: pb.CreateProjectKeyRequest, context: Context) -> pb.CreateProjectKeyResponse:
@@ -127,6 +128,24 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
 
 def _known(request: Message, request_id: str) -> Request:
     return Request(caller(), request_id, sha256(request.SerializeToString(deterministic=True)).digest())
+
+
+def _changed(request: pb.UpdateProjectRequest, violations: Violations) -> tuple[set[str], bool]:
+    """The names of the options that a request changes, and whether it changes `disabled`: https://google.aip.dev/134."""
+    if not request.update_mask.paths:
+        return {field.name for field, _ in request.options.ListFields()}, request.HasField("disabled")
+    names: set[str] = set()
+    changes_disabled = False
+    for path in request.update_mask.paths:
+        whole, _, name = path.partition(".")
+        if path in ("*", "options"):
+            names |= _OPTIONS
+        elif whole == "options" and name in _OPTIONS:
+            names.add(name)
+        elif path != "disabled":
+            violations.add("update_mask", f"{path[:MAX_NAME]!r} must be disabled, options, options.<field> or *")
+        changes_disabled |= path in ("*", "disabled")
+    return names, changes_disabled
 
 
 def _options(message: pb.ProjectOptions, violations: Violations) -> ProjectOptions:

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsouk/monitor/v1/project.proto\x12\x0fsouk.monitor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x14\x43reateProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\x07options\x18\x02 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"K\n\x15\x43reateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"Q\n\x13ListProjectsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x14ListProjectsResponse\x12\x34\n\x08projects\x18\x01 \x03(\x0b\x32\x18.souk.monitor.v1.ProjectR\x08projects\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\'\n\x11GetProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"H\n\x12GetProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"\x93\x01\n\x14UpdateProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\x07options\x18\x02 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12\x1f\n\x08\x64isabled\x18\x03 \x01(\x08H\x00R\x08\x64isabled\x88\x01\x01\x42\x0b\n\t_disabled\"K\n\x15UpdateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"h\n\x17\x43reateProjectKeyRequest\x12\x18\n\x07project\x18\x01 \x01(\tR\x07project\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"I\n\x18\x43reateProjectKeyResponse\x12-\n\x03key\x18\x01 \x01(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x03key\"R\n\x17RevokeProjectKeyRequest\x12\x18\n\x07project\x18\x01 \x01(\tR\x07project\x12\x1d\n\npublic_key\x18\x02 \x01(\tR\tpublicKey\"I\n\x18RevokeProjectKeyResponse\x12-\n\x03key\x18\x01 \x01(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x03key\"\xfa\x01\n\x07Project\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06number\x18\x02 \x01(\x03R\x06number\x12\x39\n\x07options\x18\x03 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12/\n\x04keys\x18\x04 \x03(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x04keys\x12\x1a\n\x08\x64isabled\x18\x05 \x01(\x08R\x08\x64isabled\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xcd\x01\n\nProjectKey\x12\x1d\n\npublic_key\x18\x01 \x01(\tR\tpublicKey\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n\x03\x64sn\x18\x03 \x01(\tR\x03\x64sn\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xd6\x02\n\x0eProjectOptions\x12*\n\x11\x65vents_per_minute\x18\x01 \x01(\x03R\x0f\x65ventsPerMinute\x12\x15\n\x06in_app\x18\x02 \x03(\tR\x05inApp\x12)\n\x10sensitive_fields\x18\x03 \x03(\tR\x0fsensitiveFields\x12\x1f\n\x0bkeep_emails\x18\x04 \x01(\x08R\nkeepEmails\x12*\n\x11keep_ip_addresses\x18\x05 \x01(\x08R\x0fkeepIpAddresses\x12\x37\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\tretention\x12\'\n\x0f\x61llowed_origins\x18\x07 \x03(\tR\x0e\x61llowedOrigins\x12\'\n\x0f\x64\x65\x66\x61ult_service\x18\x08 \x01(\tR\x0e\x64\x65\x66\x61ultService2\xf4\x04\n\x0eProjectService\x12\x63\n\rCreateProject\x12%.souk.monitor.v1.CreateProjectRequest\x1a&.souk.monitor.v1.CreateProjectResponse\"\x03\x90\x02\x02\x12`\n\x0cListProjects\x12$.souk.monitor.v1.ListProjectsRequest\x1a%.souk.monitor.v1.ListProjectsResponse\"\x03\x90\x02\x01\x12Z\n\nGetProject\x12\".souk.monitor.v1.GetProjectRequest\x1a#.souk.monitor.v1.GetProjectResponse\"\x03\x90\x02\x01\x12\x63\n\rUpdateProject\x12%.souk.monitor.v1.UpdateProjectRequest\x1a&.souk.monitor.v1.UpdateProjectResponse\"\x03\x90\x02\x02\x12l\n\x10\x43reateProjectKey\x12(.souk.monitor.v1.CreateProjectKeyRequest\x1a).souk.monitor.v1.CreateProjectKeyResponse\"\x03\x90\x02\x02\x12l\n\x10RevokeProjectKey\x12(.souk.monitor.v1.RevokeProjectKeyRequest\x1a).souk.monitor.v1.RevokeProjectKeyResponse\"\x03\x90\x02\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsouk/monitor/v1/project.proto\x12\x0fsouk.monitor.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x84\x01\n\x14\x43reateProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\x07options\x18\x02 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"K\n\x15\x43reateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"Q\n\x13ListProjectsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\x05R\x08pageSize\x12\x1d\n\npage_token\x18\x02 \x01(\tR\tpageToken\"t\n\x14ListProjectsResponse\x12\x34\n\x08projects\x18\x01 \x03(\x0b\x32\x18.souk.monitor.v1.ProjectR\x08projects\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\'\n\x11GetProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"H\n\x12GetProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"\xd0\x01\n\x14UpdateProjectRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x39\n\x07options\x18\x02 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12\x1f\n\x08\x64isabled\x18\x03 \x01(\x08H\x00R\x08\x64isabled\x88\x01\x01\x12;\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskR\nupdateMaskB\x0b\n\t_disabled\"K\n\x15UpdateProjectResponse\x12\x32\n\x07project\x18\x01 \x01(\x0b\x32\x18.souk.monitor.v1.ProjectR\x07project\"h\n\x17\x43reateProjectKeyRequest\x12\x18\n\x07project\x18\x01 \x01(\tR\x07project\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x1d\n\nrequest_id\x18\x03 \x01(\tR\trequestId\"I\n\x18\x43reateProjectKeyResponse\x12-\n\x03key\x18\x01 \x01(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x03key\"R\n\x17RevokeProjectKeyRequest\x12\x18\n\x07project\x18\x01 \x01(\tR\x07project\x12\x1d\n\npublic_key\x18\x02 \x01(\tR\tpublicKey\"I\n\x18RevokeProjectKeyResponse\x12-\n\x03key\x18\x01 \x01(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x03key\"\xfa\x01\n\x07Project\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06number\x18\x02 \x01(\x03R\x06number\x12\x39\n\x07options\x18\x03 \x01(\x0b\x32\x1f.souk.monitor.v1.ProjectOptionsR\x07options\x12/\n\x04keys\x18\x04 \x03(\x0b\x32\x1b.souk.monitor.v1.ProjectKeyR\x04keys\x12\x1a\n\x08\x64isabled\x18\x05 \x01(\x08R\x08\x64isabled\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\"\xcd\x01\n\nProjectKey\x12\x1d\n\npublic_key\x18\x01 \x01(\tR\tpublicKey\x12\x14\n\x05label\x18\x02 \x01(\tR\x05label\x12\x10\n\x03\x64sn\x18\x03 \x01(\tR\x03\x64sn\x12;\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12;\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nrevokeTime\"\xd6\x02\n\x0eProjectOptions\x12*\n\x11\x65vents_per_minute\x18\x01 \x01(\x03R\x0f\x65ventsPerMinute\x12\x15\n\x06in_app\x18\x02 \x03(\tR\x05inApp\x12)\n\x10sensitive_fields\x18\x03 \x03(\tR\x0fsensitiveFields\x12\x1f\n\x0bkeep_emails\x18\x04 \x01(\x08R\nkeepEmails\x12*\n\x11keep_ip_addresses\x18\x05 \x01(\x08R\x0fkeepIpAddresses\x12\x37\n\tretention\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\tretention\x12\'\n\x0f\x61llowed_origins\x18\x07 \x03(\tR\x0e\x61llowedOrigins\x12\'\n\x0f\x64\x65\x66\x61ult_service\x18\x08 \x01(\tR\x0e\x64\x65\x66\x61ultService2\xf4\x04\n\x0eProjectService\x12\x63\n\rCreateProject\x12%.souk.monitor.v1.CreateProjectRequest\x1a&.souk.monitor.v1.CreateProjectResponse\"\x03\x90\x02\x02\x12`\n\x0cListProjects\x12$.souk.monitor.v1.ListProjectsRequest\x1a%.souk.monitor.v1.ListProjectsResponse\"\x03\x90\x02\x01\x12Z\n\nGetProject\x12\".souk.monitor.v1.GetProjectRequest\x1a#.souk.monitor.v1.GetProjectResponse\"\x03\x90\x02\x01\x12\x63\n\rUpdateProject\x12%.souk.monitor.v1.UpdateProjectRequest\x1a&.souk.monitor.v1.UpdateProjectResponse\"\x03\x90\x02\x02\x12l\n\x10\x43reateProjectKey\x12(.souk.monitor.v1.CreateProjectKeyRequest\x1a).souk.monitor.v1.CreateProjectKeyResponse\"\x03\x90\x02\x02\x12l\n\x10RevokeProjectKey\x12(.souk.monitor.v1.RevokeProjectKeyRequest\x1a).souk.monitor.v1.RevokeProjectKeyResponse\"\x03\x90\x02\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,36 +46,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROJECTSERVICE'].methods_by_name['CreateProjectKey']._serialized_options = b'\220\002\002'
   _globals['_PROJECTSERVICE'].methods_by_name['RevokeProjectKey']._loaded_options = None
   _globals['_PROJECTSERVICE'].methods_by_name['RevokeProjectKey']._serialized_options = b'\220\002\002'
-  _globals['_CREATEPROJECTREQUEST']._serialized_start=116
-  _globals['_CREATEPROJECTREQUEST']._serialized_end=248
-  _globals['_CREATEPROJECTRESPONSE']._serialized_start=250
-  _globals['_CREATEPROJECTRESPONSE']._serialized_end=325
-  _globals['_LISTPROJECTSREQUEST']._serialized_start=327
-  _globals['_LISTPROJECTSREQUEST']._serialized_end=408
-  _globals['_LISTPROJECTSRESPONSE']._serialized_start=410
-  _globals['_LISTPROJECTSRESPONSE']._serialized_end=526
-  _globals['_GETPROJECTREQUEST']._serialized_start=528
-  _globals['_GETPROJECTREQUEST']._serialized_end=567
-  _globals['_GETPROJECTRESPONSE']._serialized_start=569
-  _globals['_GETPROJECTRESPONSE']._serialized_end=641
-  _globals['_UPDATEPROJECTREQUEST']._serialized_start=644
-  _globals['_UPDATEPROJECTREQUEST']._serialized_end=791
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=793
-  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=868
-  _globals['_CREATEPROJECTKEYREQUEST']._serialized_start=870
-  _globals['_CREATEPROJECTKEYREQUEST']._serialized_end=974
-  _globals['_CREATEPROJECTKEYRESPONSE']._serialized_start=976
-  _globals['_CREATEPROJECTKEYRESPONSE']._serialized_end=1049
-  _globals['_REVOKEPROJECTKEYREQUEST']._serialized_start=1051
-  _globals['_REVOKEPROJECTKEYREQUEST']._serialized_end=1133
-  _globals['_REVOKEPROJECTKEYRESPONSE']._serialized_start=1135
-  _globals['_REVOKEPROJECTKEYRESPONSE']._serialized_end=1208
-  _globals['_PROJECT']._serialized_start=1211
-  _globals['_PROJECT']._serialized_end=1461
-  _globals['_PROJECTKEY']._serialized_start=1464
-  _globals['_PROJECTKEY']._serialized_end=1669
-  _globals['_PROJECTOPTIONS']._serialized_start=1672
-  _globals['_PROJECTOPTIONS']._serialized_end=2014
-  _globals['_PROJECTSERVICE']._serialized_start=2017
-  _globals['_PROJECTSERVICE']._serialized_end=2645
+  _globals['_CREATEPROJECTREQUEST']._serialized_start=150
+  _globals['_CREATEPROJECTREQUEST']._serialized_end=282
+  _globals['_CREATEPROJECTRESPONSE']._serialized_start=284
+  _globals['_CREATEPROJECTRESPONSE']._serialized_end=359
+  _globals['_LISTPROJECTSREQUEST']._serialized_start=361
+  _globals['_LISTPROJECTSREQUEST']._serialized_end=442
+  _globals['_LISTPROJECTSRESPONSE']._serialized_start=444
+  _globals['_LISTPROJECTSRESPONSE']._serialized_end=560
+  _globals['_GETPROJECTREQUEST']._serialized_start=562
+  _globals['_GETPROJECTREQUEST']._serialized_end=601
+  _globals['_GETPROJECTRESPONSE']._serialized_start=603
+  _globals['_GETPROJECTRESPONSE']._serialized_end=675
+  _globals['_UPDATEPROJECTREQUEST']._serialized_start=678
+  _globals['_UPDATEPROJECTREQUEST']._serialized_end=886
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_start=888
+  _globals['_UPDATEPROJECTRESPONSE']._serialized_end=963
+  _globals['_CREATEPROJECTKEYREQUEST']._serialized_start=965
+  _globals['_CREATEPROJECTKEYREQUEST']._serialized_end=1069
+  _globals['_CREATEPROJECTKEYRESPONSE']._serialized_start=1071
+  _globals['_CREATEPROJECTKEYRESPONSE']._serialized_end=1144
+  _globals['_REVOKEPROJECTKEYREQUEST']._serialized_start=1146
+  _globals['_REVOKEPROJECTKEYREQUEST']._serialized_end=1228
+  _globals['_REVOKEPROJECTKEYRESPONSE']._serialized_start=1230
+  _globals['_REVOKEPROJECTKEYRESPONSE']._serialized_end=1303
+  _globals['_PROJECT']._serialized_start=1306
+  _globals['_PROJECT']._serialized_end=1556
+  _globals['_PROJECTKEY']._serialized_start=1559
+  _globals['_PROJECTKEY']._serialized_end=1764
+  _globals['_PROJECTOPTIONS']._serialized_start=1767
+  _globals['_PROJECTOPTIONS']._serialized_end=2109
+  _globals['_PROJECTSERVICE']._serialized_start=2112
+  _globals['_PROJECTSERVICE']._serialized_end=2740
 # @@protoc_insertion_point(module_scope)

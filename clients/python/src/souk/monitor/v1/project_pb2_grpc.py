@@ -101,7 +101,9 @@ class ProjectServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProject(self, request, context):
-        """Changes what a project takes and keeps. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.admin.
+        """Changes what a project takes and keeps; what is not named stays, also where two change a project at once. Scope: monitor.admin.
+
+        NOT_FOUND with PROJECT_UNKNOWN. INVALID_ARGUMENT: a path of update_mask that there is not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,10 @@ class ProjectServiceStub:
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]
     """One project. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.read."""
     UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]
-    """Changes what a project takes and keeps. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.admin."""
+    """Changes what a project takes and keeps; what is not named stays, also where two change a project at once. Scope: monitor.admin.
+
+    NOT_FOUND with PROJECT_UNKNOWN. INVALID_ARGUMENT: a path of update_mask that there is not.
+    """
     CreateProjectKey: _grpc.UnaryUnaryMultiCallable[_project_pb2.CreateProjectKeyRequest, _project_pb2.CreateProjectKeyResponse]
     """Makes one more key; those there stay, so that a key is rotated by making one and revoking the other. Scope: monitor.admin."""
     RevokeProjectKey: _grpc.UnaryUnaryMultiCallable[_project_pb2.RevokeProjectKeyRequest, _project_pb2.RevokeProjectKeyResponse]
@@ -72,7 +75,10 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     GetProject: _aio.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]  # type: ignore[assignment]
     """One project. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.read."""
     UpdateProject: _aio.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]  # type: ignore[assignment]
-    """Changes what a project takes and keeps. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.admin."""
+    """Changes what a project takes and keeps; what is not named stays, also where two change a project at once. Scope: monitor.admin.
+
+    NOT_FOUND with PROJECT_UNKNOWN. INVALID_ARGUMENT: a path of update_mask that there is not.
+    """
     CreateProjectKey: _aio.UnaryUnaryMultiCallable[_project_pb2.CreateProjectKeyRequest, _project_pb2.CreateProjectKeyResponse]  # type: ignore[assignment]
     """Makes one more key; those there stay, so that a key is rotated by making one and revoking the other. Scope: monitor.admin."""
     RevokeProjectKey: _aio.UnaryUnaryMultiCallable[_project_pb2.RevokeProjectKeyRequest, _project_pb2.RevokeProjectKeyResponse]  # type: ignore[assignment]
@@ -118,7 +124,10 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_pb2.UpdateProjectRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_pb2.UpdateProjectResponse, _abc.Awaitable[_project_pb2.UpdateProjectResponse]]:
-        """Changes what a project takes and keeps. NOT_FOUND with PROJECT_UNKNOWN. Scope: monitor.admin."""
+        """Changes what a project takes and keeps; what is not named stays, also where two change a project at once. Scope: monitor.admin.
+
+        NOT_FOUND with PROJECT_UNKNOWN. INVALID_ARGUMENT: a path of update_mask that there is not.
+        """
 
     @_abc_1.abstractmethod
     def CreateProjectKey(
