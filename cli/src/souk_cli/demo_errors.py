@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import signal
 import time
 import uuid
@@ -15,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from opentelemetry import trace
 from souk.client import (
     JSON,
     CacheClient,
@@ -164,11 +166,21 @@ async def _checkout_breaks(places: Places, reporter: MonitorReporter) -> list[st
         await owner.execute(_TRIGGER)
         async with DbClient(places.dbopt) as db:
             (product,) = (await db.list_products(in_stock=True, page_size=1)).products
-            given = [await _check_out(db, buyer, product.product_id, reporter) for buyer in range(1, BUYERS + 1)]
+            given = []
+            for buyer in range(1, BUYERS + 1):
+                with trace.use_span(_traced()):
+                    given.append(await _check_out(db, buyer, product.product_id, reporter))
         await owner.execute(_MEND)
     finally:
         await owner.close()
     return given
+
+
+def _traced() -> trace.Span:
+    """A span of the shop, as a program with OpenTelemetry has it; what the shop asks meanwhile is of its trace."""
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    ids = trace.SpanContext(secrets.randbits(128), secrets.randbits(64), is_remote=False, trace_flags=flags)
+    return trace.NonRecordingSpan(ids)
 
 
 async def _check_out(db: DbClient, buyer: int, product: int, reporter: MonitorReporter) -> str:
@@ -239,7 +251,7 @@ async def _check_dashboard(checks: Checks, url: str, found: Iterable[pb.Issue]) 
 
 
 async def _check_error_ids(checks: Checks, client: MonitorClient, error_ids: list[str]) -> None:
-    """Of each id that the shop was given, its own report and that of dbopt, with its stack, are found."""
+    """Of each id that the shop was given, its own report and that of dbopt, with its stack, are found, and by their trace, too."""
     for error_id in error_ids:
         events = [event async for event in client.events(error_id=error_id)] if error_id else []
         services = sorted(event.report.service for event in events)
@@ -248,6 +260,13 @@ async def _check_error_ids(checks: Checks, client: MonitorClient, error_ids: lis
             f"error id {error_id!r} finds {services}",
             services == [SHOP, "souk-dbopt"] and stacks,
             "error ids find the report of the shop and the stack in dbopt",
+        )
+        traces = {event.report.trace_id for event in events}
+        found = [event.report.service for trace_id in traces async for event in client.events(trace_id=trace_id)]
+        checks.add(
+            f"the traces {traces} of error id {error_id!r} find {found}",
+            len(traces) == 1 and sorted(found) == services,
+            "the shop and dbopt told of each in one trace",
         )
 
 
