@@ -11,6 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from souk_common.call import CURRENT, Call
+from souk_common.http_arrivals import Arrival, Arrivals, TimedProtocol
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import logs, names
 from souk_common.telemetry.metrics import Method
@@ -21,7 +22,8 @@ _METHODS = {_STREAM, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}
 
 
 class Measured:
-    """ASGI middleware: one count, and where it is due one log line, for every request; 503 for what is over the limit.
+    """ASGI middleware: one count, and where it is due one log line, for every request; 503 for what is over the limit, but where
+    one that waits for its body can give way.
 
     streams: paths that are no part of the limit, are counted as the method STREAM, and are not slow however long they last.
     """
@@ -31,6 +33,7 @@ class Measured:
         self._settings = settings
         self._streams = streams
         self._in_flight = 0
+        self._arrivals = Arrivals()
         self.methods: dict[str, Method] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,6 +49,7 @@ class Measured:
         CURRENT.set(call)
         status = 0
         is_stream = scope["path"] in self._streams
+        arrival = Arrival(receive, self._arrivals)
 
         async def watched(message: Message) -> None:
             nonlocal status
@@ -55,17 +59,20 @@ class Measured:
 
         self._in_flight += not is_stream
         try:
-            if not is_stream and self._in_flight > self._settings.max_http_requests:
+            if not is_stream and self._in_flight > self._settings.max_http_requests and not self._arrivals.give_way():
                 await _too_many(watched)
             else:
-                await self._app(scope, receive, watched)
+                await self._app(scope, arrival, watched)
         except asyncio.CancelledError:
             status = 499  # the client has gone
             raise
         except Exception:
+            if arrival.gave_way and status:
+                return  # the application has answered one whose client is gone
             status = 500
             raise
         finally:
+            self._arrivals.end(arrival)
             self._in_flight -= not is_stream
             self._finish(call, _STREAM if is_stream else scope["method"], status)
 
@@ -82,10 +89,11 @@ class Measured:
 class HttpServer(uvicorn.Server):
     """uvicorn that leaves the signals to the service."""
 
-    def __init__(self, app: ASGIApp, *, grace: float) -> None:
+    def __init__(self, app: ASGIApp, *, grace: float, head_timeout: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=type("Protocol", (TimedProtocol,), {"head_timeout": head_timeout}),
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -174,7 +174,7 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         http = None
         if app.http is not None:
             measured = Measured(app.http, settings, app.http_streams)
-            http = HttpServer(measured, grace=settings.drain_grace)
+            http = HttpServer(measured, grace=settings.drain_grace, head_timeout=settings.http_head_timeout)
             try:
                 addresses["http"] = http.bind(settings.http_address, settings.http_port)
             except OSError as error:

@@ -103,7 +103,14 @@ class ServiceSettings(BaseSettings):
     rpcs_per_second_per_caller: float = Field(
         0.0, ge=0, description="Calls a second that one caller may make; bursts of one second's worth. 0: no quota."
     )
-    max_http_requests: int = Field(256, gt=0, description="HTTP requests in flight at the most. One more gets 503.")
+    max_http_requests: int = Field(
+        256,
+        gt=0,
+        description="HTTP requests in flight at the most. One more gets 503, but where one that waits for its body gives way.",
+    )
+    http_head_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds in which the head of an HTTP request must come, or its connection is closed."
+    )
 
     # Telemetry
     otlp_endpoint: str | None = Field(

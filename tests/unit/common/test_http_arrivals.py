@@ -1,0 +1,107 @@
+"""Who sends slowly over HTTP keeps nobody out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from souk_common.http import HttpServer, Measured
+from souk_common.settings import ServiceSettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+
+async def echo(request: Request) -> Response:
+    return PlainTextResponse(await request.body())
+
+
+def measured(most: int) -> Measured:
+    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+    return Measured(app, ServiceSettings(max_http_requests=most, log_success_ratio=0.0))
+
+
+class Body:
+    """One that begins, and does not go on before it may."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ends = asyncio.Event()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"a"
+        self.begun.set()
+        await self.ends.wait()
+        yield b"b"
+
+
+async def test_of_too_many_requests_the_oldest_that_waits_for_its_body_gives_way() -> None:
+    transport = httpx.ASGITransport(measured(3), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://service.example") as client:
+        bodies = [Body() for _ in range(10)]
+        slow = []
+        for body in bodies:
+            slow.append(asyncio.create_task(client.post("/", content=body)))
+            await body.begun.wait()
+        assert (await client.post("/", content=b"quick")).text == "quick"
+        assert all(response.status_code >= 400 for response in await asyncio.gather(*slow[:8]))
+        for body in bodies:
+            body.ends.set()
+        assert [(await task).text for task in slow[8:]] == ["ab", "ab"]
+
+
+async def test_where_nobody_waits_for_a_body_one_too_many_is_told_to_come_again() -> None:
+    at_work, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def work(scope: Any, receive: Any, send: Any) -> None:
+        at_work.set()
+        await goes_on.wait()
+        await Response()(scope, receive, send)
+
+    app = Measured(work, ServiceSettings(max_http_requests=1, log_success_ratio=0.0))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service.example") as client:
+        first = asyncio.create_task(client.get("/"))
+        await at_work.wait()
+        assert (await client.get("/")).status_code == 503
+        goes_on.set()
+        assert (await first).status_code == 200
+
+
+@pytest.fixture
+async def address() -> AsyncIterator[tuple[str, int]]:
+    server = HttpServer(measured(100), grace=1.0, head_timeout=0.05)
+    host, _, port = server.bind("127.0.0.1", 0).rpartition(":")
+    await server.open()
+    yield host, int(port)
+    await server.close()
+
+
+HEAD = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HT", HEAD[:-2]])
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_connection_on_which_a_head_does_not_come_in_time_is_closed(
+    address: tuple[str, int], sent: bytes, is_first: bool
+) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    if not is_first:
+        writer.write(HEAD + b"quick")
+        assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+        sent = sent or b"P"  # without a byte it may stay for as long as it is kept alive
+    writer.write(sent)
+    assert not await reader.read()
+    writer.close()
+
+
+async def test_a_body_may_take_longer_than_a_head(address: tuple[str, int]) -> None:
+    other, idle = await asyncio.open_connection(*address)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(HEAD)
+    assert await other.read() == b""  # as long as a head may take
+    writer.write(b"quick")
+    assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.close()
+    idle.close()
