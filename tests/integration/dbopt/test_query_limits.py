@@ -1,5 +1,6 @@
 """How long a query may take, and how large what it returns may be, on real PostgreSQL."""
 
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import asyncpg
 import pytest
 from integration.dbopt.shop import client_of, dbopt
 from postgres_servers import PostgresServer
-from souk.client import AbortedError, DbClient, DeadlineExceededError
+from souk.client import AbortedError, DbClient, DeadlineExceededError, ResourceExhaustedError
 from souk_dbopt.adapters import schema
 
 Connection = asyncpg.Connection
+MIB = 2**20
 HEADER = "-- name: own.{name}\n-- version: 1\n-- description: A query that is too much.\n"
 OWN_FILES = {
     "read": """-- class: analytics
@@ -19,6 +21,20 @@ OWN_FILES = {
 --   seconds: {type: float, description: How long each row takes.}
 --   count: {type: int, description: How many rows.}
 SELECT n, pg_sleep(:seconds::float8)::text FROM generate_series(1, :count::int) AS n
+""",
+    "rows": """-- class: analytics
+-- parameters:
+--   count: {type: int, description: How many rows.}
+--   width: {type: int, description: How many characters the last has; those before have at most `other`.}
+--   other: {type: int, nullable: true, description: As many as the last where it is not given.}
+SELECT n, repeat('x', CASE WHEN n = :count THEN :width::int ELSE coalesce(:other::int, :width::int) END) AS text
+FROM generate_series(1, :count::int) AS n
+""",
+    "large_write": """-- class: write
+-- write: true
+-- parameters:
+--   width: {type: int, description: How many characters it has.}
+INSERT INTO notes (text) VALUES (repeat('x', :width::int)) RETURNING text
 """,
     "write": """-- class: write
 -- write: true
@@ -77,5 +93,50 @@ async def test_a_write_that_waits_for_one_of_the_same_request_id_is_told_so_not_
     assert refused.value.reason == "REQUEST_IN_PROGRESS"
 
 
-async def _taken(db: DbClient, parameters: dict[str, float], **options: int) -> int:
-    return sum([len(batch) async for batch in db.stream("own.read", parameters, **options)])
+@pytest.mark.parametrize(("count", "width", "most"), [(500, 10_000, 104), (12, 400_000, 2), (4, 2 * MIB, 1), (700, 10, 300)])
+async def test_a_response_of_a_stream_has_a_mebibyte_or_one_row(db: DbClient, count: int, width: int, most: int):
+    batches = [batch async for batch in db.stream("own.rows", {"count": count, "width": width}, batch_size=300)]
+    assert [row["n"] for batch in batches for row in batch] == list(range(1, count + 1))
+    assert max(map(len, batches)) == most
+
+
+async def test_a_row_that_is_too_large_for_an_answer_ends_a_stream_by_saying_so(db: DbClient):
+    with pytest.raises(ResourceExhaustedError) as refused:
+        await _taken(db, {"count": 10, "width": 3 * MIB, "other": 5}, "own.rows")
+    assert (refused.value.reason, refused.value.metadata["limit_bytes"]) == ("RESULT_TOO_LARGE", str(3 * MIB))
+
+
+async def test_memory_is_bounded_however_large_rows_are(db: DbClient):
+    tracemalloc.start()
+    try:
+        async for batch in db.stream("own.rows", {"count": 100, "width": MIB}):
+            assert len(batch) == 1
+        streamed = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        with pytest.raises(ResourceExhaustedError):
+            await db.execute("own.rows", {"count": 100, "width": MIB})
+        executed = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert streamed < 50 * MIB
+    assert executed < 10 * MIB
+
+
+async def test_an_answer_may_have_as_many_bytes_as_the_limit_says_and_none_more(db: DbClient):
+    around = len('[{"n":1,"text":""}]')
+    found = await db.execute("own.rows", {"count": 1, "width": 3 * MIB - around})
+    assert len(found.json) == 3 * MIB
+    with pytest.raises(ResourceExhaustedError) as refused:
+        await db.execute("own.rows", {"count": 1, "width": 3 * MIB - around + 1})
+    assert refused.value.reason == "RESULT_TOO_LARGE"
+
+
+async def test_a_write_whose_rows_are_too_large_is_not_made(db: DbClient, owner: Connection):
+    with pytest.raises(ResourceExhaustedError) as refused:
+        await db.write("own.large_write", {"width": 3 * MIB}, request_id="one")
+    assert refused.value.reason == "RESULT_TOO_LARGE"
+    assert await owner.fetchval("SELECT count(*) FROM notes") == 0
+
+
+async def _taken(db: DbClient, parameters: dict[str, float], query: str = "own.read", **options: int) -> int:
+    return sum([len(batch) async for batch in db.stream(query, parameters, **options)])

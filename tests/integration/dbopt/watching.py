@@ -81,5 +81,5 @@ async def node(
             catalogue, recorder, insight, store, PlanCapture(router), runner, budget, repeated,
             interval=60, retention=1e6, run_timeout=10, clock=clock,
         )  # fmt: skip
-        executor = Executor(router, RequestTable(), max_result_bytes=2**20, observe=recorder)
+        executor = Executor(router, RequestTable(), observe=recorder)
         yield Node(executor, watch, store, insight, catalogue, clock)

@@ -119,7 +119,7 @@ async def open_app(settings: DboptSettings, reporting: Telemetry) -> AsyncIterat
                 retention=settings.insight_retention,
             )
         )
-        executor = Executor(topology.router, requests, max_result_bytes=settings.max_result_bytes, observe=recorder)
+        executor = Executor(topology.router, requests, observe=recorder)
         telemetry.register(reporting.metrics, topology.router)
         if settings.popularity_interval and settings.shipped_queries:
             popularity = Popularity(executor, catalogue.get(REFRESH), interval=settings.popularity_interval)
@@ -191,7 +191,9 @@ async def _use_cache(stack: contextlib.AsyncExitStack, settings: DboptSettings, 
 
 def _catalogue(settings: DboptSettings) -> Catalogue:
     try:
-        return query_file.load(settings.queries_dir, serve_shipped=settings.shipped_queries)
+        return query_file.load(
+            settings.queries_dir, serve_shipped=settings.shipped_queries, max_result_bytes=settings.max_result_bytes
+        )
     except CatalogueError as error:
         raise StartError(f"the queries cannot be used:\n{error}") from error
 

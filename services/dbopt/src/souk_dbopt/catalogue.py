@@ -18,6 +18,10 @@ PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)?)\}")
 `items.product_id`."""
 
 
+MAX_RESULT_BYTES = 3 * 1024 * 1024
+"""Of the rows of one answer, in JSON, where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One of a result."""
@@ -66,7 +70,8 @@ class Query:
     text: str
     """With $1, $2 … for the parameters in their order."""
     json_text: str
-    """The same; its one row is a JSON array of all rows, as text, how many they are, and the columns of `consistency.POSITION`."""
+    """The same; its one row is a JSON array of all rows, as text, how many they are, and the columns of `consistency.POSITION`. The
+    text is NULL where it has more than `max_result_bytes`."""
     json_rows_text: str
     """The same; each row is one text, a JSON object."""
     parameters: tuple[Parameter, ...]
@@ -87,6 +92,8 @@ class Query:
     page: Page | None = None
     source: str = ""
     """The file that it was read from."""
+    max_result_bytes: int = MAX_RESULT_BYTES
+    """Of the rows of one answer, or of one row of a stream, in JSON."""
     is_custom: bool = False
     """It is of the user's own folder."""
     key: str = field(init=False, repr=False, compare=False)

@@ -9,6 +9,8 @@ POSITION = """CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE p
     extract(epoch FROM pg_postmaster_start_time())::float8"""
 """Two columns: how far a server is, and when it was started. In the statement of a read they are asked after its snapshot was
 taken, and so cover what it saw."""
+EVERYTHING = 2**64 - 1
+"""As the `lsn` of a position: more than a replica ever has, so that only the primary will do."""
 _TOKEN = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,8})-([0-9a-f]{1,16})")
 
 

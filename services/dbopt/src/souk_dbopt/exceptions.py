@@ -78,13 +78,12 @@ class QueryTimedOutError(DbError):
 
 
 class ResultTooLargeError(DbError):
-    """The rows have too many bytes for one answer."""
+    """The rows have too many bytes for one answer, or a single row of a stream does."""
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, limit: int, *, is_one_row: bool = False) -> None:
         self.limit = limit
-        super().__init__(
-            f"the rows have {size:,} bytes, and an answer has {limit:,} at the most: ask for fewer, or use StreamQuery"
-        )
+        what, do = ("a row has", "have it have less") if is_one_row else ("the rows have", "ask for fewer, or use StreamQuery")
+        super().__init__(f"{what} more than {limit:,} bytes, which is the most in one answer: {do}")
 
 
 class RequestIdReusedError(DbError):

@@ -15,12 +15,11 @@ from souk_common.postgres import (
     ReadOnlyError,
     Record,
     Session,
-    StatementTimeoutError,
     UnavailableError,
 )
 
 from souk_dbopt.catalogue import Query
-from souk_dbopt.consistency import POSITION, Position
+from souk_dbopt.consistency import EVERYTHING, POSITION, Position
 from souk_dbopt.exceptions import (
     ConsistencyTokenInvalidError,
     OutcomeUnknownError,
@@ -31,14 +30,17 @@ from souk_dbopt.exceptions import (
     ServerUnavailableError,
     TooFarBehindError,
 )
+from souk_dbopt.query_classes import is_timeout
 from souk_dbopt.routing import Role, Router, Server
 
 ATTEMPTS = 4
 """Of one query, where a repeat is safe."""
 BACKOFF = 0.01
 """Seconds before the second attempt after a conflict; doubled each time, spread by half."""
-EVERYTHING = 2**64 - 1
-"""As a place: more than a replica ever has, so that only the primary will do."""
+MAX_BATCH_BYTES = 2**20 - 1024
+"""Of one batch of a stream, if it has more than one row: with what is around it, a response has 1 MiB."""
+FIRST_FETCH, MAX_FETCH = 8, 64
+"""Rows of a stream that the server is asked for at once. All of them are in memory, and may be larger than those before."""
 WRITE = "write"
 """The class that writes."""
 DID_NOT_RUN = (
@@ -128,15 +130,12 @@ class Executor:
         router: Router,
         requests: Requests,
         *,
-        max_result_bytes: int,
         observe: Observer,
         clock: Callable[[], float] = time.perf_counter,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """max_result_bytes: of the rows of one answer that is no stream."""
         self._router = router
         self._requests = requests
-        self._max_result_bytes = max_result_bytes
         self._observe = observe
         self._clock = clock
         self._chance = chance
@@ -158,7 +157,8 @@ class Executor:
     async def stream(
         self, query: Query, arguments: Sequence[Any], position: Position | None = None, *, batch: int
     ) -> AsyncGenerator[Batch, None]:
-        """The rows of a query that reads, of one moment, `batch` at a time; the database is read no faster than they are taken."""
+        """The rows of a query that reads, of one moment, at most `batch` and MAX_BATCH_BYTES at a time; the database is read no
+        faster than they are taken. ResultTooLargeError for a row that is too large for an answer."""
         began, taken, count, role = self._clock(), 0.0, 0, None
         failed: BaseException | None = None
         try:
@@ -216,13 +216,14 @@ class Executor:
                 rows = await pool.fetch(query.key, query.json_text, arguments, timeout=query.own_timeout)
             except PostgresError as error:
                 if not self._may_go_on(server, error, failed):
-                    raise self._told(query, error) from error
+                    raise _told(query, error, self._clock() - began) from error
                 continue
             text, count, lsn, now_started = rows[0]
             same = server.saw(lsn, now_started)
             if position is not None and server.role is Role.REPLICA and now_started != started:
                 continue  # it was started anew, and what it was known to have seen it may not have seen since
-            self._check_size(text)
+            if text is None:
+                raise ResultTooLargeError(query.max_result_bytes)
             seen = _at(server, known) if same and now_started == started else None
             return Rows(text, count, _at(server, lsn), server.role, self._clock() - began, seen=seen)
 
@@ -230,7 +231,7 @@ class Executor:
         self, query: Query, arguments: Sequence[Any], position: Position | None, batch: int
     ) -> AsyncGenerator[Batch, None]:
         server = await self._router.reader(position)
-        started = server.started
+        started, cursor = server.started, None
         try:
             async with server.pools[query.query_class.name].transaction(isolation="REPEATABLE READ", read_only=True) as session:
                 lsn, now_started = (await session.fetch("position", f"SELECT {POSITION}"))[0]
@@ -239,12 +240,13 @@ class Executor:
                     raise ServerUnavailableError("the replica was started anew; come again")  # before the first row
                 at = _at(server, lsn)
                 cursor = await _Cursor.open(session, query, arguments, self._clock)
-                while rows := await cursor.fetch(batch):
-                    yield Batch(f"[{', '.join([row[0] for row in rows])}]", len(rows), at, server.role)
+                async with contextlib.aclosing(cursor.batches(batch)) as batches:
+                    async for texts in batches:
+                        yield Batch(f"[{', '.join(texts)}]", len(texts), at, server.role)
         except PostgresError as error:
             if isinstance(error, UnavailableError) and not isinstance(error, PoolBusyError):
                 self._router.failed(server, error)
-            raise self._told(query, error) from error
+            raise _told(query, error, cursor.seconds if cursor is not None else 0.0) from error
 
     async def _write_once(self, query: Query, arguments: Sequence[Any], request: WriteRequest) -> Rows:
         return await self._on_primary(query, lambda server: self._write(server, query, arguments, request))
@@ -257,8 +259,7 @@ class Executor:
             else:
                 async with pool.transaction(settings=limit) as session:
                     rows = await session.fetch(query.key, query.json_text, arguments)
-            text, count, _, _ = rows[0]
-            return Written(text, count), False
+            return _written(query, rows), False
 
         return await self._on_primary(query, write)
 
@@ -266,16 +267,16 @@ class Executor:
         """Write, and again where the server took it back for a conflict. write: what is written, and whether it was before."""
         began = self._clock()
         for attempt in range(1, ATTEMPTS + 1):
-            server = self._router.primary()
+            server, attempted = self._router.primary(), self._clock()
             try:
                 written, repeated = await write(server)
                 break
-            except ConflictError as error:
+            except ConflictError:
                 if attempt == ATTEMPTS:
-                    raise self._told(query, error) from error
+                    raise
                 await asyncio.sleep(BACKOFF * 2**attempt * (0.5 + self._chance()))
             except PostgresError as error:
-                raise self._write_failed(server, query, error) from error
+                raise self._write_failed(server, query, error, self._clock() - attempted) from error
         position = await self._position_after(server)
         return Rows(written.text, written.count, position, Role.PRIMARY, self._clock() - began, repeated)
 
@@ -284,9 +285,7 @@ class Executor:
             before = await self._requests.begin(session, request)
             if before is not None:
                 return before, True
-            text, count, _, _ = (await session.fetch(query.key, query.json_text, arguments))[0]
-            self._check_size(text)
-            written = Written(text, count)
+            written = _written(query, await session.fetch(query.key, query.json_text, arguments))
             await self._requests.finish(session, request, written)
         return written, False
 
@@ -307,7 +306,7 @@ class Executor:
         failed.append(server)
         return elsewhere and len(failed) < ATTEMPTS
 
-    def _write_failed(self, server: Server, query: Query, error: PostgresError) -> Exception:
+    def _write_failed(self, server: Server, query: Query, error: PostgresError, seconds: float) -> Exception:
         if isinstance(error, PoolBusyError):
             return error
         if isinstance(error, ReadOnlyError):  # it was the primary, and is a replica now
@@ -316,17 +315,19 @@ class Executor:
         if isinstance(error, UnavailableError):
             self._router.failed(server, error)
             return OutcomeUnknownError("the connection broke while the query was being written") if error.sent else error
-        return self._told(query, error)
+        return _told(query, error, seconds)
 
-    def _told(self, query: Query, error: PostgresError) -> Exception:
-        if isinstance(error, StatementTimeoutError):
-            return QueryTimedOutError(query.name, query.timeout)
-        return error
 
-    def _check_size(self, text: str) -> None:
-        size = len(text) if text.isascii() else len(text.encode())
-        if size > self._max_result_bytes:
-            raise ResultTooLargeError(size, self._max_result_bytes)
+def _told(query: Query, error: PostgresError, seconds: float) -> Exception:
+    """What an error of a query is that took so long."""
+    return QueryTimedOutError(query.name, query.timeout) if is_timeout(error, seconds, query.timeout) else error
+
+
+def _written(query: Query, rows: Sequence[Record]) -> Written:
+    text, count, _, _ = rows[0]
+    if text is None:
+        raise ResultTooLargeError(query.max_result_bytes)
+    return Written(text, count)
 
 
 def _time_limit(query: Query) -> Mapping[str, str] | None:
@@ -339,33 +340,61 @@ class _Cursor:
     """Rows of a query as they are asked for, in a transaction. StatementTimeoutError where the server has worked on them for longer
     than the query may take in all; the time between two fetches is the caller's."""
 
-    def __init__(self, session: Session, left: float, clock: Callable[[], float]) -> None:
+    def __init__(self, session: Session, query: Query, clock: Callable[[], float]) -> None:
+        self.seconds = 0.0
+        """That the server has worked on it."""
         self._session = session
-        self._left = left
+        self._limit = query.timeout
+        self._max_row_bytes = query.max_result_bytes
         self._clock = clock
         self._cursor: Any = None
 
     @classmethod
     async def open(cls, session: Session, query: Query, arguments: Sequence[Any], clock: Callable[[], float]) -> Self:
         """Have the server plan the query."""
-        cursor = cls(session, query.timeout, clock)
+        cursor = cls(session, query, clock)
         statement = await session.statement(f"{query.key}#rows", query.json_rows_text)
         cursor._cursor = await cursor._timed(lambda left: statement.cursor(*arguments, timeout=left))
         return cursor
 
-    async def fetch(self, count: int) -> Sequence[Record]:
-        """The next rows; fewer where there are no more."""
+    async def batches(self, size: int) -> AsyncGenerator[list[str], None]:
+        """The rows, at most `size` of them together, and at most MAX_BATCH_BYTES, or one."""
+        texts: list[str] = []
+        total, ahead = 0, FIRST_FETCH
+        while rows := await self._fetch(min(ahead, size - len(texts))):
+            largest = 1
+            for (text,) in rows:
+                if text is None:
+                    raise ResultTooLargeError(self._max_row_bytes, is_one_row=True)
+                length = _bytes(text) + len(", ")
+                if texts and total + length > MAX_BATCH_BYTES:
+                    yield texts
+                    texts, total = [], 0
+                texts.append(text)
+                total, largest = total + length, max(largest, length)
+            if len(texts) >= size:
+                yield texts
+                texts, total = [], 0
+            ahead = max(1, min(ahead * 2, MAX_FETCH, MAX_BATCH_BYTES // largest))
+        if texts:
+            yield texts
+
+    async def _fetch(self, count: int) -> Sequence[Record]:
         rows: list[Record] = await self._timed(lambda left: self._cursor.fetch(count, timeout=left))
         return rows
 
     async def _timed(self, work: Callable[[float], Awaitable[Any]]) -> Any:
         began = self._clock()
         try:
-            return await work(self._left)
+            return await work(self._limit - self.seconds)
         except TimeoutError as error:
             raise self._session.failed(error) from error
         finally:
-            self._left -= self._clock() - began
+            self.seconds += self._clock() - began
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _at(server: Server, lsn: int) -> Position:

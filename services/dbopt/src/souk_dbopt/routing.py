@@ -9,7 +9,7 @@ from enum import Enum
 
 from souk_common.postgres import Pool, PostgresError
 
-from souk_dbopt.consistency import POSITION, Position
+from souk_dbopt.consistency import EVERYTHING, POSITION, Position
 from souk_dbopt.exceptions import ConsistencyTokenInvalidError, ServerUnavailableError, TooFarBehindError
 
 ASKED = "lookup"
@@ -128,7 +128,7 @@ class Router:
         replicas = [server for server in self._replicas() if server not in without]
         self._check_cluster(position)
         seen = [server for server in replicas if server.has_seen(position)]
-        if not seen and replicas:
+        if not seen and replicas and position.lsn < EVERYTHING:
             seen = await self._that_catches_up(replicas, position)
         if seen:
             self.counts.by_replica += 1

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from souk_common.settings import ServiceSettings
 
+from souk_dbopt.catalogue import MAX_RESULT_BYTES
 from souk_dbopt.query_classes import CLASSES
 
 CONNECTIONS = {"lookup": 8, "listing": 4, "search": 4, "analytics": 2, "write": 8}
@@ -68,7 +69,9 @@ class DboptSettings(ServiceSettings):
         True, description="Serve the queries that are shipped, which need the tables of `souk db migrate`."
     )
     max_result_bytes: int = Field(
-        3 * 1024 * 1024, ge=1024, description="Rows that ExecuteQuery returns, in bytes of JSON; less than max_message_bytes."
+        MAX_RESULT_BYTES,
+        ge=1024,
+        description="Rows that ExecuteQuery returns, and one row of StreamQuery, in bytes of JSON; less than max_message_bytes.",
     )
     stream_idle_timeout: float = Field(
         30.0, ge=1, description="Seconds after which a StreamQuery whose caller takes nothing is given up."

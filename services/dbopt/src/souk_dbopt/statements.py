@@ -12,6 +12,9 @@ _LOCKS = (("update",), ("no", "key", "update"), ("share",), ("key", "share"))
 _SIDE_EFFECTS = frozenset({"nextval", "setval", "set_config", "pg_notify", "pg_cancel_backend", "pg_terminate_backend"})
 _SIDE_EFFECT_PREFIXES = ("pg_advisory_", "pg_try_advisory_", "lo_", "dblink", "pg_logical_", "pg_create_", "pg_drop_")
 
+_VARLENA = 4
+"""Bytes that pg_column_size counts of a value that is in memory, besides its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -113,18 +116,23 @@ class Statement:
                 return True
         return False
 
-    def json_array(self, more: str) -> "Statement":
-        """A statement of one row: a text that is a JSON array of all rows, in their order, how many they are, and more columns."""
-        return self._wrapped(f"SELECT coalesce(json_agg(q), '[]')::text AS rows, count(*)::integer AS row_count, {more}")
+    def json_array(self, more: str, *, max_bytes: int) -> "Statement":
+        """A statement of one row: a text that is a JSON array of all rows, in their order, how many they are, and more columns.
+        The text is NULL where it has more than `max_bytes`."""
+        size = f"pg_column_size(json_agg(q)) > {max_bytes + _VARLENA}"
+        rows = f"CASE WHEN {size} THEN NULL ELSE coalesce(json_agg(q), '[]')::text END"
+        return self._wrapped(f"SELECT {rows} AS rows, count(*)::integer AS row_count, {more}")
 
-    def json_rows(self) -> "Statement":
-        """A statement of as many rows, each of one text that is a JSON object."""
-        return self._wrapped("SELECT to_json(q)::text")
+    def json_rows(self, *, max_bytes: int) -> "Statement":
+        """A statement of as many rows, each of one text that is a JSON object, or NULL where that has more than `max_bytes`."""
+        size = f"pg_column_size(object) > {max_bytes + _VARLENA}"
+        select = f"SELECT CASE WHEN {size} THEN NULL ELSE object::text END FROM (SELECT to_json(q) AS object"  # noqa: S608 — of constants
+        return self._wrapped(select, " OFFSET 0) r")  # which keeps the planner from writing to_json in place of each `object`
 
-    def _wrapped(self, select: str) -> "Statement":
+    def _wrapped(self, select: str, end: str = "") -> "Statement":
         """A statement that changes something is no subquery: it becomes the last part of a WITH clause."""
         if self.side_effect() is None:
-            return Statement.read(f"{select} FROM (\n{self.text}\n) q")
+            return Statement.read(f"{select} FROM (\n{self.text}\n) q{end}")
         main = self.tokens[self.main()].start
         beginning = f"{self.text[:main].rstrip()}, " if main else "WITH "
-        return Statement.read(f"{beginning}souk_rows AS (\n{self.text[main:]}\n)\n{select} FROM souk_rows q")
+        return Statement.read(f"{beginning}souk_rows AS (\n{self.text[main:]}\n)\n{select} FROM souk_rows q{end}")

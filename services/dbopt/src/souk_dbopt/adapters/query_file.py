@@ -9,7 +9,7 @@ from typing import Any
 
 from souk_dbopt.adapters.query_header import CacheFields, Header, Lines, ParameterFields, Problem, RefusedFile, line_of, read_header
 from souk_dbopt.arguments import Parameter
-from souk_dbopt.catalogue import PLACEHOLDER, CachePolicy, Catalogue, Column, Page, Query
+from souk_dbopt.catalogue import MAX_RESULT_BYTES, PLACEHOLDER, CachePolicy, Catalogue, Column, Page, Query
 from souk_dbopt.consistency import POSITION
 from souk_dbopt.exceptions import ArgumentsError, CatalogueError
 from souk_dbopt.query_classes import CLASSES
@@ -17,16 +17,16 @@ from souk_dbopt.sql_lexer import SqlSyntaxError
 from souk_dbopt.statements import Statement
 
 
-def load(own: Path | None = None, *, serve_shipped: bool = True) -> Catalogue:
+def load(own: Path | None = None, *, serve_shipped: bool = True, max_result_bytes: int = MAX_RESULT_BYTES) -> Catalogue:
     """The shipped queries, and those of the folder `own` in place of the shipped ones of the same names, or beside them.
-    serve_shipped=False: only those of `own`.
+    serve_shipped=False: only those of `own`. max_result_bytes: of the rows of one answer.
 
     CatalogueError that names each file, line and field that is wrong: headers, statements, two of a name and version in one folder,
     and a query in place of a shipped one that takes or gives something else.
     """
     problems: list[str] = []
-    shipped = _folder(resources.files("souk_dbopt") / "queries", problems)
-    found = [replace(query, is_custom=True) for query in _folder(own, problems)] if own is not None else []
+    shipped = _folder(resources.files("souk_dbopt") / "queries", problems, max_result_bytes)
+    found = [replace(query, is_custom=True) for query in _folder(own, problems, max_result_bytes)] if own is not None else []
     names = {query.name for query in found}
     for query in found:
         problems += [f"{query.source}: {problem}" for problem in _broken_promises(query, shipped)]
@@ -35,7 +35,7 @@ def load(own: Path | None = None, *, serve_shipped: bool = True) -> Catalogue:
     return Catalogue([*(query for query in shipped if serve_shipped and query.name not in names), *found])
 
 
-def _folder(folder: Path | Traversable, problems: list[str]) -> list[Query]:
+def _folder(folder: Path | Traversable, problems: list[str], max_result_bytes: int) -> list[Query]:
     """The queries of a folder, and of the folders in it."""
     if not folder.is_dir():
         problems.append(f"{folder}: there is no such folder")
@@ -44,7 +44,7 @@ def _folder(folder: Path | Traversable, problems: list[str]) -> list[Query]:
     for file in _files(folder):
         where = str(file) if isinstance(folder, Path) else file.name
         try:
-            query = read(file.read_text(encoding="utf-8"), where)
+            query = read(file.read_text(encoding="utf-8"), where, max_result_bytes)
         except CatalogueError as error:
             problems += error.problems
             continue
@@ -65,15 +65,15 @@ def _files(folder: Path | Traversable) -> Iterator[Path | Traversable]:
             yield each
 
 
-def read(text: str, where: str) -> Query:
+def read(text: str, where: str, max_result_bytes: int = MAX_RESULT_BYTES) -> Query:
     """The query of one file. CatalogueError whose problems begin with `where`:LINE."""
     try:
-        return _query(text, where)
+        return _query(text, where, max_result_bytes)
     except RefusedFile as refused:
         raise CatalogueError(f"{where}:{line}: {problem}" for line, problem in refused.problems) from None
 
 
-def _query(text: str, where: str) -> Query:
+def _query(text: str, where: str, max_result_bytes: int) -> Query:
     header_text, first_line, body = _divided(text)
     header, lines = read_header(header_text, first_line)
     try:
@@ -95,8 +95,9 @@ def _query(text: str, where: str) -> Query:
         version=header.version,
         description=header.description,
         text=statement.numbered(names),
-        json_text=statement.json_array(POSITION).numbered(names),
-        json_rows_text=statement.json_rows().numbered(names),
+        json_text=statement.json_array(POSITION, max_bytes=max_result_bytes).numbered(names),
+        json_rows_text=statement.json_rows(max_bytes=max_result_bytes).numbered(names),
+        max_result_bytes=max_result_bytes,
         parameters=tuple(_parameter(name, fields) for name, fields in header.parameters.items()),
         columns=tuple(Column(name, type_name) for name, type_name in header.columns.items()),
         query_class=query_class,

@@ -177,7 +177,9 @@ class StreamQueryRequest(_message.Message):
     consistency_token: _builtins.str
     """As in ExecuteQueryRequest."""
     batch_size: _builtins.int
-    """Rows in one response at the most. 0 means 500; more than 10,000 is an error. A response has at most 1 MiB, or one row."""
+    """Rows in one response at the most. 0 means 500; more than 10,000 is an error. A response has at most 1 MiB, or one row,
+    which may have SOUK_DBOPT_MAX_RESULT_BYTES.
+    """
     @_builtins.property
     def parameters(self) -> _struct_pb2.Struct:
         """By name, as in ExecuteQueryRequest."""
