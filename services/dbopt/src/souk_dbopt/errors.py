@@ -72,6 +72,31 @@ def _schema(error: pg.PostgresError) -> ServiceError:
     )
 
 
+def _of_sqlstate(code: Code, reason: str, text: str) -> Callable[[pg.PostgresError], ServiceError]:
+    """The server's own message may have values in it, and stays here."""
+
+    def tell(error: pg.PostgresError) -> ServiceError:
+        return ServiceError(
+            code,
+            reason,
+            f"{text} (SQLSTATE {error.sqlstate})",
+            domain=DOMAIN,
+            metadata={"sqlstate": error.sqlstate},
+            repeated=False,
+        )
+
+    return tell
+
+
+def _raised(error: pg.RaisedError) -> ServiceError:
+    """What RAISE says is meant for callers."""
+    return ServiceError(
+        Code.FAILED_PRECONDITION, "RULE_RAISED", error.message, domain=DOMAIN, metadata={"sqlstate": error.sqlstate}, repeated=False
+    )
+
+
+_refused = _of_sqlstate(Code.FAILED_PRECONDITION, "STATEMENT_REFUSED", "the database refuses the query as it is written")
+
 ERRORS: ErrorTable = {
     exc.QueryUnknownError: _tell(Code.NOT_FOUND, "QUERY_UNKNOWN", name="name"),
     exc.ArgumentsError: _bad_arguments,
@@ -96,5 +121,16 @@ ERRORS: ErrorTable = {
     pg.UndefinedError: _schema,
     pg.PermissionDeniedError: _schema,
     pg.SchemaChangedError: _schema,
+    pg.InvalidStatementError: _refused,
+    pg.ReadOnlyError: _refused,
+    pg.TransactionStateError: _refused,
+    pg.InvalidDataError: _of_sqlstate(
+        Code.INVALID_ARGUMENT, "DATA_INVALID", "the query cannot be computed with these parameters and the rows that there are"
+    ),
+    pg.RaisedError: _raised,
+    pg.QueryCanceledError: _of_sqlstate(Code.ABORTED, "QUERY_CANCELLED", "the query was cancelled in the database"),
+    pg.ProgramLimitError: _of_sqlstate(
+        Code.RESOURCE_EXHAUSTED, "PROGRAM_LIMIT", "the query is beyond what PostgreSQL can do, as a value of more than 1 GB"
+    ),
     pg.ResourceError: _tell(Code.RESOURCE_EXHAUSTED, "OVERLOADED", domain=COMMON_DOMAIN, retry_delay=LATER),
 }

@@ -6,6 +6,7 @@ A text gets to the server as one prepared statement, by the extended protocol, w
 import contextlib
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -18,10 +19,10 @@ from souk_common.postgres import (
     Pool,
     PoolOptions,
     PostgresError,
+    QueryCanceledError,
     RaisedError,
     ReadOnlyError,
     Session,
-    StatementTimeoutError,
 )
 from souk_common.postgres.options import local_settings
 
@@ -30,6 +31,7 @@ from souk_dbopt.catalogue import Query
 from souk_dbopt.exceptions import ExplainOffError, NotExplainableError, QueryTimedOutError
 from souk_dbopt.plan_rules import Facts, Finding, findings
 from souk_dbopt.plans import Plan
+from souk_dbopt.query_classes import is_timeout
 
 CONNECTIONS = 2
 """That explain at once."""
@@ -101,10 +103,11 @@ class Explainer:
         """
         async with self._transaction({}) as session:
             await self._catalog.refuse(session, sql)
+            began = time.monotonic()
             try:
                 return await self._explained(session, sql, values, analyze=analyze, generic=generic)
-            except StatementTimeoutError as error:
-                raise QueryTimedOutError("the statement", self._timeout) from error
+            except QueryCanceledError as error:
+                raise _ended("the statement", error, began, self._timeout) from error
             except _OF_THE_TEXT as error:
                 raise NotExplainableError(error.message) from error
 
@@ -119,11 +122,12 @@ class Explainer:
         if query.is_write:
             raise NotExplainableError(f"{query.name} writes")
         values = arguments if arguments is not None else [None] * len(query.parameters)
+        began = time.monotonic()
         try:
             async with self._transaction(query.query_class.settings(), timeout) as session:
                 return await self._explained(session, query.json_text, values, analyze=analyze, generic=generic)
-        except StatementTimeoutError as error:
-            raise QueryTimedOutError(query.name, timeout or self._timeout) from error
+        except QueryCanceledError as error:
+            raise _ended(query.name, error, began, timeout or self._timeout) from error
         except ReadOnlyError as error:
             raise NotExplainableError(error.message) from error
 
@@ -169,6 +173,10 @@ class Explainer:
         rows = await session.fetch("explain-text", f"EXPLAIN ({options}) EXECUTE {name}{given}")
         plan: str = rows[0][0]
         return plan
+
+
+def _ended(what: str, error: QueryCanceledError, began: float, limit: float) -> Exception:
+    return QueryTimedOutError(what, limit) if is_timeout(error, time.monotonic() - began, limit) else error
 
 
 _SEARCH_PATH = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), true)"

@@ -24,6 +24,7 @@ PostgresError
 ├── LoginError                      password, role or database
 ├── ResourceError                   out of something
 │   ├── OutOfMemoryError, DiskFullError
+├── ProgramLimitError               more than the server can do at all
 ├── SchemaChangedError              what was known of the schema is out of date
 ├── RaisedError                     RAISE in a function, or a trigger's
 ├── MisuseError                     the driver was used as it must not be
@@ -176,6 +177,10 @@ class DiskFullError(ResourceError):
     """The server's disk is full, or its limit of temporary files is reached."""
 
 
+class ProgramLimitError(PostgresError):
+    """The statement is beyond what the server can do at all, as a value of more than 1 GB; it stays so."""
+
+
 class SchemaChangedError(PostgresError):
     """What this connection knew of tables and types is out of date; it has forgotten it."""
 
@@ -234,12 +239,13 @@ BY_SQLSTATE: dict[str, type[PostgresError]] = {
     "53100": DiskFullError,
     "53200": OutOfMemoryError,
     "53300": TooManyConnectionsError,
-    "54": ResourceError,
+    "54": ProgramLimitError,
     "55": TransactionStateError,
     "55P03": LockTimeoutError,
     "57": UnavailableError,  # the server stops, starts or has crashed
     "57014": QueryCanceledError,
     "P0": RaisedError,
+    "P0004": InternalError,  # ASSERT
 }
 """SQLSTATE, or its class of two characters, -> error. https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 

@@ -36,7 +36,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     faster, so gRPC's own retries are told not to.
     """
     ERROR_REASON_RESULT_TOO_LARGE: _ErrorReason.ValueType  # 5
-    """RESOURCE_EXHAUSTED. The rows have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery."""
+    """RESOURCE_EXHAUSTED. The rows, or one row of a stream, have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery.
+    Nothing was written.
+    """
     ERROR_REASON_POOL_EXHAUSTED: _ErrorReason.ValueType  # 6
     """UNAVAILABLE. All connections of the class metadata["class"] are in use, and as many callers wait as may. RetryInfo says when to come
     again.
@@ -63,6 +65,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. This node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set."""
     ERROR_REASON_FINGERPRINT_UNKNOWN: _ErrorReason.ValueType  # 14
     """NOT_FOUND. Nothing is known of a query of this fingerprint."""
+    ERROR_REASON_DATA_INVALID: _ErrorReason.ValueType  # 15
+    """INVALID_ARGUMENT. The query cannot be computed with these parameters and the rows that there are: it divides by zero, or a number is
+    beyond its type; metadata["sqlstate"] says what. Nothing was written.
+    """
+    ERROR_REASON_RULE_RAISED: _ErrorReason.ValueType  # 16
+    """FAILED_PRECONDITION. A rule of the database's own, in a trigger or a function, says no by RAISE; the message is what it says, and
+    metadata["sqlstate"] its code. Nothing was written.
+    """
+    ERROR_REASON_QUERY_CANCELLED: _ErrorReason.ValueType  # 17
+    """ABORTED. Somebody cancelled the query in the database. Nothing was written. There is no RetryInfo: who did so may have had a reason."""
+    ERROR_REASON_PROGRAM_LIMIT: _ErrorReason.ValueType  # 18
+    """RESOURCE_EXHAUSTED. The query is beyond what PostgreSQL can do at all, as a value of more than 1 GB; metadata["sqlstate"]. It stays so."""
+    ERROR_REASON_STATEMENT_REFUSED: _ErrorReason.ValueType  # 19
+    """FAILED_PRECONDITION. The database refuses the query as it is written, as one that is said to read and writes; metadata["sqlstate"]."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, for the reasons that only dbopt has. google.rpc.ErrorInfo.domain is "souk.dbopt.v1"."""
@@ -81,7 +97,9 @@ the time in which the caller took none. Nothing was written. The caller's own de
 faster, so gRPC's own retries are told not to.
 """
 ERROR_REASON_RESULT_TOO_LARGE: ErrorReason.ValueType  # 5
-"""RESOURCE_EXHAUSTED. The rows have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery."""
+"""RESOURCE_EXHAUSTED. The rows, or one row of a stream, have more than metadata["limit_bytes"] bytes. Ask for fewer, or use StreamQuery.
+Nothing was written.
+"""
 ERROR_REASON_POOL_EXHAUSTED: ErrorReason.ValueType  # 6
 """UNAVAILABLE. All connections of the class metadata["class"] are in use, and as many callers wait as may. RetryInfo says when to come
 again.
@@ -108,4 +126,18 @@ ERROR_REASON_EXPLAIN_OFF: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION. This node explains nothing: SOUK_DBOPT_EXPLAIN_DSN is not set."""
 ERROR_REASON_FINGERPRINT_UNKNOWN: ErrorReason.ValueType  # 14
 """NOT_FOUND. Nothing is known of a query of this fingerprint."""
+ERROR_REASON_DATA_INVALID: ErrorReason.ValueType  # 15
+"""INVALID_ARGUMENT. The query cannot be computed with these parameters and the rows that there are: it divides by zero, or a number is
+beyond its type; metadata["sqlstate"] says what. Nothing was written.
+"""
+ERROR_REASON_RULE_RAISED: ErrorReason.ValueType  # 16
+"""FAILED_PRECONDITION. A rule of the database's own, in a trigger or a function, says no by RAISE; the message is what it says, and
+metadata["sqlstate"] its code. Nothing was written.
+"""
+ERROR_REASON_QUERY_CANCELLED: ErrorReason.ValueType  # 17
+"""ABORTED. Somebody cancelled the query in the database. Nothing was written. There is no RetryInfo: who did so may have had a reason."""
+ERROR_REASON_PROGRAM_LIMIT: ErrorReason.ValueType  # 18
+"""RESOURCE_EXHAUSTED. The query is beyond what PostgreSQL can do at all, as a value of more than 1 GB; metadata["sqlstate"]. It stays so."""
+ERROR_REASON_STATEMENT_REFUSED: ErrorReason.ValueType  # 19
+"""FAILED_PRECONDITION. The database refuses the query as it is written, as one that is said to read and writes; metadata["sqlstate"]."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
