@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from integration.dbopt.caching import Oracle, cache_service, told
 from integration.dbopt.shop import client_of, dbopt, fill
 from postgres_servers import PostgresServer
 from processes import ServiceProcess
+from redis.asyncio import Redis
 from redis_servers import redis_server
 from souk.client import ClientConfig, DbClient, SoukError
 from souk.dbopt.v1 import query_pb2 as pb
@@ -327,8 +329,33 @@ async def write_on(db: DbClient, stock: int) -> None:
             await db.write("product.set_stock", {"product_id": 1 + number % 4, "stock": stock + number % 9})
 
 
-@pytest.mark.timeout(300)
-async def test_what_a_replica_still_has_is_never_cached(tmp_path: Path):
+@dataclass
+class Lagging:
+    """A shop on a primary and a replica whose replay can be stopped, and the settings of a dbopt on both."""
+
+    owner: Connection
+    replica: Connection
+    dsn: str
+    settings: dict[str, Any]
+
+    async def stop(self) -> None:
+        await self.replica.execute("SELECT pg_wal_replay_pause()")
+
+    async def catch_up(self) -> None:
+        await self.replica.execute("SELECT pg_wal_replay_resume()")
+        async with asyncio.timeout(20):
+            there = await self.owner.fetchval("SELECT pg_current_wal_lsn()")
+            while await self.replica.fetchval("SELECT pg_last_wal_replay_lsn()") < there:
+                await asyncio.sleep(0.005)
+
+    async def change(self, stock: int) -> None:
+        """Change a product, and have the cache told of it."""
+        await self.owner.execute("UPDATE shop.products SET stock = $1 WHERE product_id = 7", stock)
+        await told(self.owner)
+
+
+@pytest.fixture
+async def lagging() -> AsyncIterator[Lagging]:
     async with contextlib.AsyncExitStack() as stack:
         primary = await PostgresServer.new()
         stack.push_async_callback(primary.remove)
@@ -338,32 +365,55 @@ async def test_what_a_replica_still_has_is_never_cached(tmp_path: Path):
         await fill(owner)
         replica = await PostgresServer.new(primary=primary, slot="one")
         stack.push_async_callback(replica.remove)
-        lagging = await asyncpg.connect(replica.dsn())
-        stack.push_async_callback(lagging.close)
-        cache = await stack.enter_async_context(cache_service(tmp_path))
+        connection = await asyncpg.connect(replica.dsn())
+        stack.push_async_callback(connection.close)
         service = "souk_service"
-        settings: dict[str, Any] = {
-            "replica_dsns": [replica.dsn(user=service)],
-            "cache_address": cache.grpc,
-            "cache_timeout": PATIENT,
-        }
-        server = await stack.enter_async_context(dbopt(primary.dsn(user=service), max_lag=600.0, **settings))
-        db = await stack.enter_async_context(client_of(server))
+        settings = {"replica_dsns": [replica.dsn(user=service)], "cache_timeout": PATIENT, "max_lag": 600.0}
+        yield Lagging(owner, connection, primary.dsn(user=service), settings)
+
+
+@pytest.mark.timeout(300)
+async def test_what_a_replica_still_has_is_never_cached(lagging: Lagging, tmp_path: Path):
+    async with (
+        cache_service(tmp_path) as cache,
+        dbopt(lagging.dsn, cache_address=cache.grpc, **lagging.settings) as server,
+        client_of(server) as db,
+    ):
         sources = set()
         for stock in range(100, 100 + count(500, 20)):
-            await lagging.execute("SELECT pg_wal_replay_pause()")
-            await owner.execute(f"UPDATE shop.products SET stock = {stock} WHERE product_id = 7")
-            await told(owner)
+            await lagging.stop()
+            await lagging.change(stock)
             for _ in range(3):
                 answer = await db.execute("product.get", {"product_id": 7})
                 assert answer.rows()[0]["stock"] == stock
                 sources.add(answer.source)
-            await lagging.execute("SELECT pg_wal_replay_resume()")
-            async with asyncio.timeout(20):
-                while await lagging.fetchval("SELECT pg_last_wal_replay_lsn()") < await owner.fetchval(
-                    "SELECT pg_current_wal_lsn()"
-                ):
-                    await asyncio.sleep(0.005)
+            await lagging.catch_up()
         assert pb.SOURCE_CACHE in sources
         uncached = await db.execute("product.list_newest", {"page_size": 150})
         assert uncached.source == pb.SOURCE_REPLICA  # it takes what may be a little old
+
+
+@pytest.mark.timeout(300)
+async def test_a_cache_that_forgot_what_it_was_told_of_takes_nothing_from_a_replica_that_lags(lagging: Lagging, tmp_path: Path):
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(redis_server(tmp_path))
+        stored = await stack.enter_async_context(Redis.from_url(redis.url))
+        chosen: dict[str, Any] = {"redis_url": redis.url, "partition": tmp_path.name}
+        cache = await processes.start_service("cache", tmp_path, "cache", **chosen)
+        stack.push_async_callback(lambda: processes.stop(cache))
+        server = await stack.enter_async_context(dbopt(lagging.dsn, cache_address=cache.grpc, **lagging.settings))
+        db = await stack.enter_async_context(client_of(server))
+        await lagging.stop()
+        await lagging.change(77)
+        assert (await db.execute("product.get", {"product_id": 7})).rows()[0]["stock"] == 77
+        await processes.stop(cache)
+        await stored.flushall()
+        cache = await processes.start_service("cache", tmp_path, "cache", port=int(cache.grpc.rpartition(":")[2]), **chosen)
+        sources: set[int] = set()
+        async with asyncio.timeout(60):
+            while pb.SOURCE_CACHE not in sources:  # it is asked again when dbopt has found it back
+                answer = await db.execute("product.get", {"product_id": 7})
+                sources.add(answer.source)
+        await lagging.catch_up()
+        for _ in range(3):
+            assert (await db.execute("product.get", {"product_id": 7})).rows()[0]["stock"] == 77

@@ -17,7 +17,7 @@ from souk_common.call import annotate
 from souk_common.postgres import PostgresError
 
 from souk_dbopt.catalogue import CachePolicy, Query
-from souk_dbopt.consistency import Position
+from souk_dbopt.consistency import EVERYTHING, Position
 from souk_dbopt.exceptions import DbError, TooFarBehindError
 from souk_dbopt.executing import Executor, Rows
 from souk_dbopt.kept_rows import KeptRows, shape
@@ -183,9 +183,11 @@ class ResultCache:
         return rows
 
     def _latest(self, position: Position | None, lease: pb.Lease) -> Position | None:
-        if not lease.HasField("source_token"):
+        """What a load must have seen: `position`, and what the cache was told of. A cache that was told of nothing may have
+        forgotten what it was told of, as one that was started anew: then only the primary will do."""
+        if len(self.router.servers) == 1:
             return position
-        source = self.router.place(lease.source_token)
+        source = self.router.place(lease.source_token if lease.HasField("source_token") else EVERYTHING)
         if position is None or (position.timeline, position.lsn) < (source.timeline, source.lsn):
             return source
         return position
