@@ -12,7 +12,7 @@ Kind = Literal["frames", "values", "lines", "bytes"]
 OF_REQUEST: dict[Kind, int] = {"frames": 50_000, "values": 200_000, "lines": 100_000, "bytes": 32 * 1024 * 1024}
 """frames: of stacks. values: of attributes, contexts and local variables. lines: of texts of stacks that are read. bytes: of
 what its events have in common, for each of them."""
-OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 20_000, "lines": 5_000, "bytes": 1024 * 1024}
+OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 10_240, "lines": 5_000, "bytes": 1024 * 1024}
 MOST_EXCEPTIONS = 200
 """Of one event."""
 MOST_SOURCE = 20

@@ -1,5 +1,6 @@
 """The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/."""
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ _PREFLIGHT = {
 }
 MEBIBYTE = 1024 * 1024
 _MAX_DIGITS = 18
+_READ_AT_ONCE, _LARGE_AT_ONCE = 128 * 1024, 2
+"""Bytes of a body, decompressed, that are read without giving others a turn; and how many larger ones are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class _Face:
         self._pipeline = pipeline
         self._options = options
         self._in_flight = 0
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._reading = Reading(seconds=options.body_timeout, most=options.max_reading, most_bytes=options.max_reading_bytes)
 
     def guarded(self, decode: Decode) -> Endpoint:
@@ -134,13 +138,27 @@ class _Face:
             encoding = request.headers.get("content-encoding", "")
             if project is None:
                 project = await self._project_of(request, body, encoding)
-            whole = decompress(body, encoding, self._options.max_decompressed_bytes)
-            reports = decode(whole, datetime.now(UTC), self._options.limits)
-            del body, whole  # not kept while the events are stored
+            reports = await self._reports(body, encoding, decode)
+            del body  # not kept while the events are stored
             await self._submit(project, reports)
         finally:
             self._in_flight -= 1
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
+
+    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> Reports:
+        """What is in a body; a large one is read beside the event loop, few at once."""
+        limit = self._options.max_decompressed_bytes
+        try:
+            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC), self._options.limits)
+        except TooLargeError:
+            if limit <= _READ_AT_ONCE:
+                raise
+
+        def read() -> Reports:
+            return decode(decompress(body, encoding, limit), datetime.now(UTC), self._options.limits)
+
+        async with self._large:
+            return await asyncio.to_thread(read)
 
     async def _project_of(self, request: Request, body: bytes, encoding: str) -> Project:
         """By the key that the header of an envelope names."""
