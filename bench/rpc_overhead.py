@@ -114,7 +114,7 @@ async def check(port: int, token: str) -> None:
     """Both answer what they should before they are measured, and ours only with the token."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         call = channel.unary_unary(METHOD, Empty.SerializeToString, Empty.FromString)
-        await call(Empty(), metadata=(("authorization", f"Bearer {token}"),), timeout=10, wait_for_ready=True)
+        await call(Empty(), metadata=(("authorization", f"Bearer {token}"),), timeout=60, wait_for_ready=True)
 
 
 def main() -> None:
