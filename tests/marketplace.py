@@ -46,11 +46,11 @@ SELECT n, p, 'image-' || n || '-' || p, 'Picture ' || p FROM generate_series(1, 
 WHERE n % 7 <> 0;
 
 INSERT INTO shop.orders (buyer_id, request_id, status, total_cents, currency, placed_at)
-SELECT 1 + pg_temp.h(n, 9) % 200, 'request-' || n, (ARRAY['placed', 'paid', 'cancelled'])[1 + n % 3], 0, 'USD',
-       date_trunc('minute', now()) - make_interval(hours => n / 4)
+SELECT 1 + pg_temp.h(n, 9) % 200, 'request-' || n, (ARRAY['placed', 'paid', 'cancelled'])[1 + n % 3], 0,
+       (ARRAY['USD', 'EUR'])[1 + n % 2], date_trunc('minute', now()) - make_interval(hours => n / 4)
 FROM generate_series(1, 12000) n;
-INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, placed_at)
-SELECT o.order_id, l, p.product_id, p.seller_id, l, p.price_cents, o.placed_at
+INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, currency, placed_at, is_cancelled)
+SELECT o.order_id, l, p.product_id, p.seller_id, l, p.price_cents, o.currency, o.placed_at, o.status = 'cancelled'
 FROM shop.orders o CROSS JOIN generate_series(1, 2) l
 JOIN shop.products p ON p.product_id = 1 + pg_temp.h(o.order_id, l) % {PRODUCTS};
 UPDATE shop.orders o SET total_cents = (SELECT sum(quantity * price_cents) FROM shop.order_items i WHERE i.order_id = o.order_id);

@@ -55,8 +55,8 @@ FIGURES = ("seller_rating", "seller_rating_count", "seller_items_sold")
 MORE = """
 INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency, placed_at)
     SELECT 1 + n % 3, n::text, 100 * n, 'USD', now() - n * interval '1 day' FROM generate_series(1, 8) n;
-INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, placed_at)
-    SELECT o.order_id, line, p.product_id, p.seller_id, 1 + line, p.price_cents, o.placed_at
+INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, currency, placed_at)
+    SELECT o.order_id, line, p.product_id, p.seller_id, 1 + line, p.price_cents, 'USD', o.placed_at
     FROM shop.orders o, generate_series(1, 2) line, shop.products p WHERE p.product_id = 1 + (o.order_id + line) % 6;
 INSERT INTO shop.product_views SELECT product_id, '2026-11-05', 500 - product_id FROM shop.products;
 DELETE FROM souk.outbox;
@@ -82,7 +82,7 @@ class Changes:
         user, order, slug = one(("1", "2", "20", "21", "22", "24", "25")), one("123456789"), one(("anna", "seller-1", "x"))
         ens, wallet = one(("anna.eth", "bea.eth", "user-1.eth", "user-2.eth")), f"0x{one((1, 2, 900, 901)):040}"
         where = one((f"product_id = {product}", f"product_id IN ({product}, 2)", f"seller_id = {seller}", "product_id < 9"))
-        number, some = self._chance.randrange(1, 10), one((1, 2, 600))
+        number, some, money = self._chance.randrange(1, 10), one((1, 2, 600)), one(("USD", "EUR"))
         return one((
             f"UPDATE shop.products SET stock = {number} WHERE {where}",
             f"UPDATE shop.products SET price_cents = {number * 100} WHERE {where}",
@@ -117,7 +117,7 @@ class Changes:
             f"UPDATE shop.orders SET status = '{one(('paid', 'shipped', 'cancelled'))}' WHERE order_id = {order}",
             f"UPDATE shop.orders SET buyer_id = {one('123')}, total_cents = {number} WHERE order_id = {order}",
             f"DELETE FROM shop.orders WHERE order_id = {order}",
-            f"INSERT INTO shop.order_items VALUES ({order}, {number}, {product}, {seller}, 1, 1) ON CONFLICT DO NOTHING",
+            f"INSERT INTO shop.order_items VALUES ({order}, {number}, {product}, {seller}, 1, 1, '{money}') ON CONFLICT DO NOTHING",
             f"UPDATE shop.order_items SET quantity = {number}, product_id = {product} WHERE order_id = {order}",
             f"UPDATE shop.order_items SET seller_id = {seller} WHERE order_id = {order}",
             f"DELETE FROM shop.order_items WHERE order_id = {order} AND line = 1",

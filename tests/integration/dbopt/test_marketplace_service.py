@@ -151,9 +151,11 @@ async def test_a_sellers_dashboard_adds_up(db: DbClient, owner: Connection):
         sold = await owner.fetchrow(
             "SELECT sum(quantity), sum(quantity * price_cents) FROM shop.order_items WHERE seller_id = $1", seller
         )
-        assert (dashboard.items_sold, dashboard.revenue_cents) == tuple(sold)
+        (revenue,) = dashboard.revenue
+        assert (dashboard.items_sold, revenue.cents, revenue.currency) == (*sold, "USD")
         assert len(dashboard.days) == 30
-        assert (sum(day.items_sold for day in dashboard.days), sum(day.revenue_cents for day in dashboard.days)) == tuple(sold)
+        by_day = [amount.cents for day in dashboard.days for amount in day.revenue]
+        assert (sum(day.items_sold for day in dashboard.days), sum(by_day)) == tuple(sold)
         assert sum(each.items_sold for each in dashboard.best_sellers) == sold[0]
     first = await db.get_seller_dashboard(1)
     assert first is not None

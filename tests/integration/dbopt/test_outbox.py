@@ -12,8 +12,8 @@ from souk_dbopt.adapters import schema
 Connection = asyncpg.Connection
 ORDER = """
 INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency) VALUES (1, 'a', 300, 'USD'), (2, 'b', 100, 'USD');
-INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents)
-    VALUES (1, 1, 1, 2, 1, 100), (1, 2, 2, 3, 2, 100), (2, 1, 1, 2, 1, 100);
+INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, currency)
+    VALUES (1, 1, 1, 2, 1, 100, 'USD'), (1, 2, 2, 3, 2, 100, 'USD'), (2, 1, 1, 2, 1, 100, 'USD');
 INSERT INTO shop.product_views VALUES (1, '2026-11-01', 5);
 INSERT INTO shop.images VALUES (5, 0, 'image', '');
 """
@@ -92,6 +92,10 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
         FIRST | SECOND | {"seller:2", "seller:3"},
     ),
     "an order's status": ("UPDATE shop.orders SET status = 'paid' WHERE order_id = 1", {"order:1", "user:1", "figures:sales"}),
+    "an order that is cancelled": (
+        "UPDATE shop.orders SET status = 'cancelled' WHERE order_id = 2",
+        {"order:2", "user:2", "figures:sales", "seller_products:2", "figures:product:1", "seller:2"},
+    ),
     "an order of another": (
         "UPDATE shop.orders SET buyer_id = 3 WHERE order_id = 1",
         {"order:1", "user:1", "user:3", "figures:sales"},

@@ -400,24 +400,39 @@ async def test_a_seller_is_found_by_slug_with_its_figures(shop: Shop):
     assert row["rating"] == pytest.approx(stats["rating_sum"] / stats["rating_count"], abs=0.0051)
 
 
+def amounts(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What items came to, by currency."""
+    cents: Counter[str] = Counter()
+    for each in items:
+        cents[each["currency"]] += each["quantity"] * each["price_cents"]
+    return [{"currency": currency, "cents": cents[currency]} for currency in sorted(cents)]
+
+
 @pytest.mark.parametrize("seller", [1, 250])
 async def test_the_dashboard_counts_the_last_thirty_days(shop: Shop, seller: int):
     row = await shop.one("seller.dashboard", seller_id=seller, low_stock=2)
     today = datetime.now(UTC).date()
-    items = await shop.sql("SELECT * FROM shop.order_items WHERE seller_id = $1", seller)
+    items = await shop.sql(
+        "SELECT i.product_id, i.quantity, i.price_cents, i.placed_at, o.currency FROM shop.order_items i"
+        " JOIN shop.orders o USING (order_id) WHERE seller_id = $1 AND status <> 'cancelled'",
+        seller,
+    )
     recent = [each for each in items if each["placed_at"].date() > today - timedelta(days=30)]
     assert [each["day"] for each in row["days"]] == [str(today - timedelta(days=age)) for age in range(29, -1, -1)]
     for day in row["days"]:
         sold = [each for each in recent if str(each["placed_at"].date()) == day["day"]]
         assert day["items_sold"] == sum(each["quantity"] for each in sold)
-        assert day["revenue_cents"] == sum(each["quantity"] * each["price_cents"] for each in sold)
+        assert day["revenue"] == amounts(sold)
     assert row["items_sold"] == sum(each["quantity"] for each in recent)
-    assert row["revenue_cents"] == sum(each["quantity"] * each["price_cents"] for each in recent)
-    earned: Counter[int] = Counter()
+    assert row["revenue"] == amounts(recent)
+    assert [each["currency"] for each in row["revenue"]] == ["EUR", "USD"]
+    pieces: Counter[int] = Counter()
     for each in recent:
-        earned[each["product_id"]] += each["quantity"] * each["price_cents"]
-    best = sorted(earned.items(), key=lambda each: (-each[1], each[0]))[:10]
-    assert [(each["product_id"], each["revenue_cents"]) for each in row["best_sellers"]] == best
+        pieces[each["product_id"]] += each["quantity"]
+    best = sorted(pieces.items(), key=lambda each: (-each[1], each[0]))[:10]
+    assert [(each["product_id"], each["items_sold"]) for each in row["best_sellers"]] == best
+    for each in row["best_sellers"]:
+        assert each["revenue"] == amounts([item for item in recent if item["product_id"] == each["product_id"]])
     assert best
     low = await shop.sql(
         "SELECT product_id, stock FROM shop.products WHERE seller_id = $1 AND status = 'active' AND stock < 2"
@@ -473,28 +488,32 @@ async def test_sales_are_counted_by_buckets_in_utc_without_what_was_cancelled(sh
     since = until - timedelta(days=40)
     rows = await shop.run("analytics.sales", bucket=bucket, since=since.isoformat(), until=until.isoformat())
     orders = await shop.sql(
-        "SELECT date_trunc($1, placed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start, total_cents FROM shop.orders"
+        "SELECT date_trunc($1, placed_at AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS start, currency, total_cents FROM shop.orders"
         " WHERE placed_at >= $2 AND placed_at < $3 AND status <> 'cancelled'",
         bucket,
         since,
         until,
     )
-    assert {datetime.fromisoformat(row["bucket_start"]): (row["orders"], row["cents"]) for row in rows} == {
-        start: (len(group), sum(group))
-        for start in {each["start"] for each in orders}
-        if (group := [each["total_cents"] for each in orders if each["start"] == start])
+    assert {(datetime.fromisoformat(row["bucket_start"]), row["currency"]): (row["orders"], row["cents"]) for row in rows} == {
+        key: (len(group), sum(group))
+        for key in {(each["start"], each["currency"]) for each in orders}
+        if (group := [each["total_cents"] for each in orders if (each["start"], each["currency"]) == key])
     }
-    assert rows == sorted(rows, key=lambda row: row["bucket_start"])
+    assert rows == sorted(rows, key=lambda row: (row["bucket_start"], row["currency"]))
 
 
 async def test_sales_of_a_product_are_counted_by_day(shop: Shop):
     product = await shop.value("SELECT product_id FROM shop.order_items GROUP BY product_id ORDER BY count(*) DESC LIMIT 1")
     rows = await shop.run("product.sales", product_id=product, **WHOLE)
-    items = await shop.sql("SELECT *, placed_at::date::text AS day FROM shop.order_items WHERE product_id = $1", product)
-    assert [(row["day"], row["orders"], row["items"], row["cents"]) for row in rows] == [
-        (day, len(group), sum(each["quantity"] for each in group), sum(each["quantity"] * each["price_cents"] for each in group))
-        for day in sorted({each["day"] for each in items})
-        if (group := [each for each in items if each["day"] == day])
+    items = await shop.sql(
+        "SELECT i.quantity, i.price_cents, o.currency, i.placed_at::date::text AS day"
+        " FROM shop.order_items i JOIN shop.orders o USING (order_id) WHERE product_id = $1 AND status <> 'cancelled'",
+        product,
+    )
+    assert [(row["day"], row["currency"], row["orders"], row["items"], row["cents"]) for row in rows] == [
+        (*key, len(group), sum(each["quantity"] for each in group), sum(each["quantity"] * each["price_cents"] for each in group))
+        for key in sorted({(each["day"], each["currency"]) for each in items})
+        if (group := [each for each in items if (each["day"], each["currency"]) == key])
     ]
 
 
@@ -632,7 +651,8 @@ async def test_overlapping_carts_in_any_order_never_wait_in_a_circle(own: Shop):
     assert sum(await stock(own, *products)) == 8 * 1000 - 3 * 64 * 5
     drift = await own.sql(
         "SELECT t.seller_id FROM shop.seller_stats t"
-        " JOIN (SELECT seller_id, sum(quantity) AS sold FROM shop.order_items GROUP BY 1) i USING (seller_id)"
+        " JOIN (SELECT seller_id, sum(quantity) AS sold FROM shop.order_items JOIN shop.orders USING (order_id)"
+        "       WHERE status <> 'cancelled' GROUP BY 1) i USING (seller_id)"
         " WHERE t.items_sold <> i.sold"
     )
     assert drift == []

@@ -168,21 +168,25 @@ async def test_sales_and_reviews_are_counted_whoever_writes_them(migrated: Conne
         INSERT INTO shop.categories VALUES (1, NULL, 'shoes', 'Shoes');
         INSERT INTO shop.products (seller_id, category_id, title, description, price_cents, stock)
             SELECT 1 + n % 2, 1, 'Shoe ' || n, '', 100 * n, 10 FROM generate_series(1, 4) n;
-        INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency) VALUES (3, 'a', 0, 'USD'), (4, 'b', 0, 'USD');
-        INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents)
-            VALUES (1, 1, 2, 1, 3, 200), (1, 2, 1, 2, 1, 100), (2, 1, 4, 1, 1, 400);
+        INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency) VALUES
+            (3, 'a', 0, 'USD'), (4, 'b', 0, 'USD'), (4, 'c', 0, 'EUR'), (4, 'd', 0, 'EUR');
+        INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, currency)
+            VALUES (1, 1, 2, 1, 3, 200, 'USD'), (1, 2, 1, 2, 1, 100, 'USD'), (2, 1, 4, 1, 1, 400, 'USD'),
+                   (3, 1, 4, 1, 7, 400, 'EUR'), (4, 1, 4, 1, 9, 400, 'EUR');
         INSERT INTO shop.reviews (product_id, user_id, rating, body)
             SELECT p, u, 1 + (p + u) % 5, '' FROM generate_series(1, 4) p, generate_series(3, 6) u;
         UPDATE shop.reviews SET rating = 5 WHERE user_id = 3;
         UPDATE shop.order_items SET quantity = 2 WHERE order_id = 2;
         DELETE FROM shop.reviews WHERE user_id = 4;
         DELETE FROM shop.order_items WHERE line = 2;
+        UPDATE shop.orders SET status = 'cancelled' WHERE order_id > 2;
+        UPDATE shop.orders SET status = 'paid' WHERE order_id < 4;
     """)
     counted = await migrated.fetch("""
-        SELECT seller_id, coalesce(items, 0)::bigint, coalesce(revenue, 0)::bigint, coalesce(ratings, 0), coalesce(stars, 0)
+        SELECT seller_id, coalesce(items, 0)::bigint, coalesce(ratings, 0), coalesce(stars, 0)
         FROM shop.sellers
-        LEFT JOIN (SELECT seller_id, sum(quantity) AS items, sum(quantity * price_cents) AS revenue
-                   FROM shop.order_items GROUP BY seller_id) AS sold USING (seller_id)
+        LEFT JOIN (SELECT seller_id, sum(quantity) AS items FROM shop.order_items JOIN shop.orders USING (order_id)
+                   WHERE status <> 'cancelled' GROUP BY seller_id) AS sold USING (seller_id)
         LEFT JOIN (SELECT seller_id, count(*) AS ratings, sum(rating) AS stars
                    FROM shop.reviews JOIN shop.products USING (product_id) GROUP BY seller_id) AS rated USING (seller_id)
         ORDER BY seller_id""")

@@ -99,11 +99,13 @@ def test_every_row_is_one_that_the_schema_takes(products: int):
         assert {"material", "brand", "weight_g"} <= json.loads(product["attributes"]).keys()
     for image in by(tables["images"], "product_id", "position").values():
         assert re.fullmatch("[0-7][0-9abcdefghjkmnpqrstvwxyz]{25}", image["image_id"])
+    orders = {order["order_id"]: order for order in tables["orders"]}
     for order in by(tables["orders"], "order_id").values():
         assert order["status"] in {"placed", "paid", "shipped", "delivered", "cancelled"}
     for item in by(tables["order_items"], "order_id", "line").values():
         assert int(item["quantity"]) >= 1
         assert int(item["price_cents"]) >= 0
+        assert item["is_cancelled"] == ("t" if orders[item["order_id"]]["status"] == "cancelled" else "f")
     for review in by(tables["reviews"], "review_id").values():
         assert 1 <= int(review["rating"]) <= 5
         assert len(review["body"]) <= 5000

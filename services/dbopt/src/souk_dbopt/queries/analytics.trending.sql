@@ -17,7 +17,7 @@
 --   views: bigint
 SELECT v.product_id, p.title, p.price_cents, p.currency, p.seller_id, v.views
 FROM (
-    SELECT product_id, sum(views) AS views
+    SELECT product_id, sum(views)::bigint AS views
     FROM shop.product_views
     WHERE day >= :since::date AND day < :until::date
     GROUP BY product_id

@@ -59,8 +59,9 @@ WITH cart AS MATERIALIZED (
     UPDATE shop.products p SET stock = p.stock - w.quantity, version = p.version + 1
     FROM wanted w, placed WHERE p.product_id = w.product_id
 ), items AS (
-    INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, placed_at)
-    SELECT placed.order_id, row_number() OVER (ORDER BY w.product_id), w.product_id, w.seller_id, w.quantity, w.price_cents, placed.placed_at
+    INSERT INTO shop.order_items (order_id, line, product_id, seller_id, quantity, price_cents, currency, placed_at)
+    SELECT placed.order_id, row_number() OVER (ORDER BY w.product_id), w.product_id, w.seller_id, w.quantity, w.price_cents, w.currency,
+           placed.placed_at
     FROM wanted w, placed
     RETURNING line
 ), found AS MATERIALIZED (

@@ -1,7 +1,7 @@
 -- name: product.record_views
 -- version: 1
 -- description: |
---   Counts views of products, of many at once: a backend adds up what its pages showed, and sends it every few seconds. Products that
+--   Counts views of products on today's day of UTC, of many at once: a backend adds up what its pages showed, and sends it every few seconds. Products that
 --   there are not are left out; unknown_products says how many. Rows are locked in the order of product ids. What is shown of views is of
 --   the last product.refresh_popularity, and makes nothing in the cache go.
 -- class: write
@@ -10,17 +10,16 @@
 -- parameters:
 --   product_ids: {type: "bigint[]", min_items: 1, max_items: 1000, description: What was looked at. One that is named twice is counted twice.}
 --   views: {type: "int[]", min: 0, max: 1000000, max_items: 1000, as_many_as: product_ids, description: How often each was.}
---   day: {type: date, nullable: true, description: "The day of UTC that they were on. Not given: today."}
 -- columns:
 --   recorded: bigint
 --   unknown_products: bigint
 WITH seen AS MATERIALIZED (
-    SELECT line.product_id, sum(line.views)::integer AS views
+    SELECT line.product_id, sum(line.views) AS views
     FROM unnest(:product_ids::bigint[], :views::integer[]) AS line (product_id, views)
     GROUP BY line.product_id
 ), recorded AS (
     INSERT INTO shop.product_views AS kept (product_id, day, views)
-    SELECT s.product_id, coalesce(:day::date, (now() AT TIME ZONE 'UTC')::date), s.views
+    SELECT s.product_id, (now() AT TIME ZONE 'UTC')::date, s.views
     FROM seen s JOIN shop.products p ON p.product_id = s.product_id
     WHERE s.views > 0
     ORDER BY s.product_id

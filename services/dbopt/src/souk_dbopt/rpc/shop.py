@@ -79,7 +79,7 @@ def dashboard(row: Row) -> Fields:
     """Of a seller: the fields of a SellerDashboard."""
     return {
         "seller": _seller(row["seller"]),
-        "revenue_cents": row["revenue_cents"],
+        "revenue": row["revenue"],
         "items_sold": row["items_sold"],
         "days": row["days"],
         "best_sellers": row["best_sellers"],

@@ -42,19 +42,19 @@ SELECT table_name, $2, row_count FROM unnest($1::text[], $3::bigint[]) AS batche
 ON CONFLICT DO NOTHING RETURNING table_name
 """
 _COUNT = """
-INSERT INTO shop.seller_stats (seller_id, items_sold, revenue_cents, rating_count, rating_sum)
-SELECT seller_id, coalesce(items_sold, 0), coalesce(revenue_cents, 0), coalesce(rating_count, 0), coalesce(rating_sum, 0)
+INSERT INTO shop.seller_stats (seller_id, items_sold, rating_count, rating_sum)
+SELECT seller_id, coalesce(items_sold, 0), coalesce(rating_count, 0), coalesce(rating_sum, 0)
 FROM (
-    SELECT seller_id, sum(quantity) AS items_sold, sum(quantity * price_cents) AS revenue_cents
-    FROM shop.order_items GROUP BY seller_id
+    SELECT seller_id, sum(quantity) AS items_sold
+    FROM shop.order_items WHERE NOT is_cancelled GROUP BY seller_id
 ) AS sales
 FULL JOIN (
     SELECT products.seller_id, count(*) AS rating_count, sum(reviews.rating) AS rating_sum
     FROM shop.reviews JOIN shop.products USING (product_id) GROUP BY products.seller_id
 ) AS ratings USING (seller_id)
 ORDER BY seller_id
-ON CONFLICT (seller_id) DO UPDATE SET items_sold = excluded.items_sold, revenue_cents = excluded.revenue_cents,
-                                      rating_count = excluded.rating_count, rating_sum = excluded.rating_sum
+ON CONFLICT (seller_id) DO UPDATE SET items_sold = excluded.items_sold, rating_count = excluded.rating_count,
+                                      rating_sum = excluded.rating_sum
 """
 _WAITING = "ALTER INDEX IF EXISTS shop.products_search SET (fastupdate = %s)"
 """Whether words wait before they are put into the index of searches, many at once. With searches at the same time they must not."""

@@ -9,11 +9,14 @@ from souk_dbopt.seeding.rhythm import Rhythm
 from souk_dbopt.seeding.rows import Rows
 
 CANCELLED = 0.04
+CURRENCY = "USD"
 PRODUCTS_FLAT = 20.0
 BUYERS_FLAT = 0.01
 """Of the users, so many are about equally keen."""
 DRAWS = 6
 """So often a popular product, or a keen buyer, is looked for among those who were there; then anybody is taken."""
+_ORDERS = ("order_id", "buyer_id", "request_id", "status", "total_cents", "currency", "placed_at")
+_ITEMS = ("order_id", "line", "product_id", "seller_id", "quantity", "price_cents", "currency", "placed_at", "is_cancelled")
 _LINES = (1, 1, 1, 1, 1, 1, 2, 2, 3, 5)
 _QUANTITIES = (1, 1, 1, 1, 1, 1, 1, 2, 2, 4)
 _OLDER_PRICES = (0.8, 0.9, 0.95, 1.1)
@@ -36,20 +39,19 @@ class Sales:
         for order_id in ids:
             age = max(0.0, (order_id - 2 + random.random()) / self._plan.orders)
             placed_at = self._rhythm.text(age)
+            status = _status(self._rhythm.days_left(age), random.random())
+            cancelled = "t" if status == "cancelled" else "f"
             total = 0
             for line, (product_id, good) in enumerate(self._basket(age, random).items(), 1):
                 quantity = _QUANTITIES[int(len(_QUANTITIES) * random.random())]
                 price = _price_then(good, random.random())
                 total += quantity * price
-                items.append(f"{order_id}\t{line}\t{product_id}\t{good.seller_id}\t{quantity}\t{price}\t{placed_at}")
-            status = _status(self._rhythm.days_left(age), random.random())
+                items.append(
+                    f"{order_id}\t{line}\t{product_id}\t{good.seller_id}\t{quantity}\t{price}\t{CURRENCY}\t{placed_at}\t{cancelled}"
+                )
             buyer_id = self._buyer(age, random)
-            orders.append(f"{order_id}\t{buyer_id}\t{random.getrandbits(128):032x}\t{status}\t{total}\tUSD\t{placed_at}")
-        columns = ("order_id", "line", "product_id", "seller_id", "quantity", "price_cents", "placed_at")
-        return [
-            Rows("orders", ("order_id", "buyer_id", "request_id", "status", "total_cents", "currency", "placed_at"), orders),
-            Rows("order_items", columns, items),
-        ]
+            orders.append(f"{order_id}\t{buyer_id}\t{random.getrandbits(128):032x}\t{status}\t{total}\t{CURRENCY}\t{placed_at}")
+        return [Rows("orders", _ORDERS, orders), Rows("order_items", _ITEMS, items)]
 
     def _basket(self, age: float, random: Random) -> dict[int, Good]:
         """One to five products that were there, no two the same."""

@@ -982,16 +982,14 @@ class SellerDashboard(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SELLER_FIELD_NUMBER: _builtins.int
-    REVENUE_CENTS_FIELD_NUMBER: _builtins.int
+    REVENUE_FIELD_NUMBER: _builtins.int
     ITEMS_SOLD_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     BEST_SELLERS_FIELD_NUMBER: _builtins.int
     LOW_STOCK_FIELD_NUMBER: _builtins.int
     PRODUCTS_FOR_SALE_FIELD_NUMBER: _builtins.int
-    revenue_cents: _builtins.int
-    """Of the 30 days."""
     items_sold: _builtins.int
-    """Of the 30 days."""
+    """Of the 30 days, without those of cancelled orders."""
     products_for_sale: _builtins.int
     """Products for sale."""
     @_builtins.property
@@ -999,12 +997,16 @@ class SellerDashboard(_message.Message):
         """The seller."""
 
     @_builtins.property
+    def revenue(self) -> _containers.RepeatedCompositeFieldContainer[Global___Amount]:
+        """What was earned in the 30 days, an amount for each currency, in the order of their codes. Orders that were cancelled do not count."""
+
+    @_builtins.property
     def days(self) -> _containers.RepeatedCompositeFieldContainer[Global___SalesOfDay]:
         """A figure for each of the 30 days, the oldest first."""
 
     @_builtins.property
     def best_sellers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductSales]:
-        """What sold best in the 30 days, 10 at the most."""
+        """Of which most pieces were sold in the 30 days, the most first, 10 at the most."""
 
     @_builtins.property
     def low_stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductSummary]:
@@ -1014,7 +1016,7 @@ class SellerDashboard(_message.Message):
         self,
         *,
         seller: Global___SellerSummary | None = ...,
-        revenue_cents: _builtins.int = ...,
+        revenue: _abc.Iterable[Global___Amount] | None = ...,
         items_sold: _builtins.int = ...,
         days: _abc.Iterable[Global___SalesOfDay] | None = ...,
         best_sellers: _abc.Iterable[Global___ProductSales] | None = ...,
@@ -1023,11 +1025,37 @@ class SellerDashboard(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["seller", b"seller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_sellers", b"best_sellers", "days", b"days", "items_sold", b"items_sold", "low_stock", b"low_stock", "products_for_sale", b"products_for_sale", "revenue_cents", b"revenue_cents", "seller", b"seller"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_sellers", b"best_sellers", "days", b"days", "items_sold", b"items_sold", "low_stock", b"low_stock", "products_for_sale", b"products_for_sale", "revenue", b"revenue", "seller", b"seller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SellerDashboard: _TypeAlias = SellerDashboard  # noqa: Y015
+
+@_typing.final
+class Amount(_message.Message):
+    """An amount of money."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    CENTS_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """As "USD", of ISO 4217."""
+    cents: _builtins.int
+    """In hundredths of the currency."""
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        cents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cents", b"cents", "currency", b"currency"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amount: _TypeAlias = Amount  # noqa: Y015
 
 @_typing.final
 class SalesOfDay(_message.Message):
@@ -1037,23 +1065,25 @@ class SalesOfDay(_message.Message):
 
     DAY_FIELD_NUMBER: _builtins.int
     ITEMS_SOLD_FIELD_NUMBER: _builtins.int
-    REVENUE_CENTS_FIELD_NUMBER: _builtins.int
+    REVENUE_FIELD_NUMBER: _builtins.int
     day: _builtins.str
     """As "2026-11-26"."""
     items_sold: _builtins.int
     """Pieces."""
-    revenue_cents: _builtins.int
-    """What they came to."""
+    @_builtins.property
+    def revenue(self) -> _containers.RepeatedCompositeFieldContainer[Global___Amount]:
+        """What they came to, by currency."""
+
     def __init__(
         self,
         *,
         day: _builtins.str = ...,
         items_sold: _builtins.int = ...,
-        revenue_cents: _builtins.int = ...,
+        revenue: _abc.Iterable[Global___Amount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "items_sold", b"items_sold", "revenue_cents", b"revenue_cents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "items_sold", b"items_sold", "revenue", b"revenue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1068,26 +1098,28 @@ class ProductSales(_message.Message):
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     ITEMS_SOLD_FIELD_NUMBER: _builtins.int
-    REVENUE_CENTS_FIELD_NUMBER: _builtins.int
+    REVENUE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     title: _builtins.str
     """What it is called."""
     items_sold: _builtins.int
     """Pieces."""
-    revenue_cents: _builtins.int
-    """What they came to."""
+    @_builtins.property
+    def revenue(self) -> _containers.RepeatedCompositeFieldContainer[Global___Amount]:
+        """What they came to, by currency."""
+
     def __init__(
         self,
         *,
         product_id: _builtins.int = ...,
         title: _builtins.str = ...,
         items_sold: _builtins.int = ...,
-        revenue_cents: _builtins.int = ...,
+        revenue: _abc.Iterable[Global___Amount] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items_sold", b"items_sold", "product_id", b"product_id", "revenue_cents", b"revenue_cents", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items_sold", b"items_sold", "product_id", b"product_id", "revenue", b"revenue", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

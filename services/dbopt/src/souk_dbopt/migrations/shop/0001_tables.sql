@@ -27,11 +27,10 @@ CREATE TABLE shop.sellers (
 COMMENT ON TABLE shop.sellers IS 'Users who sell.';
 
 CREATE TABLE shop.seller_stats (
-    seller_id     bigint PRIMARY KEY REFERENCES shop.sellers ON DELETE CASCADE,
-    items_sold    bigint NOT NULL DEFAULT 0,
-    revenue_cents bigint NOT NULL DEFAULT 0,
-    rating_count  bigint NOT NULL DEFAULT 0,
-    rating_sum    bigint NOT NULL DEFAULT 0
+    seller_id    bigint PRIMARY KEY REFERENCES shop.sellers ON DELETE CASCADE,
+    items_sold   bigint NOT NULL DEFAULT 0,
+    rating_count bigint NOT NULL DEFAULT 0,
+    rating_sum   bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE shop.seller_stats IS 'What is shown beside a seller, kept by triggers on order items and reviews.';
 
@@ -64,7 +63,7 @@ CREATE TABLE shop.products (
         (setweight(to_tsvector('english', title), 'A') || setweight(to_tsvector('english', description), 'C')) STORED
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE shop.products IS 'What is for sale. Stock and ratings are in no index, so that a sale and a review touch none.';
-COMMENT ON COLUMN shop.products.popularity IS 'Views of the last 30 days, as of the last refresh.';
+COMMENT ON COLUMN shop.products.popularity IS 'Views of the last 30 days, as of the last refresh, to a tenth.';
 
 CREATE FUNCTION shop.search_terms(search tsvector, popularity bigint, category_id integer, seller_id bigint) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -98,16 +97,19 @@ CREATE TABLE shop.orders (
 COMMENT ON COLUMN shop.orders.request_id IS 'Chosen by the buyer''s client: the same one orders once.';
 
 CREATE TABLE shop.order_items (
-    order_id    bigint NOT NULL REFERENCES shop.orders ON DELETE CASCADE,
-    line        smallint NOT NULL CHECK (line >= 1),
-    product_id  bigint NOT NULL REFERENCES shop.products,
-    seller_id   bigint NOT NULL REFERENCES shop.sellers,
-    quantity    integer NOT NULL CHECK (quantity >= 1),
-    price_cents bigint NOT NULL CHECK (price_cents >= 0),
-    placed_at   timestamptz NOT NULL DEFAULT now(),
+    order_id     bigint NOT NULL REFERENCES shop.orders ON DELETE CASCADE,
+    line         smallint NOT NULL CHECK (line >= 1),
+    product_id   bigint NOT NULL REFERENCES shop.products,
+    seller_id    bigint NOT NULL REFERENCES shop.sellers,
+    quantity     integer NOT NULL CHECK (quantity >= 1),
+    price_cents  bigint NOT NULL CHECK (price_cents >= 0),
+    currency     text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    placed_at    timestamptz NOT NULL DEFAULT now(),
+    is_cancelled boolean NOT NULL DEFAULT false,
     PRIMARY KEY (order_id, line)
 );
 COMMENT ON COLUMN shop.order_items.price_cents IS 'Of one piece, when it was ordered.';
+COMMENT ON COLUMN shop.order_items.is_cancelled IS 'Whether its order is. Kept by a trigger on orders, and of items that are added later by who adds them.';
 
 -- As order.get returns it. Volatile, so that it looks with a snapshot of its own: it finds what the calling statement has written, and
 -- what was committed since that began.
@@ -137,7 +139,7 @@ CREATE TABLE shop.reviews (
 CREATE TABLE shop.product_views (
     product_id bigint NOT NULL REFERENCES shop.products ON DELETE CASCADE,
     day        date NOT NULL,
-    views      integer NOT NULL CHECK (views >= 0),
+    views      bigint NOT NULL CHECK (views >= 0),
     PRIMARY KEY (product_id, day)
 ) WITH (fillfactor = 80);
 

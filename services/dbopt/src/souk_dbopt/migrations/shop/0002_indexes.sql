@@ -43,9 +43,10 @@ CREATE INDEX orders_buyer_newest ON shop.orders (buyer_id, placed_at DESC, order
 COMMENT ON INDEX shop.orders_buyer_newest IS 'serves order.list';
 CREATE INDEX orders_placed ON shop.orders (placed_at) INCLUDE (total_cents, currency, status);
 COMMENT ON INDEX shop.orders_placed IS 'serves analytics.sales';
-CREATE INDEX order_items_seller ON shop.order_items (seller_id, placed_at DESC) INCLUDE (product_id, quantity, price_cents);
+CREATE INDEX order_items_seller ON shop.order_items (seller_id, placed_at DESC) INCLUDE (product_id, quantity, price_cents, currency)
+    WHERE NOT is_cancelled;
 COMMENT ON INDEX shop.order_items_seller IS 'serves seller.dashboard';
-CREATE INDEX order_items_product ON shop.order_items (product_id, placed_at DESC) INCLUDE (quantity, price_cents);
+CREATE INDEX order_items_product ON shop.order_items (product_id, placed_at DESC) INCLUDE (quantity, price_cents, currency, is_cancelled);
 COMMENT ON INDEX shop.order_items_product IS 'serves product.sales; guards orders when a product goes';
 
 -- Reviews and views.

@@ -5,16 +5,14 @@
 CREATE FUNCTION shop.count_sales() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        INSERT INTO shop.seller_stats AS kept (seller_id, items_sold, revenue_cents)
-        SELECT seller_id, -sum(quantity), -sum(quantity * price_cents) FROM removed GROUP BY seller_id ORDER BY seller_id
-        ON CONFLICT (seller_id) DO UPDATE SET items_sold = kept.items_sold + excluded.items_sold,
-                                              revenue_cents = kept.revenue_cents + excluded.revenue_cents;
+        INSERT INTO shop.seller_stats AS kept (seller_id, items_sold)
+        SELECT seller_id, -sum(quantity) FROM removed WHERE NOT is_cancelled GROUP BY seller_id ORDER BY seller_id
+        ON CONFLICT (seller_id) DO UPDATE SET items_sold = kept.items_sold + excluded.items_sold;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO shop.seller_stats AS kept (seller_id, items_sold, revenue_cents)
-        SELECT seller_id, sum(quantity), sum(quantity * price_cents) FROM added GROUP BY seller_id ORDER BY seller_id
-        ON CONFLICT (seller_id) DO UPDATE SET items_sold = kept.items_sold + excluded.items_sold,
-                                              revenue_cents = kept.revenue_cents + excluded.revenue_cents;
+        INSERT INTO shop.seller_stats AS kept (seller_id, items_sold)
+        SELECT seller_id, sum(quantity) FROM added WHERE NOT is_cancelled GROUP BY seller_id ORDER BY seller_id
+        ON CONFLICT (seller_id) DO UPDATE SET items_sold = kept.items_sold + excluded.items_sold;
     END IF;
     RETURN NULL;
 END $$;
@@ -24,6 +22,17 @@ CREATE TRIGGER count_sales_changed AFTER UPDATE ON shop.order_items
     REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION shop.count_sales();
 CREATE TRIGGER count_sales_removed AFTER DELETE ON shop.order_items
     REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION shop.count_sales();
+
+-- What is cancelled is sold no more, and is again when it is not. By the items' own trigger sellers' figures follow.
+CREATE FUNCTION shop.cancel_items() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE shop.order_items SET is_cancelled = (n.status = 'cancelled')
+    FROM removed o JOIN added n ON n.order_id = o.order_id
+    WHERE order_items.order_id = n.order_id AND (n.status = 'cancelled') <> (o.status = 'cancelled');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER cancel_items AFTER UPDATE ON shop.orders
+    REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION shop.cancel_items();
 
 -- What a seller was given stays when the product goes.
 CREATE FUNCTION shop.count_reviews() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
