@@ -136,7 +136,7 @@ async def test_the_planner_knows_the_tables_in_the_end(make: Make):
     for table in TABLES:
         assert known[table] == await count(dsn, table)
     connection = await asyncpg.connect(dsn, server_settings={"enable_seqscan": "off", "enable_bitmapscan": "off"})
-    for key, table in (("product_id", "product_views"), ("placed_at", "orders"), ("seller_id", "order_items")):
+    for key, table in (("product_id", "product_views"), ("placed_at", "orders"), ("product_id", "order_items")):
         query = f"EXPLAIN (ANALYZE) SELECT {key} FROM shop.{table} ORDER BY 1"
         plan = "\n".join(row[0] for row in await connection.fetch(query))
         assert "Index Only Scan" in plan
