@@ -2,7 +2,7 @@
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -16,6 +16,10 @@ Statement: TypeAlias = "asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]"
 STALE = (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """The statement did not run: its plan is invalid, or the server does not have it (or another of its name)."""
 
+BindExecute: TypeAlias = Callable[[Any, Sequence[Any], str, int, bool, float | None], Awaitable[list[Record]]]
+"""The driver's own part of PreparedStatement.fetch, with its state, the arguments, a portal, a limit, whether more than rows is
+returned, and a time-out. What is around it in asyncpg (three coroutines, and checks of what `fit` and `supply` know) costs a sixth
+of a look-up by key."""
 NUMBERS = itertools.count(1)
 """Of named statements: without a name, asyncpg would have the server parse each at every use, where its own cache is off."""
 
@@ -39,6 +43,7 @@ class Session:
     """
 
     __slots__ = (
+        "_bind_execute",
         "_counts",
         "_in_transaction",
         "_max_statements",
@@ -84,6 +89,8 @@ class Session:
         self._statements: OrderedDict[str, tuple[str, Statement]] = OrderedDict()
         self._counts = counts
         self._in_transaction = connection.is_in_transaction
+        driver: Any = connection
+        self._bind_execute: BindExecute = driver._protocol.bind_execute
 
     @property
     def fit(self) -> bool:
@@ -103,18 +110,22 @@ class Session:
         if self.pooled:
             return await self._fetch_unnamed(sql, args, timeout)
         kept = self._statements.get(key)
+        statement: Any
         if kept is None or kept[0] != sql:
             statement = await self.statement(key, sql, timeout)
         else:
             statement = kept[1]
             self._statements.move_to_end(key)
         try:
-            return await statement.fetch(*args, timeout=timeout)
+            return await self._bind_execute(statement._state, args, "", 0, False, timeout)
         except STALE as error:
             del self._statements[key]
             if self._in_transaction():
                 raise self.failed(error) from error
             self._counts.prepared_again += 1
+        except asyncpg.OutdatedSchemaCacheError as error:
+            await self.connection.reload_schema_state()
+            raise self.failed(error) from error
         except DRIVER_ERRORS as error:
             raise self.failed(error) from error
         except BaseException:
