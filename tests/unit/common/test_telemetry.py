@@ -1,5 +1,6 @@
 """Buckets, sampling decisions, log lines."""
 
+import asyncio
 import io
 import math
 import secrets
@@ -11,9 +12,11 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry import propagate
+from souk_common.call import CURRENT, Call
 from souk_common.telemetry.logs import MAX_WAITING_LINES, LineWriter
 from souk_common.telemetry.metrics import Buckets, Method, cumulative
-from souk_common.telemetry.tracing import decide
+from souk_common.telemetry.tracing import attach_unsampled, decide
 
 
 def test_buckets_are_cumulative_and_end_with_everything() -> None:
@@ -39,7 +42,9 @@ def test_the_callers_decision_is_followed() -> None:
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     sampled = decide(f"00-{trace_id}-{span_id}-01", 0.0)
     assert (sampled.sampled, f"{sampled.trace_id:032x}", f"{sampled.span_id:016x}") == (True, trace_id, span_id)
-    assert not decide(f"00-{trace_id}-{span_id}-00", 1.0).sampled
+    assert sampled.from_caller
+    unsampled = decide(f"00-{trace_id}-{span_id}-00", 1.0)
+    assert (unsampled.sampled, unsampled.from_caller) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +54,27 @@ def test_without_a_valid_traceparent_the_ratio_decides(header: str | None) -> No
     assert decide(header, 1.0).sampled
     assert not decide(header, 0.0).sampled
     assert decide(header, 0.0).trace_id != decide(header, 0.0).trace_id
+    assert not decide(header, 0.0).from_caller
+
+
+async def test_what_a_call_that_is_not_traced_asks_of_others_is_of_its_trace_and_not_traced() -> None:
+    async def serve(trace_id: int) -> dict[str, str]:
+        CURRENT.set(Call("/a.B/C", trace_id, 7))
+        attach_unsampled()
+        await asyncio.sleep(0)
+        headers: dict[str, str] = {}
+        propagate.inject(headers)
+        return headers
+
+    found = await asyncio.gather(serve(0xA), serve(0xB))
+    assert [each["traceparent"] for each in found] == [f"00-{number:032x}-{7:016x}-00" for number in (0xA, 0xB)]
+
+
+async def test_where_there_is_no_call_no_trace_goes_on() -> None:
+    attach_unsampled()
+    headers: dict[str, str] = {}
+    propagate.inject(headers)
+    assert headers == {}
 
 
 @given(st.text(max_size=80))

@@ -8,45 +8,36 @@ from contextvars import ContextVar
 from typing import Any
 
 import grpc
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from souk_common.auth import ANONYMOUS, Principal, check_scope
 
 
 class Call:
-    """One rpc or HTTP request in flight."""
+    """One rpc or HTTP request in flight. What is the same for most is the class's, so that a call sets little."""
 
-    __slots__ = (
-        "authorization",
-        "context",
-        "ended",
-        "facts",
-        "method",
-        "parts",
-        "peer",
-        "principal",
-        "span_id",
-        "started",
-        "task",
-        "trace_id",
-        "traced",
-    )
+    principal: Principal = ANONYMOUS
+    peer = ""
+    authorization: str | None = None
+    context: "grpc.aio.ServicerContext[Any, Any] | None" = None
+    task: asyncio.Task[Any] | None = None
+    traced = False
+    """A span is recorded for it."""
+    span: Span = INVALID_SPAN
+    ended = False
+    """The server has ended it because it stops."""
+    admitted = ""
+    """Whom admission counts it for; empty before it is taken in."""
 
-    def __init__(self, method: str, trace_id: int, span_id: int) -> None:
+    def __init__(self, method: str, trace_id: int, span_id: int, from_caller: bool = False) -> None:
+        """from_caller: the trace is its caller's, and may have other calls; else this is the first of it."""
         self.method = method
         self.trace_id = trace_id
         self.span_id = span_id
-        self.principal: Principal = ANONYMOUS
-        self.peer = ""
+        self.from_caller = from_caller
         self.started = time.perf_counter()
         self.facts: dict[str, Any] = {}
         self.parts: dict[str, float] = {}
-        self.authorization: str | None = None
-        self.context: grpc.aio.ServicerContext[Any, Any] | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self.traced = False
-        """A span is recorded for it."""
-        self.ended = False
-        """The server has ended it because it stops."""
 
     def remaining(self) -> float | None:
         """Seconds until the caller's deadline; None where there is none. What the call asks of others must take no longer."""

@@ -43,10 +43,10 @@ class Measured:
             return
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
         decision = decide(headers.get(b"traceparent", b"").decode("latin-1") or None, 0.0)
-        attach_unsampled(decision)
-        call = Call(f"{scope['method']} {scope['path'][:200]}", decision.trace_id, decision.span_id)
+        call = Call(f"{scope['method']} {scope['path'][:200]}", decision.trace_id, decision.span_id, decision.from_caller)
         call.peer = ":".join(map(str, scope.get("client") or ()))
         CURRENT.set(call)
+        attach_unsampled()
         status = 0
         is_stream = scope["path"] in self._streams
         arrival = Arrival(receive, self._arrivals)

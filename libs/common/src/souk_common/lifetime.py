@@ -14,7 +14,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from souk_common import auth, errors
 from souk_common.admission import Admission
-from souk_common.call import CURRENT, Call
+from souk_common.call import Call
 from souk_common.telemetry import logs, names, tracing
 from souk_common.telemetry.metrics import Method
 
@@ -41,101 +41,103 @@ class Policy:
 
 
 class Lifetime:
-    """One call, from the first look at its credentials to its log line: an async context manager around the servicer's method."""
+    """The calls of one method, each from the first look at its credentials to its log line: `begin`, and then `succeed` or `fail`.
 
-    __slots__ = ("_admitted", "_call", "_calls", "_context", "_metrics", "_policy", "_span")
+    No context manager: an `async with` costs two coroutines and an object for each call.
+    """
 
-    def __init__(self, policy: Policy, calls: set[Call], metrics: Method, context: Context) -> None:
-        call = CURRENT.get()
-        if call is None:
-            raise RuntimeError("a call without its context")
+    __slots__ = ("_calls", "_is_long_lived", "_metrics", "_policy")
+
+    def __init__(self, method: str, policy: Policy, calls: set[Call], metrics: Method) -> None:
+        """calls: where those in flight are kept."""
         self._policy = policy
         self._calls = calls
         self._metrics = metrics
-        self._context = context
-        self._call = call
-        self._admitted = ""
-        self._span: trace.Span = trace.INVALID_SPAN
+        self._is_long_lived = method in policy.long_lived
 
-    async def __aenter__(self) -> None:
-        call, policy, context = self._call, self._policy, self._context
+    def begin(self, call: Call, context: Context) -> None:
+        """Take a call in, or raise the ServiceError that its caller is told: then `fail` with it."""
+        policy = self._policy
         call.context = context
         call.task = asyncio.current_task()
-        call.peer = context.peer()
+        call.peer = peer = context.peer()
         self._calls.add(call)
         if call.traced:
-            self._span = tracing.start(policy.tracer, call.method, context.invocation_metadata(), call.peer)
-            ids = self._span.get_span_context()
+            call.span = tracing.start(policy.tracer, call.method, context.invocation_metadata(), peer)
+            ids = call.span.get_span_context()
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
-        try:
-            if policy.authenticator is None:
-                caller = call.peer.rpartition(":")[0]
-            else:
-                certificate = auth.certificate_names(context.auth_context()) if policy.mutual_tls else ()
-                call.principal = auth.authenticate(policy.authenticator, call.authorization, certificate)
-                auth.authorize(call.principal, call.method, policy.scopes)
-                caller = call.principal.name
-            policy.admission.enter(caller)
-            self._admitted = caller
-        except errors.ServiceError as error:
-            await self._fail(error)
+        if policy.authenticator is None:
+            caller = peer.rpartition(":")[0]
+        else:
+            certificate = auth.certificate_names(context.auth_context()) if policy.mutual_tls else ()
+            call.principal = auth.authenticate(policy.authenticator, call.authorization, certificate)
+            auth.authorize(call.principal, call.method, policy.scopes)
+            caller = call.principal.name
+        policy.admission.enter(caller)
+        call.admitted = caller
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None:
-            self._finish("OK")
-        elif isinstance(error, asyncio.CancelledError) and self._call.ended and self._call.task:
-            self._call.task.uncancel()
-            await self._fail(errors.shutting_down())
+    def succeed(self, call: Call) -> None:
+        """The servicer's method has returned."""
+        self._finish(call, "OK")
+
+    async def fail(self, call: Call, context: Context, error: BaseException) -> None:
+        """It has not: tell the caller, whom `abort` tells by an exception, or leave the error to be raised again."""
+        if isinstance(error, asyncio.CancelledError) and call.ended and call.task:
+            call.task.uncancel()
+            await self._abort(call, context, errors.shutting_down())
         elif isinstance(error, GeneratorExit):  # a stream that nobody ends is ended with the loop: the context may be gone by then
-            self._finish("CANCELLED")
+            self._finish(call, "CANCELLED")
         elif isinstance(error, asyncio.CancelledError):
-            remaining = self._context.time_remaining()
-            self._finish("CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED")
+            remaining = context.time_remaining()
+            self._finish(call, "CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED")
         elif isinstance(error, grpc.aio.AbortError):
-            self._finish(grpc.StatusCode(_code(self._context)).name)
+            self._finish(call, grpc.StatusCode(_code(context)).name)
         elif isinstance(error, Exception):
-            await self._fail(errors.translate(error, self._policy.errors) or self._unforeseen(error))
+            await self._abort(call, context, errors.translate(error, self._policy.errors) or _unforeseen(call, error))
 
-    def _unforeseen(self, error: Exception) -> errors.ServiceError:
-        told = errors.internal(errors.new_error_id())
-        error_id = told.metadata["error_id"]
-        log.error("unforeseen error", error_id=error_id, method=self._call.method, exc_info=error)
-        if self._call.traced:
-            self._span.record_exception(error, {names.LOG_ERROR_ID: error_id})
-        return told
-
-    async def _fail(self, error: errors.ServiceError) -> None:
-        if self._call.traced:
-            self._span.set_attribute(names.ERROR_REASON, error.reason)
-            if "error_id" in error.metadata:
-                self._span.set_attribute(names.ERROR_ID, error.metadata["error_id"])
+    async def _abort(self, call: Call, context: Context, error: errors.ServiceError) -> None:
         more = {names.LOG_REASON: error.reason}
         if "error_id" in error.metadata:
             more[names.LOG_ERROR_ID] = error.metadata["error_id"]
-        self._finish(error.code.name, **more)
-        await self._context.abort(error.code, error.message, error.trailers())
+        if call.traced:
+            call.span.set_attribute(names.ERROR_REASON, error.reason)
+            if "error_id" in error.metadata:
+                call.span.set_attribute(names.ERROR_ID, error.metadata["error_id"])
+        self._finish(call, error.code.name, **more)
+        await context.abort(error.code, error.message, error.trailers())
 
-    def _finish(self, code: str, **more: str) -> None:
-        call, policy = self._call, self._policy
+    def _finish(self, call: Call, code: str, **more: str) -> None:
+        policy = self._policy
         seconds = time.perf_counter() - call.started
         self._calls.discard(call)
-        if self._admitted:
-            policy.admission.leave(self._admitted)
+        call.context = call.task = None  # the task's context has the call: what refers to itself lives until the collector comes
+        if call.admitted:
+            policy.admission.leave(call.admitted)
         self._metrics.record(code, seconds)
         if call.traced:
-            self._end_span(code)
-        slow = seconds > policy.slow_seconds and call.method not in policy.long_lived
+            _end_span(call, code)
+        slow = seconds > policy.slow_seconds and not self._is_long_lived
         if code != "OK" or slow or random.random() < policy.log_success_ratio:  # noqa: S311 — a sample, not a secret
             failed = code in SERVER_FAULTS
             logs.call_line(call, event=names.EVENT_RPC, code=code, seconds=seconds, slow=slow, failed=failed, **more)
 
-    def _end_span(self, code: str) -> None:
-        """A refusal is no exception, and an error of the server only where its code says so."""
-        number: int = grpc.StatusCode[code].value[0]
-        self._span.set_attributes({names.PRINCIPAL: self._call.principal.name, names.STATUS_CODE: number})
-        if code in SERVER_FAULTS:
-            self._span.set_status(Status(StatusCode.ERROR, code))
-        self._span.end()
+
+def _unforeseen(call: Call, error: Exception) -> errors.ServiceError:
+    told = errors.internal(errors.new_error_id())
+    error_id = told.metadata["error_id"]
+    log.error("unforeseen error", error_id=error_id, method=call.method, exc_info=error)
+    if call.traced:
+        call.span.record_exception(error, {names.LOG_ERROR_ID: error_id})
+    return told
+
+
+def _end_span(call: Call, code: str) -> None:
+    """A refusal is no exception, and an error of the server only where its code says so."""
+    number: int = grpc.StatusCode[code].value[0]
+    call.span.set_attributes({names.PRINCIPAL: call.principal.name, names.STATUS_CODE: number})
+    if code in SERVER_FAULTS:
+        call.span.set_status(Status(StatusCode.ERROR, code))
+    call.span.end()
 
 
 def _code(context: Context) -> Any:

@@ -31,7 +31,8 @@ class Dispatcher(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a call, which is decided to be traced or not; None where there is no such method."""
         method = handler_call_details.method
-        if method not in self._wrapped:
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
             return None
         authorization = traceparent = None
         for key, value in handler_call_details.invocation_metadata or ():
@@ -40,13 +41,15 @@ class Dispatcher(grpc.GenericRpcHandler):
             elif key == "traceparent":
                 traceparent = str(value)
         decision = decide(traceparent, self.policy.trace_ratio)
-        call = Call(method, decision.trace_id, decision.span_id)
-        call.authorization = authorization
-        call.traced = decision.sampled
+        call = Call(method, decision.trace_id, decision.span_id, decision.from_caller)
+        if authorization is not None:
+            call.authorization = authorization
         CURRENT.set(call)
-        if not decision.sampled:
-            attach_unsampled(decision)
-        return self._wrapped[method]
+        if decision.sampled:
+            call.traced = True
+        else:
+            attach_unsampled()
+        return wrapped
 
     def end_calls(self, *, only_long_lived: bool) -> None:
         """End calls because the server stops: those that would never end by themselves, or all."""
@@ -56,24 +59,42 @@ class Dispatcher(grpc.GenericRpcHandler):
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         behavior = behavior_of(handler)
-        metrics = self.methods[method]
         decoded = _each_decoded if handler.request_streaming else _decoded
+        lifetime = Lifetime(method, self.policy, self.calls, self.methods[method])
 
         async def one(request: Any, context: Context) -> Any:
-            async with Lifetime(self.policy, self.calls, metrics, context):
-                return await behavior(decoded(request), context)
+            call = _current()
+            try:
+                lifetime.begin(call, context)
+                response = await behavior(decoded(request), context)
+            except BaseException as error:
+                await lifetime.fail(call, context, error)
+                raise
+            lifetime.succeed(call)
+            return response
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with (
-                Lifetime(self.policy, self.calls, metrics, context),
-                contextlib.aclosing(behavior(decoded(request), context)) as responses,
-            ):
-                async for response in responses:
-                    yield response
+            call = _current()
+            try:
+                lifetime.begin(call, context)
+                async with contextlib.aclosing(behavior(decoded(request), context)) as responses:
+                    async for response in responses:
+                        yield response
+            except BaseException as error:
+                await lifetime.fail(call, context, error)
+                raise
+            lifetime.succeed(call)
 
         if handler.response_streaming and not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{method} must be an async generator")
         return remade(handler, stream if handler.response_streaming else one)
+
+
+def _current() -> Call:
+    call = CURRENT.get()
+    if call is None:
+        raise RuntimeError("a call without its context")
+    return call
 
 
 def _decoded(request: Any) -> Any:

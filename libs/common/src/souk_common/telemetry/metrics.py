@@ -28,7 +28,8 @@ class Buckets:
         """Count one value."""
         self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
-        self.largest = max(self.largest, seconds)
+        if seconds > self.largest:
+            self.largest = seconds
 
     @property
     def count(self) -> int:

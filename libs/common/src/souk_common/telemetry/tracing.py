@@ -7,8 +7,9 @@ from urllib.parse import unquote
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context, attach
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
+from souk_common.call import CURRENT
 from souk_common.telemetry import names
 
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
@@ -24,6 +25,8 @@ class Decision:
     trace_id: int
     span_id: int
     """Of the caller; a new one where the caller has none."""
+    from_caller: bool
+    """The trace is the caller's, and may have other calls."""
 
 
 def decide(traceparent: str | None, ratio: float) -> Decision:
@@ -36,8 +39,8 @@ def decide(traceparent: str | None, ratio: float) -> Decision:
             trace_id = span_id = 0
             sampled = False
         if trace_id and span_id:
-            return Decision(sampled, trace_id, span_id)
-    return Decision(random.random() < ratio, random.getrandbits(128), random.getrandbits(64))  # noqa: S311 — ids, not secrets
+            return Decision(sampled, trace_id, span_id, True)
+    return Decision(random.random() < ratio, random.getrandbits(128), random.getrandbits(64), False)  # noqa: S311 — ids, not secrets
 
 
 def start(tracer: trace.Tracer, method: str, metadata: Iterable[tuple[str, str | bytes]] | None, peer: str) -> Span:
@@ -64,18 +67,22 @@ def _address(peer: str) -> str:
     return unquote(rest).rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else rest
 
 
-class Unsampled(NonRecordingSpan):
-    """The span of a call that is not traced. Its context is made when somebody asks for it, as a client of another service does."""
-
-    def __init__(self, decision: Decision) -> None:
-        self._decision = decision
+class _SpanOfCall(NonRecordingSpan):
+    """The span of whatever call is not traced: one for all, which says what the call of the task is when somebody asks, as a client
+    of another service does."""
 
     def get_span_context(self) -> SpanContext:
         """The caller's trace, with sampled=0."""
-        decision = self._decision
-        return SpanContext(decision.trace_id, decision.span_id, is_remote=True, trace_flags=_UNSAMPLED)
+        call = CURRENT.get()
+        if call is None:
+            return INVALID_SPAN_CONTEXT
+        return SpanContext(call.trace_id, call.span_id, is_remote=True, trace_flags=_UNSAMPLED)
 
 
-def attach_unsampled(decision: Decision) -> None:
-    """Give the running task a context whose outgoing calls carry the caller's trace on, with sampled=0."""
-    attach(trace.set_span_in_context(Unsampled(decision), _EMPTY))
+_OF_CALL = trace.set_span_in_context(_SpanOfCall(INVALID_SPAN_CONTEXT), _EMPTY)
+
+
+def attach_unsampled() -> None:
+    """Give the running task, which has its CURRENT call, a context whose outgoing calls carry the caller's trace on, with
+    sampled=0."""
+    attach(_OF_CALL)
