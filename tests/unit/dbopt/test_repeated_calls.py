@@ -14,6 +14,7 @@ from souk_dbopt.repeated_calls import RepeatedCalls, finding
 class Caller:
     trace_id: int = 0xABC
     peer: str = "ipv4:10.0.0.7:4711"
+    from_caller: bool = True
 
 
 def query(name: str = "own.get", *, is_write: bool = False) -> Query:
@@ -56,7 +57,8 @@ def test_calls_of_different_traces_and_of_different_queries_are_no_repeats():
 
 
 def test_what_no_call_asks_for_and_what_is_switched_off_is_not_counted():
-    for repeated in (RepeatedCalls(lambda: None, least=10), RepeatedCalls(Caller, least=0)):
+    alone = Caller(from_caller=False)  # its trace began with this rpc, and ends with it
+    for repeated in (RepeatedCalls(lambda: None, least=10), RepeatedCalls(Caller, least=0), RepeatedCalls(lambda: alone, least=10)):
         for number in range(50):
             repeated.record(GET, [number], 0.001, 1)
         assert (len(repeated), repeated.take()) == (0, [])

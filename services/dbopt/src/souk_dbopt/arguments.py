@@ -160,7 +160,7 @@ def _bool(value: Any) -> bool:
 
 
 def _integer(bits: int) -> Callable[[Any], int]:
-    expected = f"must be a whole number of {bits} bits"
+    expected, least, most = f"must be a whole number of {bits} bits", -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
     def convert_integer(value: Any) -> int:
         if isinstance(value, float) and value.is_integer():
@@ -171,7 +171,7 @@ def _integer(bits: int) -> Callable[[Any], int]:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise _Refused(expected)
-        if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+        if not least <= value <= most:
             raise _Refused(expected)
         return value
 

@@ -98,14 +98,12 @@ class Query:
     """It is of the user's own folder."""
     key: str = field(init=False, repr=False, compare=False)
     """Its name and version, as `product.get@1`."""
+    own_timeout: float | None = field(init=False, repr=False, compare=False)
+    """Its time-out where that is shorter than its class's, which the connection has."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", f"{self.name}@{self.version}")
-
-    @property
-    def own_timeout(self) -> float | None:
-        """Its time-out where that is shorter than its class's, which the connection has."""
-        return self.timeout if self.timeout < self.query_class.timeout else None
+        object.__setattr__(self, "own_timeout", self.timeout if self.timeout < self.query_class.timeout else None)
 
     def arguments(self, values: Mapping[str, Any]) -> list[Any]:
         """What asyncpg takes after the text. values: as they come in JSON, by name. ArgumentsError that names all that is bad."""
@@ -226,13 +224,15 @@ class Catalogue:
             if query.version in versions:
                 raise ValueError(f"there are two queries {query.name!r} of version {query.version}")
             versions[query.version] = query
+        self._newest = {name: versions[max(versions)] for name, versions in self._versions.items()}
 
     def get(self, name: str, version: int | None = None) -> Query:
         """QueryUnknownError where there is none."""
-        versions = self._versions.get(name)
-        if versions is None:
+        query = self._newest.get(name)
+        if query is None:
             raise QueryUnknownError(name)
-        query = versions.get(max(versions) if version is None else version)
+        if version is not None:
+            query = self._versions[name].get(version)
         if query is None:
             raise QueryUnknownError(name, version)
         return query

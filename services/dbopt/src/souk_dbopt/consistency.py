@@ -1,7 +1,7 @@
 """Consistency tokens: places in the log of a PostgreSQL cluster, which a read can ask to have seen."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from souk_dbopt.exceptions import ConsistencyTokenInvalidError
 
@@ -24,9 +24,14 @@ class Position:
     """Grows with each promotion of a replica."""
     lsn: int
     """Bytes of log."""
+    token: str = field(init=False, repr=False, compare=False)
+    """As a caller has it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token", f"{self.system:x}-{self.timeline:x}-{self.lsn:x}")
 
     def __str__(self) -> str:
-        return f"{self.system:x}-{self.timeline:x}-{self.lsn:x}"
+        return self.token
 
     def is_past(self, other: "Position") -> bool:
         """Whether it is known to be of a later moment. Not where they are the same: a server is past the end of a transaction a

@@ -52,17 +52,34 @@ class Window:
         self.written = 0
         """Calls that the database has of it."""
 
-    def record(self, seconds: float, number: int, rows: int, failed: bool) -> None:
-        """Count a call. number: the bucket of its seconds."""
-        self.calls += 1
-        self.rows += rows
-        self.seconds += seconds
-        if failed:
-            self.errors += 1
-        if seconds > self.longest:
-            self.longest = seconds
+    def add(self, recent: "_Recent") -> None:
+        """Count calls."""
+        self.calls += recent.calls
+        self.errors += recent.errors
+        self.rows += recent.rows
+        self.seconds += recent.seconds
+        self.longest = max(self.longest, recent.longest)
         counts = self.histogram.counts
-        counts[number] = counts.get(number, 0) + 1
+        for number, count in recent.counts.items():
+            counts[number] = counts.get(number, 0) + count
+
+
+class _Recent:
+    """Calls of one query that its windows do not have yet: each call is counted once, and the windows are told when a minute is
+    over, or somebody looks."""
+
+    __slots__ = ("calls", "counts", "errors", "longest", "rows", "seconds")
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        """By the bucket of a histogram."""
+        self.clear()
+
+    def clear(self) -> None:
+        """The windows have them."""
+        self.calls = self.errors = self.rows = 0
+        self.seconds = self.longest = 0.0
+        self.counts.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +100,28 @@ class Sample:
 class _Series:
     """One query on this node."""
 
-    __slots__ = ("floor", "hour", "key", "minute", "query", "slowest", "told")
+    __slots__ = ("floor", "hour", "key", "minute", "query", "recent", "slowest", "told")
 
     def __init__(self, key: str, query: Query | None, now: float) -> None:
         self.key = key
         self.query = query
         self.minute = Window(key, MINUTE, now)
         self.hour = Window(key, HOUR, now)
+        self.recent = _Recent()
+        """Of the same minute."""
         self.told = 0
         """The hour in which the database was told of its text last, by its beginning."""
         self.slowest: list[float] = []
         """A heap of what the slowest calls of the hour took that were sampled."""
         self.floor = -1.0 if query is not None else NO_SAMPLE
         """What takes longer is sampled."""
+
+    def settle(self) -> None:
+        """Have the windows have every call."""
+        if self.recent.calls:
+            self.minute.add(self.recent)
+            self.hour.add(self.recent)
+            self.recent.clear()
 
     def text(self) -> str:
         """Of the query, without its values."""
@@ -144,11 +170,17 @@ class Recorder:
         series = self._series.get(query.key) or self._begin(query.key, query, now)
         if now >= series.minute.end:
             self._turn(series, now)
-        hour, number, failed = series.hour, bucket(seconds), error is not None
         self.seconds += seconds
-        series.minute.record(seconds, number, rows, failed)
-        hour.record(seconds, number, rows, failed)
-        if seconds > series.floor or self._chance() * hour.calls < RANDOM_SAMPLES:
+        recent, number = series.recent, bucket(seconds)
+        recent.calls += 1
+        recent.rows += rows
+        recent.seconds += seconds
+        if error is not None:
+            recent.errors += 1
+        if seconds > recent.longest:
+            recent.longest = seconds
+        recent.counts[number] = recent.counts.get(number, 0) + 1
+        if seconds > series.floor or self._chance() * (series.hour.calls + recent.calls) < RANDOM_SAMPLES:
             self._sample(series, arguments, seconds, now)
         if self._repeated is not None:
             self._repeated.record(query, arguments, seconds, rows)
@@ -160,11 +192,13 @@ class Recorder:
     def unwritten(self) -> list[Window]:
         """Windows of which the database does not have everything. They go on counting: what was written of them is told by
         `written`."""
+        self._settle()
         current = (window for series in self._series.values() for window in (series.minute, series.hour))
         return [window for window in (*self._over, *current) if window.calls > window.written]
 
     def untold(self, most: int) -> dict[str, str]:
         """Some texts by fingerprint, of which the database was not told in this hour."""
+        self._settle()
         untold = (series for series in self._series.values() if series.hour.calls and series.told < series.hour.start)
         return {series.key: series.text() for series in itertools.islice(untold, most)}
 
@@ -181,12 +215,17 @@ class Recorder:
 
     def forget_written(self) -> None:
         """Let go of what the database has, and of queries that have not run for an hour."""
+        self._settle()
         self._over = [window for window in self._over if window.calls > window.written]
         now = self._clock()
         idle = [key for key, series in self._series.items() if series.hour.end <= now and series.hour.calls == series.hour.written]
         for key in idle:
             if self._series[key].minute.calls == self._series[key].minute.written:
                 del self._series[key]
+
+    def _settle(self) -> None:
+        for series in self._series.values():
+            series.settle()
 
     def _begin(self, key: str, query: Query | None, now: float) -> _Series:
         if query is not None and len(self._series) >= self._max_fingerprints:
@@ -198,6 +237,7 @@ class Recorder:
         """A minute is over, and perhaps an hour."""
         if len(self._over) >= self._max_unwritten:
             return
+        series.settle()
         if series.minute.calls > series.minute.written:
             self._over.append(series.minute)
         series.minute = Window(series.key, MINUTE, now)

@@ -26,6 +26,10 @@ class Caller(Protocol):
         """Of the trace that it is part of."""
 
     @property
+    def from_caller(self) -> bool:
+        """The trace may have other rpcs; else it began with this one, and ends with it."""
+
+    @property
     def peer(self) -> str:
         """The address that it came from."""
 
@@ -73,7 +77,7 @@ class RepeatedCalls:
     def record(self, query: Query, arguments: Sequence[Any], seconds: float, rows: int) -> None:
         """A call is over."""
         caller = self._caller() if self._least else None
-        if caller is None:
+        if caller is None or not caller.from_caller:
             return
         place = (caller.trace_id, query.key)
         known = self._traces.get(place)

@@ -102,7 +102,7 @@ class ResultCache:
         With a position, a cached result is shown only where it is known to be of a later moment: invalidations follow commits, and
         so the cache may have what is older than a token for a moment.
         """
-        wanted = self._wanted(query, arguments)
+        wanted = None if self.client is None else self._wanted(query, arguments)
         if self.client is None or wanted is None:
             return self.executor.read(query, list(arguments.values()), position)
         return self._read(self.client, wanted, position)
@@ -130,7 +130,7 @@ class ResultCache:
 
     def _wanted(self, query: Query, arguments: Mapping[str, Any]) -> _Wanted | None:
         """Where the cache has a result; None where it has it nowhere, or does not take it, or has not answered lately."""
-        if self.client is None or query.cache is None or self.clock() < self._away_until:
+        if query.cache is None or self.clock() < self._away_until:
             return None
         key, alias = query.cache_key(arguments) or "", query.cache_alias(arguments) or ""
         if not key and not alias:

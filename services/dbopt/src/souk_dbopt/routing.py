@@ -47,6 +47,8 @@ class Server:
     """Seconds that a replica is behind the primary, as of the last check."""
     lag_bytes: int = 0
     version: str = ""
+    _place: Position | None = None
+    """The last that `place` told."""
 
     @property
     def available(self) -> bool:
@@ -63,9 +65,17 @@ class Server:
         """It told how far it is. False where it was started anew since it last did: a replica that crashed comes back with less
         than it had seen before."""
         same = started == self.started
-        self.lsn = max(self.lsn, lsn) if same else lsn
+        if lsn > self.lsn or not same:
+            self.lsn = lsn
         self.started = started
         return same
+
+    def place(self, lsn: int) -> Position:
+        """In its log. While nothing is written, reads are told of the same place."""
+        known = self._place
+        if known is None or known.lsn != lsn or known.timeline != self.timeline or known.system != self.system:
+            known = self._place = Position(self.system, self.timeline, lsn)
+        return known
 
 
 @dataclass(slots=True)
@@ -142,6 +152,10 @@ class Router:
 
     def reader_of_anything(self, *, without: Sequence[Server] = ()) -> Server:
         """Where a read goes that need have seen nothing, which is known at once. ServerUnavailableError."""
+        if len(self.servers) == 1 and not without:  # as it is most often
+            (server,) = self.servers
+            if server.role is Role.PRIMARY and not server.problem:
+                return server
         replicas = [server for server in self._replicas() if server not in without]
         if replicas:
             return _least_used(replicas)

@@ -21,7 +21,8 @@ ROLES = {Role.PRIMARY: pb.ROLE_PRIMARY, Role.REPLICA: pb.ROLE_REPLICA, Role.UNKN
 
 def values(struct: Struct) -> dict[str, Any]:
     """A Struct as what JSON would be in Python."""
-    return {name: plain(value) for name, value in struct.fields.items()}
+    fields = struct.fields
+    return {name: plain(fields[name]) for name in fields}
 
 
 def plain(value: Value) -> Any:
@@ -49,7 +50,7 @@ def span(seconds: float) -> Duration:
 
 def token(position: Position | None) -> str:
     """The consistency token of an answer."""
-    return "" if position is None else str(position)
+    return "" if position is None else position.token
 
 
 async def responses(batches: AsyncIterator[Batch]) -> AsyncGenerator[pb.StreamQueryResponse, None]:

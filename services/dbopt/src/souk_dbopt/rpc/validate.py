@@ -61,6 +61,8 @@ class Violations:
 
 def execute(request: pb.ExecuteQueryRequest, *, writes: bool = False) -> None:
     """A name, and a request id, which a query that writes must have."""
+    if not (writes or request.request_id) and 1 <= len(request.name) <= 100 and request.version >= 0:
+        return  # what is asked most gathers nothing
     violations = Violations()
     violations.named(request)
     if writes or request.request_id:
