@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -11,6 +10,7 @@ import structlog
 from souk_common.postgres import Pool, PoolOptions, PostgresError, Record
 
 from souk_dbopt.consistency import POSITION
+from souk_dbopt.lag import PrimaryLog
 from souk_dbopt.routing import Role, Router, Server
 
 log = structlog.get_logger(__name__)
@@ -22,8 +22,8 @@ SELECT {POSITION}, pg_is_in_recovery(),
     (SELECT system_identifier FROM pg_control_system())
 """  # noqa: S608 — of constants
 """position, start time, is a replica, timeline, system identifier"""
-HISTORY = 600
-"""Places of the primary that are remembered, one for each look, to tell a replica's lag in seconds."""
+PAUSE = 0.1
+"""Of the interval between two looks: so long a server is not looked at again, whoever asks for it."""
 
 
 class Topology:
@@ -53,7 +53,7 @@ class Topology:
         self._interval = interval
         self._timeout = timeout
         self._clock = clock
-        self._written: deque[tuple[float, int]] = deque(maxlen=HISTORY)
+        self._written = PrimaryLog(self.router.max_lag)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -76,8 +76,9 @@ class Topology:
 
     async def _keep_looking(self, watched: "_Watched") -> None:
         while True:
+            await asyncio.sleep(self._interval * PAUSE)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(self._interval * (1 - PAUSE)):
                     await watched.due.wait()
             watched.due.clear()
             await self._look(watched)
@@ -123,17 +124,10 @@ class Topology:
         server.role, server.timeline, server.system = role, timeline, system & 0xFFFFFFFFFFFFFFFF
         server.saw(lsn or 0, started)
         if role is Role.PRIMARY:
-            self._written.append((self._clock(), lsn))
+            self._written.add(self._clock(), lsn)
             server.lag, server.lag_bytes = None, 0
         else:
-            server.lag, server.lag_bytes = self._behind(server.lsn)
-
-    def _behind(self, lsn: int) -> tuple[float | None, int]:
-        """(seconds, bytes) that a replica that has replayed up to there is behind: since when the primary has been further."""
-        if not self._written:
-            return None, 0
-        further = next((when for when, written in self._written if written > lsn), None)
-        return (0.0 if further is None else self._clock() - further), max(0, self._written[-1][1] - lsn)
+            server.lag, server.lag_bytes = self._written.behind(self._clock(), server.lsn)
 
 
 class _Watched:
