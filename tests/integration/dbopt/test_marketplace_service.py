@@ -114,6 +114,14 @@ async def test_an_order_takes_from_the_stock_and_is_placed_once(db: DbClient, ow
     assert order.total_cents == first.order.total_cents == sum(item.quantity * item.price_cents for item in order.items)
 
 
+async def test_a_request_id_of_an_order_is_not_taken_for_another_cart(db: DbClient, owner: Connection):
+    await db.place_order(1, {7: 2, 8: 1}, request_id="a")
+    with pytest.raises(InvalidArgumentError) as refused:
+        await db.place_order(1, {7: 2}, request_id="a")
+    assert refused.value.reason == "REQUEST_ID_REUSED"
+    assert await owner.fetchval("SELECT count(*) FROM shop.orders") == 1
+
+
 async def test_an_order_that_cannot_be_is_refused_whole_with_all_that_is_in_the_way(db: DbClient, owner: Connection):
     short = await db.place_order(1, {7: 11, 8: 1, 9: 12})
     assert [(each.product_id, each.stock, each.not_for_sale) for each in short.refused.products] == [(7, 10, False), (9, 10, False)]

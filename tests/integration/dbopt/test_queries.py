@@ -597,10 +597,19 @@ async def test_a_repeated_request_returns_the_first_order(own: Shop):
     await fill(own, 3, 1)
     first = await own.one("order.place", **cart(5, "r", {1: 3}))
     again = await own.one("order.place", **cart(5, "r", {1: 3}))
-    other_cart = await own.one("order.place", **cart(5, "r", {2: 1}))
-    assert again == {**first, "outcome": "already_placed"} == other_cart
+    assert again == {**first, "outcome": "already_placed"}
     assert (await own.one("order.place", **cart(6, "r", {1: 1})))["outcome"] == "out_of_stock"
     assert await stock(own, 1) == [0]
+
+
+async def test_a_request_that_comes_again_with_another_cart_is_told_so(own: Shop):
+    await fill(own, 9, 1, 2)
+    first = await own.one("order.place", **cart(5, "r", {1: 3, 2: 1}))
+    for other in ({1: 3}, {1: 3, 2: 2}, {1: 1, 2: 3}, {1: 3, 2: 1, 3: 1}, {4: 1}):
+        assert await own.one("order.place", **cart(5, "r", other)) == {**first, "outcome": "request_id_reused"}
+    same = {"buyer_id": 5, "request_id": "r", "product_ids": [2, 1, 1], "quantities": [1, 1, 2]}
+    assert await own.one("order.place", **same) == {**first, "outcome": "already_placed"}
+    assert await stock(own, 1, 2) == [6, 8]
 
 
 async def test_a_repeat_waits_for_nobody(own: Shop):
@@ -670,7 +679,7 @@ async def test_one_request_sent_many_times_at_once_orders_once(own: Shop, pieces
 async def test_one_request_with_different_carts_at_once_orders_one_of_them(own: Shop):
     await fill(own, 100, *range(1, 33))
     outcomes = await together(own, [cart(5, "r", {product: 1}) for product in range(1, 33)])
-    assert Counter(each["outcome"] for each in outcomes) == {"placed": 1, "already_placed": 31}
+    assert Counter(each["outcome"] for each in outcomes) == {"placed": 1, "request_id_reused": 31}
     assert len({each["order_id"] for each in outcomes}) == 1
     assert sum(await stock(own, *range(1, 33))) == 32 * 100 - 1
 

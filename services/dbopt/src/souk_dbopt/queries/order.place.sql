@@ -1,10 +1,10 @@
 -- name: order.place
 -- version: 1
 -- description: |
---   Orders what is in a cart, all of it or nothing. outcome is placed; already_placed, with the first order of this buyer and request_id,
---   whatever the cart is now; unknown_product, where something is not for sale; out_of_stock; mixed_currencies; unknown_buyer. products are
---   all that are in the way: too few are left of them, or they are not for sale. Products are locked in the order of their ids, so that
---   carts wait for each other, but never in a circle.
+--   Orders what is in a cart, all of it or nothing. outcome is placed; already_placed, with the first order of this buyer and request_id;
+--   request_id_reused, with that order, where its cart was another; unknown_product, where something is not for sale; out_of_stock;
+--   mixed_currencies; unknown_buyer. products are all that are in the way: too few are left of them, or they are not for sale. Products are
+--   locked in the order of their ids, so that carts wait for each other, but never in a circle.
 -- class: write
 -- write: true
 -- idempotent: true
@@ -68,10 +68,18 @@ WITH cart AS MATERIALIZED (
     -- Asked last, and anew: what this statement has written, or another of the same request while this one waited for it, which is not
     -- in this statement's snapshot
     SELECT shop.order_of_request(:buyer_id, :request_id) AS placed_order FROM (SELECT count(*) FROM items) written
+), ordered AS (
+    SELECT i.product_id, i.quantity
+    FROM found CROSS JOIN LATERAL json_to_recordset(found.placed_order -> 'items') AS i (product_id bigint, quantity integer)
 )
 SELECT CASE
            WHEN o.order_id IS NULL THEN v.outcome
            WHEN EXISTS (SELECT FROM placed) THEN 'placed'
+           WHEN EXISTS (
+               (SELECT c.product_id, c.quantity FROM cart c EXCEPT SELECT i.product_id, i.quantity FROM ordered i)
+               UNION ALL
+               (SELECT i.product_id, i.quantity FROM ordered i EXCEPT SELECT c.product_id, c.quantity FROM cart c)
+           ) THEN 'request_id_reused'
            ELSE 'already_placed'
        END AS outcome,
        o.order_id, o.buyer_id, o.status, o.total_cents, o.currency, o.placed_at, o.version, o.items,

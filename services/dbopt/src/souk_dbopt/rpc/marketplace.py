@@ -12,7 +12,7 @@ from souk_common.paging import page_position, page_token, page_token_refused
 
 from souk_dbopt.catalogue import Catalogue, Query
 from souk_dbopt.consistency import Position
-from souk_dbopt.exceptions import ArgumentsError
+from souk_dbopt.exceptions import ArgumentsError, RequestIdReusedError
 from souk_dbopt.executing import Executor
 from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.rpc import mapping, shop, validate
@@ -85,6 +85,8 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
         rows = await self._executor.write_idempotent(query, query.arguments(values))
         (row,) = orjson.loads(rows.text)
         annotate(outcome=row["outcome"], order_id=row["order_id"])
+        if row["outcome"] == "request_id_reused":
+            raise RequestIdReusedError(request.request_id)
         self._results.wrote()
         return shop.placed(row, mapping.token(rows.position))
 

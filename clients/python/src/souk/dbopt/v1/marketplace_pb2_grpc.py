@@ -120,8 +120,8 @@ class MarketplaceServiceServicer:
     def PlaceOrder(self, request, context):
         """Orders, if everything is in stock; else nothing is written. Runs order.place. Scope: dbopt.write.
 
-        Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id and request_id orders once, and returns
-        the order that was placed first.
+        Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id, request_id and cart orders once, and
+        returns the order that was placed first. With another cart it is INVALID_ARGUMENT with REQUEST_ID_REUSED, and nothing is written.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,8 +55,8 @@ class MarketplaceServiceStub:
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_marketplace_pb2.PlaceOrderRequest, _marketplace_pb2.PlaceOrderResponse]
     """Orders, if everything is in stock; else nothing is written. Runs order.place. Scope: dbopt.write.
 
-    Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id and request_id orders once, and returns
-    the order that was placed first.
+    Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id, request_id and cart orders once, and
+    returns the order that was placed first. With another cart it is INVALID_ARGUMENT with REQUEST_ID_REUSED, and nothing is written.
     """
 
 @_typing.type_check_only
@@ -86,8 +86,8 @@ class MarketplaceServiceAsyncStub(MarketplaceServiceStub):
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_marketplace_pb2.PlaceOrderRequest, _marketplace_pb2.PlaceOrderResponse]  # type: ignore[assignment]
     """Orders, if everything is in stock; else nothing is written. Runs order.place. Scope: dbopt.write.
 
-    Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id and request_id orders once, and returns
-    the order that was placed first.
+    Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id, request_id and cart orders once, and
+    returns the order that was placed first. With another cart it is INVALID_ARGUMENT with REQUEST_ID_REUSED, and nothing is written.
     """
 
 class MarketplaceServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -150,8 +150,8 @@ class MarketplaceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_marketplace_pb2.PlaceOrderResponse, _abc.Awaitable[_marketplace_pb2.PlaceOrderResponse]]:
         """Orders, if everything is in stock; else nothing is written. Runs order.place. Scope: dbopt.write.
 
-        Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id and request_id orders once, and returns
-        the order that was placed first.
+        Nothing is sold that is not there, however many buy at once. A repeat with the same buyer_id, request_id and cart orders once, and
+        returns the order that was placed first. With another cart it is INVALID_ARGUMENT with REQUEST_ID_REUSED, and nothing is written.
         """
 
 def add_MarketplaceServiceServicer_to_server(servicer: MarketplaceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
