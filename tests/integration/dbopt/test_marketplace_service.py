@@ -177,6 +177,14 @@ async def test_bad_input_is_named_all_at_once(db: DbClient):
         await db.list_products(page_size=201, min_price_cents=9, max_price_cents=3, attributes={"x" * 101: "y"})
     assert {each.field for each in refused.value.field_violations} == {"page_size", "filter.min_price_cents", "filter.attributes"}
     with pytest.raises(InvalidArgumentError) as refused:
+        await db.session("x").list_products(page_size=201, page_token="x", min_price_cents=-1)
+    assert {each.field for each in refused.value.field_violations} == {
+        "page_size",
+        "filter.min_price_cents",
+        "page_token",
+        "consistency_token",
+    }
+    with pytest.raises(InvalidArgumentError) as refused:
         await db.place_order(1, {7: 0, 8: 10_001}, request_id="with space")
     fields = {each.field for each in refused.value.field_violations}
     assert fields == {"request_id", "lines[0].quantity", "lines[1].quantity"}

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,8 @@ from souk.client import (
     NotFoundError,
     ResourceExhaustedError,
 )
+from souk.client._db import struct
+from souk.client._errors import from_rpc_error
 from souk.dbopt.v1 import query_pb2 as pb
 from souk.dbopt.v1.query_pb2_grpc import QueryServiceStub
 from souk_dbopt.adapters import schema
@@ -100,6 +102,32 @@ async def test_everything_that_is_wrong_with_parameters_is_named_at_once(db: DbC
     assert [(each.field, each.description) for each in refused.value.field_violations] == [
         ("parameters.product_id", "must be given: bigint")
     ]
+
+
+async def test_fields_and_tokens_that_are_wrong_are_named_together_with_parameters(shop: str):
+    cart = {"parameters.buyer_id", "parameters.request_id", "parameters.product_ids", "parameters.quantities"}
+    title = {"seller_id": 1, "category_id": 2, "price_cents": 5, "title": "", "currency": "usd", "stock": -1, "image_ids": [""]}
+    product = {"parameters.title", "parameters.currency", "parameters.stock", "parameters.image_ids[0]"}
+    async with dbopt(shop) as server:
+        stub = QueryServiceStub(server.channel())
+        order = pb.ExecuteQueryRequest(name="order.place", consistency_token="x")
+        assert await _refused(stub.ExecuteQuery(order)) == {"request_id", "consistency_token", *cart}
+        create = pb.ExecuteQueryRequest(name="product.create", parameters=struct(title))
+        assert await _refused(stub.ExecuteQuery(create)) == {"request_id", *product}
+        unknown = pb.ExecuteQueryRequest(name="no.such", consistency_token="x")
+        assert await _refused(stub.ExecuteQuery(unknown)) == {"name", "consistency_token"}
+        stream = pb.StreamQueryRequest(name="product.get", batch_size=-1, consistency_token="x")
+        assert await _refused(stub.StreamQuery(stream).read()) == {"batch_size", "consistency_token", "parameters.product_id"}
+        assert await _refused(stub.ListQueries(pb.ListQueriesRequest(page_size=-1, page_token="x"))) == {"page_size", "page_token"}
+
+
+async def _refused(call: Awaitable[Any]) -> set[str]:
+    """The fields that a call is refused for."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    told = from_rpc_error(refused.value)
+    assert told.reason == "INVALID_FIELD"
+    return {each.field for each in told.field_violations}
 
 
 async def test_what_is_not_in_the_catalogue_does_not_run(db: DbClient):

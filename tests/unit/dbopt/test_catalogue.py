@@ -163,6 +163,8 @@ def test_the_bad_element_of_an_array_is_named():
         ("float", {"min": 0.5}, 0, "must be at least 0.5"),
         ("numeric", {"min": 0}, "-0.01", "must be at least 0"),
         ("text", {"max_length": 3}, "abcd", "must have at most 3 characters, and has 4"),
+        ("text", {"min_length": 1}, "", "must have at least 1 characters, and has 0"),
+        ("text", {"pattern": "[A-Z]{3}"}, "USDT", "must match [A-Z]{3}"),
         ("text", {"values": ("day", "hour")}, "year", "must be day or hour"),
         ("json", {"max_length": 5}, [1, 2, 3], "must have at most 5 characters, and has 7"),
         ("int[]", {"min_items": 1, "max_items": 3}, [], "must have 1 to 3 elements, and has 0"),

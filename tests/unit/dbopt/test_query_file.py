@@ -140,6 +140,11 @@ def test_rows_of_a_write_leave_as_json_from_the_last_part_of_its_with_clause(sta
         ),
         (parameter("type: int"), ["6: parameters.a.description: must be given"]),
         (parameter("type: int,\n--     large: 1, description: x"), ["7: parameters.a.large: there is no such field"]),
+        (parameter('type: int, pattern: "1", description: x'), ["6: parameters.a: pattern: is a limit of a text, and this is int"]),
+        (
+            parameter('type: text, pattern: "[a", description: x'),
+            ["6: parameters.a.pattern: must be a regular expression: unterminated character set at position 0"],
+        ),
         (parameter("type: text, min: 1, description: x"), ["6: parameters.a: min: is a limit of a number, and this is text"]),
         (
             parameter("type: int, max_items: 1, description: x"),

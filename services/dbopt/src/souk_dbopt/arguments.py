@@ -44,6 +44,10 @@ class Parameter:
     max: int | float | None = None
     max_length: int | None = None
     """Characters of a text, or of a JSON value when it is written. None: MAX_LENGTH, MAX_JSON_LENGTH."""
+    min_length: int = 0
+    """Characters of a text."""
+    pattern: str = ""
+    """A regular expression that a text matches as a whole. Empty: any."""
     values: tuple[str, ...] = ()
     """The texts that are allowed. Empty: any."""
     min_items: int = 0
@@ -92,6 +96,10 @@ class Parameter:
             longest = self.max_length or (MAX_JSON_LENGTH if self.type.startswith("json") else MAX_LENGTH)
             if len(value) > longest:
                 raise _Refused(f"must have at most {longest:,} characters, and has {len(value):,}")
+            if len(value) < self.min_length:
+                raise _Refused(f"must have at least {self.min_length:,} characters, and has {len(value):,}")
+            if self.pattern and re.fullmatch(self.pattern, value) is None:
+                raise _Refused(f"must match {self.pattern}")
             if self.values and value not in self.values:
                 raise _Refused(f"must be {' or '.join(self.values)}")
         elif (self.min is not None and value < self.min) or (self.max is not None and value > self.max):

@@ -26,8 +26,13 @@ def _tell(
     return tell
 
 
+def parameter_violations(error: exc.ArgumentsError) -> list[FieldViolation]:
+    """What is wrong with the parameters of a query, as fields of the request."""
+    return [FieldViolation(f"parameters.{problem.field}", problem.description) for problem in error.problems]
+
+
 def _bad_arguments(error: exc.ArgumentsError) -> ServiceError:
-    return invalid_fields([FieldViolation(f"parameters.{problem.field}", problem.description) for problem in error.problems])
+    return invalid_fields(parameter_violations(error))
 
 
 def _busy(error: pg.PoolBusyError) -> ServiceError:

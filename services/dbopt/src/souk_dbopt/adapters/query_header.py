@@ -28,8 +28,17 @@ def _type(value: Any) -> Any:
     return value
 
 
+def _pattern(value: Any) -> Any:
+    try:
+        re.compile(value)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"must be a regular expression: {error}") from None
+    return value
+
+
 Span = Annotated[float, BeforeValidator(_span), Ge(0.001), Le(30 * 86400)]
 Type = Annotated[str, BeforeValidator(_type)]
+Pattern = Annotated[str, BeforeValidator(_pattern)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=63)]
 
 
@@ -47,6 +56,8 @@ class ParameterFields(_Fields):
     min: int | float | None = None
     max: int | float | None = None
     max_length: int | None = Field(None, ge=1, le=1_000_000)
+    min_length: int = Field(0, ge=0, le=1_000_000)
+    pattern: Pattern = ""
     values: list[str] = []
     min_items: int = Field(0, ge=0)
     max_items: int = Field(MAX_ITEMS, ge=1, le=100_000)
@@ -61,7 +72,7 @@ class ParameterFields(_Fields):
         for fields, fits, whose in (
             (numbers, base in ("int", "bigint", "float", "numeric"), "a number"),
             ({"max_length"}, base in ("text", "json"), "a text or JSON"),
-            ({"values"}, base == "text", "a text"),
+            ({"values", "min_length", "pattern"}, base == "text", "a text"),
             (arrays, self.type.endswith("[]"), "an array"),
         ):
             if not fits and (wrong := sorted(fields & given)):

@@ -11,7 +11,7 @@
 -- one_row: true
 -- parameters:
 --   buyer_id: {type: bigint, description: Who orders.}
---   request_id: {type: text, max_length: 128, description: "Chosen by the caller: the same one orders once."}
+--   request_id: {type: text, min_length: 1, max_length: 128, description: "Chosen by the caller: the same one orders once."}
 --   product_ids: {type: "bigint[]", min_items: 1, max_items: 100, description: What is ordered. One that is named twice is ordered twice.}
 --   quantities: {type: "int[]", min: 1, max: 10000, max_items: 100, as_many_as: product_ids, description: How many of each.}
 -- tags: ["product:{product_ids}", "user:{buyer_id}", "order:{order_id}"]

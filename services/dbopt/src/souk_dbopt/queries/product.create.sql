@@ -7,14 +7,14 @@
 -- parameters:
 --   seller_id: {type: bigint, description: Who sells it.}
 --   category_id: {type: int, description: A leaf of the tree of categories.}
---   title: {type: text, max_length: 200, description: "1 to 200 characters."}
+--   title: {type: text, min_length: 1, max_length: 200, description: "1 to 200 characters."}
 --   description: {type: text, max_length: 20000, default: "", description: What it is.}
 --   price_cents: {type: bigint, min: 0, max: 100000000000, description: "Of one piece, in hundredths of the currency."}
---   currency: {type: text, max_length: 3, default: USD, description: "Three capitals, as ISO 4217 has them."}
+--   currency: {type: text, pattern: "[A-Z]{3}", default: USD, description: "Three capitals, as ISO 4217 has them."}
 --   stock: {type: int, min: 0, description: Pieces.}
 --   status: {type: text, values: [draft, active], default: active, description: Whether it is shown at once.}
 --   attributes: {type: json, default: {}, description: "By name, as {\"colour\": \"red\"}."}
---   image_ids: {type: "text[]", default: [], max_items: 100, max_length: 64, description: Images of the imaging service in their order.}
+--   image_ids: {type: "text[]", default: [], max_items: 100, min_length: 1, max_length: 64, description: Images of the imaging service in their order.}
 -- tags: ["seller_products:{seller_id}", "category_products:{category_id}"]
 -- columns:
 --   outcome: text

@@ -9,7 +9,7 @@
 -- one_row: true
 -- parameters:
 --   user_id: {type: bigint, description: The user.}
---   ens_name: {type: text, max_length: 255, nullable: true, sensitive: true, description: The name as ENSIP-15 normalises it.}
+--   ens_name: {type: text, min_length: 3, max_length: 255, nullable: true, sensitive: true, description: The name as ENSIP-15 normalises it.}
 -- tags: ["user:{user_id}"]
 -- columns:
 --   outcome: text

@@ -1,6 +1,6 @@
 """The servicer of souk.dbopt.v1.MarketplaceService: typed requests, each run as one query of the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,6 +16,7 @@ from souk_dbopt.exceptions import ArgumentsError, RequestIdReusedError
 from souk_dbopt.executing import Executor
 from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.rpc import mapping, shop, validate
+from souk_dbopt.rpc.refusals import Refusals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 LISTS = {
@@ -38,18 +39,16 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
 
     async def ListProducts(self, request: pb.ListProductsRequest, context: Context) -> pb.ListProductsResponse:
         """See the proto."""
-        validate.list_products(request)
-        query = self._query(LISTS[request.order])
+        query = self._query(LISTS.get(request.order, LISTS[pb.PRODUCT_ORDER_UNSPECIFIED]))
         values = shop.filter_of(request.filter)
-        rows, following, token = await self._page(query, values, request, (query.key, values))
+        rows, following, token = await self._page(validate.list_products, query, values, request)
         return pb.ListProductsResponse(products=shop.products(rows), next_page_token=following, consistency_token=token)
 
     async def SearchProducts(self, request: pb.SearchProductsRequest, context: Context) -> pb.SearchProductsResponse:
         """See the proto."""
-        validate.search_products(request)
         query = self._query("product.search")
         values = {"words": request.text, **shop.filter_of(request.filter)}
-        rows, following, token = await self._page(query, values, request, (query.key, values))
+        rows, following, token = await self._page(validate.search_products, query, values, request)
         return pb.SearchProductsResponse(products=shop.products(rows), next_page_token=following, consistency_token=token)
 
     async def GetProduct(self, request: pb.GetProductRequest, context: Context) -> pb.GetProductResponse:
@@ -60,10 +59,9 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         """See the proto."""
-        validate.list_orders(request)
         query = self._query("order.list")
         values = {"buyer_id": request.buyer_id}
-        rows, following, token = await self._page(query, values, request, (query.key, values))
+        rows, following, token = await self._page(validate.list_orders, query, values, request)
         return pb.ListOrdersResponse(orders=map(shop.order, rows), next_page_token=following, consistency_token=token)
 
     async def GetSellerDashboard(self, request: pb.GetSellerDashboardRequest, context: Context) -> pb.GetSellerDashboardResponse:
@@ -97,17 +95,23 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
 
     async def _read(self, query: Query, values: Mapping[str, Any], request: Any) -> tuple[list[Row], str]:
         """Rows, and the token of a read that is to have seen what this one saw."""
-        position = Position.parse(request.consistency_token)
+        return await self._read_at(query, values, Position.parse(request.consistency_token))
+
+    async def _read_at(self, query: Query, values: Mapping[str, Any], position: Position | None) -> tuple[list[Row], str]:
         found = await self._results.read(query, query.converted(values), position)
         return orjson.loads(found.text), mapping.token(found.position)
 
     async def _page(
-        self, query: Query, values: Mapping[str, Any], request: Any, bound_to: tuple[object, ...]
+        self, check: Callable[[Any], None], query: Query, values: Mapping[str, Any], request: Any
     ) -> tuple[list[Row], str, str]:
         """Rows of a page, the token of the next, and that of a read that is to have seen what this one saw. One row more is
-        asked for, to know whether there is a next page."""
+        asked for, to know whether there is a next page. check: of the request, without its tokens."""
+        refusals, bound_to = Refusals(), (query.key, values)
+        refusals.of(check, request)
+        after = refusals.of(page_position, request.page_token, *bound_to)
+        position = refusals.of(Position.parse, request.consistency_token)
+        refusals.check()
         size = request.page_size or validate.PAGE
-        after = page_position(request.page_token, *bound_to)
         assert query.page is not None  # noqa: S101 — of all that are read by pages
         try:
             arguments = {**values, query.page.size: size + 1, **(orjson.loads(after) if after else {})}
@@ -116,7 +120,7 @@ class MarketplaceServicer(pb_grpc.MarketplaceServiceServicer):
             if after:  # made by somebody else
                 raise page_token_refused() from error
             raise
-        rows, token = await self._read(query, arguments, request)
+        rows, token = await self._read_at(query, arguments, position)
         after_this = query.next_page(rows[:size], size) if len(rows) > size else None
         following = page_token(orjson.dumps(after_this).decode(), *bound_to) if after_this else ""
         return rows[:size], following, token

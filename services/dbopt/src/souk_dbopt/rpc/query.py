@@ -20,6 +20,7 @@ from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router
 from souk_dbopt.rpc import encoding, mapping, validate
 from souk_dbopt.rpc.flow import taken_in_time
+from souk_dbopt.rpc.refusals import Refusals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 WRITE_SCOPE = "dbopt.write"
@@ -42,34 +43,37 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         self, request: pb.ExecuteQueryRequest, context: Context
     ) -> bytes:
         """See the proto."""
-        validate.execute(request)
-        query = self._query(request)
+        refusals = Refusals()
+        named = refusals.of(self._query, request)
+        if request.request_id or (named is not None and named.is_write):
+            refusals.of(validate.request_id, request.request_id)
+        query, position, arguments = self._given(refusals, named, request)
         if query.is_write:
-            return await self._write(query, request)
+            return await self._write(query, arguments, request)
         if request.request_id:
             raise QueryKindError(query.name, "only reads: leave request_id out")
-        position = Position.parse(request.consistency_token)
-        arguments = query.converted(mapping.values(request.parameters))
         return encoding.rows(await self._results.read(query, arguments, position))
 
     async def StreamQuery(self, request: pb.StreamQueryRequest, context: Context) -> AsyncIterator[pb.StreamQueryResponse]:
         """See the proto."""
-        validate.stream(request)
-        query = self._query(request)
+        refusals = Refusals()
+        named = refusals.of(self._query, request)
+        refusals.of(validate.batch_size, request.batch_size)
+        query, position, arguments = self._given(refusals, named, request)
         if query.is_write:
             raise QueryKindError(query.name, "writes: use ExecuteQuery")
-        position = Position.parse(request.consistency_token)
-        arguments = query.arguments(mapping.values(request.parameters))
         size = request.batch_size or validate.BATCH
-        batches = self._executor.stream(query, arguments, position, batch=size)
+        batches = self._executor.stream(query, list(arguments.values()), position, batch=size)
         async with contextlib.aclosing(taken_in_time(batches, self._idle_timeout)) as taken:
             async for response in mapping.responses(taken):
                 yield response
 
     async def ListQueries(self, request: pb.ListQueriesRequest, context: Context) -> pb.ListQueriesResponse:
         """See the proto."""
-        validate.list_queries(request)
-        after = page_position(request.page_token, request.prefix)
+        refusals = Refusals()
+        refusals.of(validate.list_queries, request)
+        after = refusals.of(page_position, request.page_token, request.prefix)
+        refusals.check()
         size = request.page_size or validate.PAGE
         found = [query for query in self._catalogue.list(request.prefix) if not after or query.key > after]
         token = page_token(found[size - 1].key, request.prefix) if len(found) > size else ""
@@ -79,18 +83,26 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         """See the proto."""
         return pb.GetPoolStatusResponse(servers=[mapping.server(each) for each in self._router.by_role()])
 
-    async def _write(self, query: Query, request: pb.ExecuteQueryRequest) -> bytes:
+    async def _write(self, query: Query, arguments: Mapping[str, Any], request: pb.ExecuteQueryRequest) -> bytes:
         require_scope(WRITE_SCOPE)
-        validate.execute(request, writes=True)
-        values = mapping.values(request.parameters)
-        arguments = query.arguments(values)
-        principal = caller()
-        written = WriteRequest(principal, request.request_id, fingerprint(query, values))
-        rows = await self._executor.write(query, arguments, written)
+        written = WriteRequest(caller(), request.request_id, fingerprint(query, mapping.values(request.parameters)))
+        rows = await self._executor.write(query, list(arguments.values()), written)
         self._results.wrote()
         return encoding.rows(rows)
 
+    def _given(
+        self, refusals: Refusals, query: Query | None, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest"
+    ) -> tuple[Query, Position | None, dict[str, Any]]:
+        """The query of a request, the place that it must have seen, and its parameters. Raises what names all that is wrong."""
+        position = refusals.of(Position.parse, request.consistency_token)
+        arguments = refusals.of(query.converted, mapping.values(request.parameters)) if query is not None else None
+        refusals.check()
+        assert query is not None  # noqa: S101 — else it was refused
+        assert arguments is not None  # noqa: S101 — likewise
+        return query, position, arguments
+
     def _query(self, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> Query:
+        validate.named(request)
         query = self._catalogue.get(request.name, request.version or None)
         annotate(query=query.key)
         return query

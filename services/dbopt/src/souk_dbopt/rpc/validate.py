@@ -29,13 +29,6 @@ class Violations:
         if self._found:
             raise invalid_fields(self._found)
 
-    def named(self, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> None:
-        """A query's name and version."""
-        if not 1 <= len(request.name) <= 100:
-            self.add("name", "must have 1 to 100 characters")
-        if request.version < 0:
-            self.add("version", "must not be negative")
-
     def request_id(self, request_id: str) -> None:
         """Visible ASCII characters, not too many."""
         if not (1 <= len(request_id) <= MAX_REQUEST_ID and all("!" <= letter <= "~" for letter in request_id)):
@@ -59,22 +52,29 @@ class Violations:
             self.add("filter.min_price_cents", "must not be more than max_price_cents")
 
 
-def execute(request: pb.ExecuteQueryRequest, *, writes: bool = False) -> None:
-    """A name, and a request id, which a query that writes must have."""
-    if not (writes or request.request_id) and 1 <= len(request.name) <= 100 and request.version >= 0:
+def named(request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> None:
+    """A query's name and version."""
+    if 1 <= len(request.name) <= 100 and request.version >= 0:
         return  # what is asked most gathers nothing
     violations = Violations()
-    violations.named(request)
-    if writes or request.request_id:
-        violations.request_id(request.request_id)
+    if not 1 <= len(request.name) <= 100:
+        violations.add("name", "must have 1 to 100 characters")
+    if request.version < 0:
+        violations.add("version", "must not be negative")
     violations.check()
 
 
-def stream(request: pb.StreamQueryRequest) -> None:
-    """A name, and a size of batches."""
+def request_id(request_id: str) -> None:
+    """A request id, which a query that writes must have."""
     violations = Violations()
-    violations.named(request)
-    if not 0 <= request.batch_size <= MAX_BATCH:
+    violations.request_id(request_id)
+    violations.check()
+
+
+def batch_size(size: int) -> None:
+    """A size of batches."""
+    violations = Violations()
+    if not 0 <= size <= MAX_BATCH:
         violations.add("batch_size", f"must be 0 to {MAX_BATCH:,}")
     violations.check()
 
