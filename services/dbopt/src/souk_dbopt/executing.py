@@ -30,8 +30,8 @@ from souk_dbopt.exceptions import (
     ServerUnavailableError,
     TooFarBehindError,
 )
-from souk_dbopt.query_classes import is_timeout
 from souk_dbopt.routing import Role, Router, Server
+from souk_dbopt.timeouts import is_timeout
 
 ATTEMPTS = 4
 """Of one query, where a repeat is safe."""

@@ -31,7 +31,7 @@ from souk_dbopt.catalogue import Query
 from souk_dbopt.exceptions import ExplainOffError, NotExplainableError, QueryTimedOutError
 from souk_dbopt.plan_rules import Facts, Finding, findings
 from souk_dbopt.plans import Plan
-from souk_dbopt.query_classes import is_timeout
+from souk_dbopt.timeouts import is_timeout
 
 CONNECTIONS = 2
 """That explain at once."""

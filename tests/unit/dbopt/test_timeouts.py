@@ -2,7 +2,7 @@
 
 import pytest
 from souk_common.postgres import LockTimeoutError, QueryCanceledError, StatementTimeoutError
-from souk_dbopt.query_classes import is_timeout
+from souk_dbopt.timeouts import is_timeout
 
 
 @pytest.mark.parametrize(
