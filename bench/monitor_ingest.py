@@ -32,7 +32,8 @@ import orjson
 import uvloop
 from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.adapters import schema
-from souk_monitor.decoding import bodies, native
+from souk_monitor.decoding import native
+from souk_monitor.limits import fit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the starters of servers are
 import processes
@@ -98,7 +99,7 @@ class Load:
 def load(events: int, size: int, batch: int, chance: random.Random) -> Load:
     now = datetime.now(UTC)
     reports = [report(chance.getrandbits(40), size, chance) for _ in range(events)]
-    encoded = [bodies.encode(native.event(each, now)) for each in reports]
+    encoded = [fit(native.event(each, now), now) for each in reports]
     requests = [pb.ReportErrorsRequest(reports=reports[n : n + batch]).SerializeToString() for n in range(0, events, batch)]
     return Load(requests, encoded)
 

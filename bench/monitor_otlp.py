@@ -24,7 +24,7 @@ from souk_common.handlers import Collector
 from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.events import Event
 from souk_monitor.ingest import Outcome
-from souk_monitor.limits import DEFAULT
+from souk_monitor.limits import fit
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import otlp
 from souk_monitor.stack_text import parse
@@ -83,10 +83,13 @@ def bodies(kind: str) -> list[bytes]:
 
 
 class Sink:
-    """A pipeline that keeps nothing."""
+    """A pipeline that keeps nothing of what it cuts to limits."""
 
     async def submit_all(self, parts: Sequence[tuple[Project, Sequence[Event]]]) -> list[Outcome]:
         """Nothing."""
+        received = datetime.now(UTC)
+        for event in (event for _, events in parts for event in events):
+            fit(event, received)
         return []
 
 
@@ -104,7 +107,7 @@ def serve(ready: Any, asked: Any) -> None:
     async def main() -> None:
         sink: Any = Sink()
         collector = Collector()
-        for registration in otlp.registrations(sink, Projects(Table(), default="shop", interval=60), parse, DEFAULT):
+        for registration in otlp.registrations(sink, Projects(Table(), default="shop", interval=60), parse):
             registration.add(registration.servicer, collector)
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 16 * 1024 * 1024)])
         handlers: Any = {"Export": collector.handlers[f"/{otlp.LOGS}/Export"]}
@@ -138,7 +141,8 @@ def alone(batches: list[bytes], *, decode: bool) -> float:
     for body in compressed:
         request = pb.ExportLogsServiceRequest.FromString(gzip.decompress(body))
         if decode:
-            decoder.decode(request, now)
+            for event in (event for found in decoder.decode(request, now).events.values() for event in found):
+                fit(event, now)
     return time.process_time() - start
 
 

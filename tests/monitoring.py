@@ -1,7 +1,7 @@
 """Events to report, and pipelines that take them as they are: what tests of monitor's store share."""
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from souk_common.postgres import Pool
@@ -37,10 +37,10 @@ def user(name: str) -> User:
 def preparer() -> Preparer:
     """One that leaves events as they are."""
     return Preparer(
-        scrub=lambda _, event: bodies.encode(event),
+        fit=lambda event, _: bodies.encode(event),
+        scrub=lambda _project, _event, body: body,
         group=lambda _, event: group(event),
         understand=lambda _: Understanding(),
-        retention=timedelta(days=30),
     )
 
 

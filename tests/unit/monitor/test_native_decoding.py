@@ -10,6 +10,7 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor.decoding import bodies, native
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError
+from souk_monitor.limits import fit
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -140,8 +141,9 @@ def test_nothing_of_a_report_is_lost_on_the_way_to_an_event_and_back():
 def test_a_report_without_a_time_or_with_one_to_come_happened_when_it_was_received():
     later = Timestamp()
     later.FromDatetime(NOW + timedelta(hours=1))
-    assert native.event(report(), NOW).time == NOW
-    assert native.event(report(time=later), NOW).time == NOW
+    early = native.event(report(time=later), NOW)
+    fit(early, NOW)
+    assert early.time == native.event(report(), NOW).time == NOW
 
 
 def test_a_report_without_an_id_gets_one_of_its_own():
@@ -196,6 +198,7 @@ def test_what_is_nested_deeper_than_a_message_may_be_can_still_be_answered():
 
 def test_a_report_over_the_limits_is_cut_and_not_refused():
     made = native.event(report(message="word " * 4000, tags={"t": "x" * 600}), NOW)
+    fit(made, NOW)
     assert len(made.message) <= 8192
     assert set(made.scrubbed_fields) == {"message", "tags.t"}
 

@@ -19,6 +19,7 @@ from souk_monitor.decoding.otlp import Batch
 from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.decoding.otlp_spans import SpanDecoder
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
+from souk_monitor.limits import fit
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NANOSECONDS = int(NOW.timestamp()) * 10**9
@@ -94,7 +95,10 @@ def decoded(request: ExportLogsServiceRequest | ExportTraceServiceRequest) -> Ba
 
 
 def events(request: ExportLogsServiceRequest | ExportTraceServiceRequest) -> list[Event]:
-    return [event for found in decoded(request).events.values() for event in found]
+    found = [event for found in decoded(request).events.values() for event in found]
+    for event in found:
+        fit(event, NOW)
+    return found
 
 
 RESOURCE = {

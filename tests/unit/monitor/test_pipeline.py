@@ -9,6 +9,7 @@ import pytest
 from monitoring import error, preparer, stored
 from souk_common.postgres import InvalidDataError, UnavailableError
 from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
+from souk_monitor.facets import Kind
 from souk_monitor.ingest import Pipeline, Queue, Rejected, Stored
 from souk_monitor.preparing import Prepared
 from souk_monitor.projects import Project, ProjectOptions
@@ -116,6 +117,11 @@ async def test_a_project_over_its_quota_is_told_when_to_come_again() -> None:
             await ingest.submit(project, [error()])
         assert 0 < caught.value.retry_delay <= 20
         assert stored(await ingest.submit(PROJECT, [error()]))
+
+
+def test_an_event_that_names_no_service_is_of_its_project() -> None:
+    prepared = [preparer().prepare(PROJECT, event, datetime.now(UTC)) for event in (error(), error(service="till"))]
+    assert [event.named[0] for event in prepared] == [(Kind.SERVICE, "", "shop"), (Kind.SERVICE, "", "till")]
 
 
 async def test_the_events_of_callers_who_have_gone_are_not_waited_for() -> None:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from souk.monitor.v1 import error_pb2_grpc, project_pb2_grpc
 from souk_common import operation_service
@@ -40,6 +40,7 @@ from souk_monitor.grouping import Grouping, group
 from souk_monitor.in_app import InAppRules
 from souk_monitor.ingest import Pipeline, Queue
 from souk_monitor.limits import Limits as EventLimits
+from souk_monitor.limits import fit
 from souk_monitor.preparing import Preparer
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import otlp
@@ -87,14 +88,12 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         operations.register(reporting.metrics)
         telemetry.register(reporting.metrics, core.pipeline, {"read": core.read, "write": core.write})
 
-        limits = _limits(settings)
-
         def erasure(project: Project, user: str) -> Work:
             return Erasure(core.read, project, user).work()
 
         errors = ErrorServicer(
             ErrorParts(
-                reporting=Reporting(core.pipeline, core.projects, limits),
+                reporting=Reporting(core.pipeline, core.projects, _limits(settings)),
                 tracker=core.tracker,
                 projects=core.projects,
                 watch=core.watch,
@@ -116,12 +115,12 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
                 Registration(error_pb2_grpc.add_ErrorServiceServicer_to_server, errors, ERRORS_SERVICE),
                 Registration(project_pb2_grpc.add_ProjectServiceServicer_to_server, projects, PROJECTS),
                 operation_service.registration(operations),
-                *otlp.registrations(core.pipeline, core.projects, stack_text.parse, limits),
+                *otlp.registrations(core.pipeline, core.projects, stack_text.parse),
             ],
             errors=ERRORS,
             scopes=SCOPES,
             dependencies=[Dependency("database", check, interval=settings.check_interval)],
-            http=_http(core, settings, limits, dashboard),
+            http=_http(core, settings, dashboard),
             http_streams=frozenset({LIVE}),
             on_drain=dashboard.drain if dashboard is not None else None,
             long_lived=frozenset({f"/{ERRORS_SERVICE}/ReportErrorStream", f"/{ERRORS_SERVICE}/WatchIssues"})
@@ -134,7 +133,7 @@ def _limits(settings: MonitorSettings) -> EventLimits:
     return EventLimits(lengths, body=settings.event_bytes, age=timedelta(seconds=settings.retention))
 
 
-def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboard: Dashboard | None) -> ASGIApp:
+def _http(core: "_Core", settings: MonitorSettings, dashboard: Dashboard | None) -> ASGIApp:
     options = SentryOptions(
         max_bytes=settings.sentry_bytes,
         max_decompressed_bytes=settings.sentry_decompressed_bytes,
@@ -142,7 +141,7 @@ def _http(core: "_Core", settings: MonitorSettings, limits: EventLimits, dashboa
         body_timeout=settings.sentry_body_timeout,
         max_reading=settings.sentry_reading,
         max_reading_bytes=settings.sentry_reading_bytes,
-        limits=limits,
+        limits=_limits(settings),
     )
     routes = sentry.routes(core.projects, core.pipeline, options)
     if dashboard is not None:
@@ -206,12 +205,7 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
 
 def _preparer(settings: MonitorSettings) -> Preparer:
     categories.rules()  # read now, not while the first event waits
-    return Preparer(
-        scrub=_scrub,
-        group=_group,
-        understand=understand,
-        retention=timedelta(seconds=settings.retention),
-    )
+    return Preparer(fit=partial(fit, limits=_limits(settings)), scrub=_scrub, group=_group, understand=understand)
 
 
 def _group(project: Project, event: Event) -> Grouping:
@@ -223,9 +217,10 @@ def _in_app(texts: tuple[str, ...]) -> InAppRules:
     return InAppRules.of(texts)
 
 
-def _scrub(project: Project, event: Event) -> bytes:
+def _scrub(project: Project, event: Event, body: bytes) -> bytes:
     options = project.options
-    return scrub(event, options.sensitive_fields, keep_emails=options.keep_emails, keep_ip_addresses=options.keep_ip_addresses)
+    keeps = {"keep_emails": options.keep_emails, "keep_ip_addresses": options.keep_ip_addresses}
+    return scrub(event, body, options.sensitive_fields, **keeps)
 
 
 def _duties(settings: MonitorSettings, pool: Pool, projects: Projects) -> list[Duty]:

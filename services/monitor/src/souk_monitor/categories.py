@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import product
 from typing import Any
@@ -193,10 +193,14 @@ def _modules(name: str) -> Iterator[str]:
 
 _NONE = 1 << 30
 """No rule."""
+_REMEMBERED = 2048
+"""Types, and messages, that are not looked at again when they come again."""
 
 
-def _by_name(kind: str, module: str, known: _Rules) -> tuple[int, str]:
+@lru_cache(maxsize=_REMEMBERED)
+def _by_name(kind: str, module: str) -> tuple[int, str]:
     """The first rule that names a type or the module that it is in, and by which of both."""
+    known = rules()
     short = short_type(kind)
     by_type = known.by_type.get(short, _NONE)
     for name in _modules(module):
@@ -205,12 +209,14 @@ def _by_name(kind: str, module: str, known: _Rules) -> tuple[int, str]:
     return by_type, short
 
 
-def _by_message(text: str, known: _Rules, before: int) -> tuple[int, str]:
+@lru_cache(maxsize=_REMEMBERED)
+def _by_message(text: str, before: int) -> tuple[int, str]:
     """The first rule, of those before a number, that has a phrase of the message."""
-    lowered = text[:LONGEST_MESSAGE].lower()
+    by_word = rules().by_word
+    lowered = text.lower()
     best, said = before, ""
     for word in set(_WORD.findall(lowered)):
-        for index, phrase in known.by_word.get(word, ()):
+        for index, phrase in by_word.get(word, ()):
             if index < best and (words := phrase.said(lowered)):
                 best, said = index, words
     return best, said
@@ -224,18 +230,17 @@ def _said(event: Event) -> list[tuple[str, str, str]]:
 
 def classify(event: Event) -> Classification:
     """Category, level and suggested fix of an event; Category.UNSPECIFIED without a fix where no rule fits."""
-    known = rules()
     best, evidence = _NONE, ""
     for kind, module, text in _said(event):
-        index, name = _by_name(kind, module, known)
+        index, name = _by_name(kind, module)
         if index < best:
             best, evidence = index, f"the type {name}"
-        index, phrase = _by_message(text, known, best)
+        index, phrase = _by_message(text[:LONGEST_MESSAGE], best)
         if index < best:
             best, evidence = index, f"the message has “{phrase}”"
     if best == _NONE:
         return Classification(Category.UNSPECIFIED, event.level, None)
-    rule = known.all[best]
+    rule = rules().all[best]
     return Classification(rule.category, _level(event, rule), Fix(rule.id, rule.fix, evidence))
 
 

@@ -32,26 +32,27 @@ DEFAULT = Limits()
 _BREADCRUMBS = 20
 
 
-def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> None:
-    """Make the event fit into the limits, and into what UTF-8, JSON and PostgreSQL's text can hold."""
+def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> bytes:
+    """Make the event fit into the limits, and into what UTF-8, JSON and PostgreSQL's text can hold; its body then."""
     noted: list[str] = []
     if not received - limits.age <= event.time <= received:
         event.time = received
         noted.append("time")
     cutting = Cutting(limits.lengths, noted.append)
-    size = _size(event)
-    if size is None or _is_to_cut(event, size, limits):
+    cutting.head(event)
+    body = _body(event)
+    if body is None or _is_to_cut(event, len(body), limits):
         cutting.whole(event)
-        size = _size(event)
-    else:
-        cutting.head(event)
+        body = _body(event)
     for lighten in _LIGHTENING:
-        if size is not None and size <= limits.body:
+        if body is not None and len(body) <= limits.body:
             break
         noted.extend(lighten(event))
-        size = _size(event)
-    if noted:
+        body = _body(event)
+    if noted or body is None:
         event.scrubbed_fields = tuple(dict.fromkeys((*event.scrubbed_fields, *noted)))[: limits.lengths.noted]
+        body = bodies.encode(event)
+    return body
 
 
 def _is_to_cut(event: Event, size: int, limits: Limits) -> bool:
@@ -59,13 +60,13 @@ def _is_to_cut(event: Event, size: int, limits: Limits) -> bool:
     return size > limits.small and (size > 4 * limits.body or not Measure(limits.lengths).fits(event))
 
 
-def _size(event: Event) -> int | None:
-    """Bytes of the event's body; None where it cannot be written as it is, or has NULs."""
+def _body(event: Event) -> bytes | None:
+    """The event's body; None where it cannot be written as it is, or has NULs."""
     try:
         body = bodies.encode(event)
     except (TypeError, RecursionError):  # half of a surrogate pair, a number beyond 64 bits, or no JSON at all
         return None
-    return None if b"\\u0000" in body else len(body)
+    return None if b"\\u0000" in body else body
 
 
 def _drop_variables(event: Event) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Whether an event is within its lengths as it is, which most are: to see that is much cheaper than to cut."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 
 from souk_monitor.cutting import MAX_INT, NAMES, Lengths, longest
@@ -64,9 +64,11 @@ class Measure:
             and self._values(value.values(), depth + 1)
         )
 
-    def _values(self, values: Iterable[Json], depth: int) -> bool:
+    def _values(self, values: Collection[Json], depth: int) -> bool:
         """depth: theirs. What is of no class of JSON's is to be cut, for it is to be made a text or a list."""
         limit = self._lengths.text
+        if set(map(type, values)) == _TEXTS:
+            return longest(values) <= limit
         for value in values:
             kind = value.__class__
             if kind is str:
@@ -84,6 +86,9 @@ class Measure:
             elif not _is_plain(value):
                 return False
         return True
+
+
+_TEXTS = {str}
 
 
 def _is_plain(value: Json) -> bool:

@@ -6,19 +6,14 @@ from hashlib import blake2b
 from souk_monitor.events import User
 
 
-def identity(user: User | None) -> str:
-    """What a user is counted by: the first of these that is known; empty where none is."""
-    return "" if user is None else user.id or user.email or user.username or user.ip_address
-
-
 def person(secret: bytes, text: str) -> int:
-    """The hash of an identity, as a signed integer of 64 bits. secret: the project's, 64 bytes at the most."""
+    """The hash of what a user is known by, as a signed integer of 64 bits. secret: the project's, 64 bytes at the most."""
     digest = blake2b(text.encode(errors="surrogatepass"), digest_size=8, key=secret).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 def people(secret: bytes, user: User | None) -> list[int]:
-    """The hashes of all that a user is known by."""
+    """The hashes of all that a user is known by; the first is the one that they are counted by."""
     if user is None:
         return []
     known = dict.fromkeys(text for text in (user.id, user.email, user.username, user.ip_address) if text)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from souk_monitor.events import Event, Level
 from souk_monitor.facets import Kind
 from souk_monitor.grouping import Grouping
-from souk_monitor.people import identity, people, person
+from souk_monitor.people import people
 from souk_monitor.projects import Project
 
 MIDNIGHT_MARGIN = timedelta(hours=1)
@@ -73,22 +73,20 @@ class Prepared:
 class Preparer:
     """Makes events ready."""
 
-    scrub: Callable[[Project, Event], bytes]
-    """Takes out secrets and personal data; the body of what is left."""
+    fit: Callable[[Event, datetime], bytes]
+    """Cuts an event that was received then to its limits; its body."""
+    scrub: Callable[[Project, Event, bytes], bytes]
+    """Takes secrets and personal data out of an event with this body; the body of what is left."""
     group: Callable[[Project, Event], Grouping]
     understand: Callable[[Event], Understanding]
-    retention: timedelta
-    """What happened longer ago is taken to have happened now."""
 
     def prepare(self, project: Project, event: Event, received: datetime) -> Prepared:
         """One event of a project."""
-        if not received - self.retention <= event.time <= received:
-            event.time = received
         event.time = event.time.astimezone(UTC)
         event.service = event.service or project.service
-        known = identity(event.user)  # of which only a hash stays, where what it is made of is not kept
-        known_by = people(project.secret, event.user)
-        body = self.scrub(project, event)
+        body = self.fit(event, received)
+        known_by = people(project.secret, event.user)  # of which only hashes stay, where what they are made of is not kept
+        body = self.scrub(project, event, body)
         grouping = self.group(project, event)
         understanding = self.understand(event)
         last = event.exceptions[-1] if event.exceptions else None
@@ -103,7 +101,7 @@ class Preparer:
             platform=event.platform,
             handled=last.handled if last is not None else None,
             release=event.release,
-            person=person(project.secret, known) if known else None,
+            person=known_by[0] if known_by else None,
             people=known_by,
             trace_id=event.trace_id,
             error_id=event.error_id,

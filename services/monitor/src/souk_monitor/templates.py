@@ -8,6 +8,7 @@ template of logging calls, by the reporter's fingerprint, or by merging.
 """
 
 import re
+from functools import lru_cache
 
 from souk_monitor.messages import LONGEST, parameterise
 
@@ -18,10 +19,17 @@ _PLACEHOLDER = re.compile(
 )
 MOST_WORDS = 48
 """Of a template; what comes after is mostly data."""
+_REMEMBERED = 2048
+"""Messages that are not looked at again when they come again, as many do."""
 
 
 def of_message(message: str) -> str:
     """The template of a message: one line, `*` for what changes."""
+    return _of_message(message[:LONGEST])
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _of_message(message: str) -> str:
     return _first_words(parameterise(message))
 
 

@@ -41,11 +41,15 @@ class Bodies:
     def compress(self, events: Sequence[Prepared], known: KnownRows) -> None:
         """Make them ready, but for those that are surely not kept. It may be called in a thread, ahead of the transaction."""
         ahead: dict[int, int] = {}
+        chosen: list[Prepared] = []
         for event in events:
             number = known.fingerprints.get((event.project, event.grouping.fingerprint), 0)
             ahead[number] = ahead.get(number, known.events.get(number, 0)) + 1
             if ahead[number] <= 2 * self._keeping.first or not number:
-                self._ready[id(event)] = self._compressor.compress(event.body)
+                chosen.append(event)
+        if chosen:  # at once, because the thread would wait for the event loop between one and the next
+            compressed = self._compressor.multi_compress_to_buffer([event.body for event in chosen])
+            self._ready = {id(event): compressed[number].tobytes() for number, event in enumerate(chosen)}
 
     async def keep(self, session: Session, new: Sequence[Claim], totals: Mapping[int, int]) -> None:
         """Write those of new events that are kept. totals: events that each fingerprint has with them."""

@@ -18,7 +18,6 @@ from souk_monitor.cutting import both_ends
 from souk_monitor.decoding.budget import MOST_EXCEPTIONS, MOST_SOURCE, Budget, share_of
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError, Problem
-from souk_monitor.limits import DEFAULT, Limits, fit
 from souk_monitor.stack_text import language_of, parse
 
 _HEX = frozenset("0123456789abcdef")
@@ -39,19 +38,27 @@ _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, as in google.protobuf.Timestamp."""
 
 
-def event(report: pb.ErrorReport, received: datetime, limits: Limits = DEFAULT, budget: Budget | None = None) -> Event:
-    """The event that a report tells of, within the limits; MalformedError that names the fields that are wrong.
+class _NegativeError(Exception):
+    """A frame has a line or a column below 0."""
+
+
+def event(report: pb.ErrorReport, received: datetime, budget: Budget | None = None) -> Event:
+    """The event that a report tells of, of any length; MalformedError that names the fields that are wrong.
 
     budget: of the request that the report is in, where it is not by itself.
     """
-    problems = list(islice(_problems(report), _MOST_PROBLEMS))
-    if problems:
-        raise MalformedError("no report", problems)
+    if any(_bad_head(report)):
+        raise _malformed(report)
     budget = budget or Budget()
     budget.begin()
-    made = _event(report, received, budget)
-    fit(made, received, limits)
-    return made
+    try:
+        return _event(report, received, budget)
+    except _NegativeError:
+        raise _malformed(report) from None
+
+
+def _malformed(report: pb.ErrorReport) -> MalformedError:
+    return MalformedError("no report", islice(_problems(report), _MOST_PROBLEMS))
 
 
 def _event(report: pb.ErrorReport, received: datetime, budget: Budget) -> Event:
@@ -117,12 +124,8 @@ def report(known: Event) -> pb.ErrorReport:
 
 def values(message: Struct, budget: Budget, path: str) -> dict[str, Any]:
     """A Struct as what JSON would be in Python, as much of it as may be read; a number that JSON cannot say is its name."""
-    fields = message.fields
-    found: dict[str, Any] = {}
-    for name in islice(fields, budget.members(len(fields), path)):
-        value = fields[name]
-        found[name] = value.string_value or _value(value, budget, path)  # most are texts
-    return found
+    members = islice(message.fields.items(), budget.members(len(message.fields), path))
+    return {name: value.string_value or _value(value, budget, path) for name, value in members}  # most are texts
 
 
 def struct(known: Mapping[str, Any]) -> Struct:
@@ -166,6 +169,15 @@ def _number(number: float) -> Any:
 
 
 def _problems(report: pb.ErrorReport) -> Iterator[Problem]:
+    yield from _bad_head(report)
+    numbers = _read(report)
+    for number in numbers:
+        yield from _bad_frames(f"exceptions[{number}].frames", report.exceptions[number].frames, len(numbers))
+    yield from _bad_frames("stack", report.stack, 1)
+
+
+def _bad_head(report: pb.ErrorReport) -> Iterator[Problem]:
+    """All but the frames, which are many."""
     if not (report.message or report.exceptions or report.stack):
         yield Problem("message", "or exceptions must be there")
     yield from _not_hex("event_id", report.event_id, 32)
@@ -175,13 +187,15 @@ def _problems(report: pb.ErrorReport) -> Iterator[Problem]:
         yield Problem("severity", "must be one of Severity")
     if report.HasField("time"):
         yield from _bad_time(report.time)
-    numbers = both_ends(range(len(report.exceptions)), MOST_EXCEPTIONS)
-    for number in numbers:
+    for number in _read(report):
         exception, path = report.exceptions[number], f"exceptions[{number}]"
         if not (exception.type or exception.value or exception.frames or exception.stack_text):
             yield Problem(path, "must have a type, a value or a stack")
-        yield from _bad_frames(f"{path}.frames", exception.frames, len(numbers))
-    yield from _bad_frames("stack", report.stack, 1)
+
+
+def _read(report: pb.ErrorReport) -> Sequence[int]:
+    """The numbers of the exceptions that are read."""
+    return both_ends(range(len(report.exceptions)), MOST_EXCEPTIONS)
 
 
 def _not_hex(path: str, text: str, digits: int) -> Iterator[Problem]:
@@ -207,7 +221,8 @@ def _bad_frames(path: str, frames: Sequence[pb.StackFrame], stacks: int) -> Iter
 def _time(report: pb.ErrorReport, received: datetime) -> datetime:
     if not report.HasField("time"):
         return received
-    return report.time.ToDatetime(UTC)
+    time = report.time
+    return datetime.fromtimestamp(time.seconds, UTC).replace(microsecond=time.nanos // 1000)
 
 
 def _platform(exceptions: Iterable[tuple[ExceptionInfo, str]]) -> str:
@@ -277,9 +292,12 @@ def _frames(given: Sequence[pb.StackFrame], budget: Budget, path: str, stacks: i
 
 
 def _frame(message: pb.StackFrame, budget: Budget, path: str) -> Frame:
+    place = _PLACE(message)
+    if place[4] < 0 or place[5] < 0:
+        raise _NegativeError
     package, line, before, after = _SOURCE(message)
     return Frame(
-        *_PLACE(message),
+        *place,
         message.in_app if message.HasField("in_app") else None,
         package,
         line,

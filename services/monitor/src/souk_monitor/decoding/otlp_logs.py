@@ -12,7 +12,6 @@ from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import LogOccurrences, Positions, digest_of, kind_of, numbered
 from souk_monitor.decoding.otlp_values import Resource, attributes_of, resource_of, value_of
 from souk_monitor.events import Event, Level, Source
-from souk_monitor.limits import DEFAULT, Limits, fit
 
 _ERROR = 17
 """SEVERITY_NUMBER_ERROR, the lowest of the four of that name."""
@@ -24,9 +23,8 @@ _EXCEPTION_NAMES = frozenset({otlp.TYPE, otlp.MESSAGE, otlp.STACK})
 class LogDecoder:
     """Decodes requests, one after the other."""
 
-    def __init__(self, read_stack: otlp.ReadStack, limits: Limits = DEFAULT) -> None:
+    def __init__(self, read_stack: otlp.ReadStack) -> None:
         self._read_stack = read_stack
-        self._limits = limits
         self._occurrences = LogOccurrences()
 
     def decode(self, request: ExportLogsServiceRequest, received: datetime) -> otlp.Batch:
@@ -54,9 +52,7 @@ class LogDecoder:
         if problem:
             batch.rejected[problem] += 1
         elif batch.begin():
-            event = self._event(batch, resource, logger, record, received)
-            fit(event, received, self._limits)
-            batch.add(resource.project, event)
+            batch.add(resource.project, self._event(batch, resource, logger, record, received))
 
     def _event(self, batch: otlp.Batch, resource: Resource, logger: str, record: LogRecord, received: datetime) -> Event:
         budget = batch.budget

@@ -16,7 +16,6 @@ from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
 from souk_monitor.decoding.otlp_values import Cost, Resource, attributes_of, resource_of
 from souk_monitor.decoding.span_exceptions import WayOut, errors_of
 from souk_monitor.events import Event, Source
-from souk_monitor.limits import DEFAULT, Limits, fit
 
 _INGEST = ("opentelemetry.proto.collector.", "souk.monitor.v1.ErrorService")
 _OWN = "souk-monitor"
@@ -26,9 +25,8 @@ _LONGEST_NAME = 1024
 class SpanDecoder:
     """Decodes requests, each by itself."""
 
-    def __init__(self, read_stack: otlp.ReadStack, limits: Limits = DEFAULT) -> None:
+    def __init__(self, read_stack: otlp.ReadStack) -> None:
         self._read_stack = read_stack
-        self._limits = limits
 
     def decode(self, request: ExportTraceServiceRequest, received: datetime) -> otlp.Batch:
         """The events of a request."""
@@ -68,7 +66,6 @@ class SpanDecoder:
                 continue
             event.logger = logger
             event.event_id = occurrences.id_of(kind)
-            fit(event, received, self._limits)
             batch.add(resource.project, event)
 
     def _event(self, budget: Budget, resource: Resource, own: "_Own", raised: Span.Event, received: datetime) -> Event:

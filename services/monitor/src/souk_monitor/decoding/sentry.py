@@ -14,7 +14,6 @@ from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import MOST_VALUES, parse, parse_object, values_in
 from souk_monitor.events import Event, Json
 from souk_monitor.exceptions import MalformedError
-from souk_monitor.limits import DEFAULT, Limits
 
 MAX_ITEMS = 1000
 _LONGEST_HEADER = 65_536
@@ -72,7 +71,7 @@ def public_key_of(header: Mapping[str, Json]) -> str:
     return user.partition(":")[0]
 
 
-def envelope_reports(envelope: Envelope, received: datetime, limits: Limits = DEFAULT) -> Reports:
+def envelope_reports(envelope: Envelope, received: datetime) -> Reports:
     """Its errors; MalformedError where one of them cannot be read, and then none is to be stored."""
     reports = Reports(event_id=sentry_events.event_id(envelope.header.get("event_id")))
     for item in envelope.items:
@@ -82,18 +81,18 @@ def envelope_reports(envelope: Envelope, received: datetime, limits: Limits = DE
         _count(reports, item.payload)
         payload = parse_object(item.payload, "an event")
         payload.setdefault("event_id", envelope.header.get("event_id"))
-        _add(reports, payload, received, limits)
+        _add(reports, payload, received)
     return reports
 
 
-def store_reports(body: bytes, received: datetime, limits: Limits = DEFAULT) -> Reports:
+def store_reports(body: bytes, received: datetime) -> Reports:
     """The error of a request to the store endpoint; MalformedError."""
     reports = Reports()
     _count(reports, body)
     payload = parse(body, "the event")
     if not isinstance(payload, dict):
         raise MalformedError("the event is no JSON object")
-    _add(reports, payload, received, limits)
+    _add(reports, payload, received)
     return reports
 
 
@@ -104,11 +103,11 @@ def _count(reports: Reports, text: bytes) -> None:
         raise MalformedError(f"the events of a request have more than {MOST_VALUES:,} values")
 
 
-def _add(reports: Reports, payload: dict[str, Json], received: datetime, limits: Limits) -> None:
+def _add(reports: Reports, payload: dict[str, Json], received: datetime) -> None:
     if payload.get("type") == "transaction":
         reports.dropped["transaction"] += 1
         return
-    event = sentry_events.event(payload, received, limits, reports.budget)
+    event = sentry_events.event(payload, received, reports.budget)
     reports.event_id = reports.event_id or event.event_id
     reports.events.append(event)
 

@@ -15,7 +15,6 @@ from souk_monitor.decoding import sentry_stacks as stacks
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
 from souk_monitor.events import Event, Json, Level, Source, User
-from souk_monitor.limits import Limits, fit
 
 _HEX = frozenset("0123456789abcdef")
 _LEVELS = {
@@ -39,13 +38,11 @@ _MANY = 1000
 _SECONDS = 253_402_300_799
 
 
-def event(payload: Mapping[str, Json], received: datetime, limits: Limits, budget: Budget) -> Event:
-    """The event of a payload, within the limits."""
+def event(payload: Mapping[str, Json], received: datetime, budget: Budget) -> Event:
+    """The event of a payload, of any length."""
     rest = {_LEGACY.get(name, name): value for name, value in payload.items()}
     budget.begin()
-    made = _event(rest, received, budget)
-    fit(made, received, limits)
-    return made
+    return _event(rest, received, budget)
 
 
 def event_id(given: Json) -> str:

@@ -23,7 +23,6 @@ from souk_monitor.decoding.otlp_spans import SpanDecoder
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError, ProjectUnknownError
 from souk_monitor.ingest import TURN_SECONDS, Pipeline, Rejected
-from souk_monitor.limits import Limits
 from souk_monitor.projects import Project, Projects
 
 LOGS = "opentelemetry.proto.collector.logs.v1.LogsService"
@@ -103,18 +102,15 @@ class Intake:
             return None
 
     async def _submit(self, parts: Sequence[tuple[Project, Sequence[Event]]]) -> Counter[str]:
-        for project, events in parts:
-            for event in events:
-                event.service = event.service or project.service
         outcomes = await self._pipeline.submit_all(parts) if parts else []
         return Counter(outcome.message for outcome in outcomes if isinstance(outcome, Rejected))
 
 
-def registrations(pipeline: Pipeline, projects: Projects, read_stack: ReadStack, limits: Limits) -> list[Registration]:
+def registrations(pipeline: Pipeline, projects: Projects, read_stack: ReadStack) -> list[Registration]:
     """LogsService and TraceService."""
     take = Intake(pipeline, projects)
-    logs = Export(logs_pb.ExportLogsServiceRequest, LogDecoder(read_stack, limits).steps, _logs_answer, take)
-    spans = Export(trace_pb.ExportTraceServiceRequest, SpanDecoder(read_stack, limits).steps, _spans_answer, take)
+    logs = Export(logs_pb.ExportLogsServiceRequest, LogDecoder(read_stack).steps, _logs_answer, take)
+    spans = Export(trace_pb.ExportTraceServiceRequest, SpanDecoder(read_stack).steps, _spans_answer, take)
     return [_registration(LOGS, logs), _registration(TRACES, spans)]
 
 

@@ -14,7 +14,7 @@ from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError
 from souk_monitor.ingest import TURN_SECONDS, Outcome, Pipeline, Rejected
-from souk_monitor.limits import Limits
+from souk_monitor.limits import Limits, fit
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import mapping, validate
 
@@ -90,12 +90,15 @@ class Reporting:
             getting.cancel()
 
     def decode(self, report: pb.ErrorReport) -> Event:
-        """A report that is not to be stored. MalformedError."""
-        return native.event(report, datetime.now(UTC), self._limits)
+        """A report that is not to be stored, within the limits. MalformedError."""
+        received = datetime.now(UTC)
+        event = native.event(report, received)
+        fit(event, received, self._limits)
+        return event
 
     def _decode(self, report: pb.ErrorReport, received: datetime, budget: Budget) -> Event | Rejected:
         try:
-            return native.event(report, received, self._limits, budget)
+            return native.event(report, received, budget)
         except MalformedError as error:
             return Rejected(report.event_id, "MALFORMED", str(error))
 

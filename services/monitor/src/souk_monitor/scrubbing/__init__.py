@@ -38,10 +38,11 @@ class Scrubber:
         self._added = Signs(_signs_of(added))
         self._kept = frozenset((*(EMAILS if keep_emails else ()), *(ADDRESSES if keep_ip_addresses else ())))
 
-    def scrub(self, event: Event) -> bytes:
-        """Take out what is not to be stored, and name it in `scrubbed_fields`; the body of what is left."""
-        noted = list(self._user(event))  # first, so that it is no sign of anything
-        body = bodies.encode(event)
+    def scrub(self, event: Event, body: bytes) -> bytes:
+        """Take out what is not to be stored, and name it in `scrubbed_fields`; the body of what is left. body: the event's."""
+        noted = list(self._user(event))
+        if noted:  # what is gone is no sign of anything
+            body = bodies.encode(event)
         found = [*self._signs.of(body), *self._added.of(body)]
         if found:
             noted += self._walk(event, body, found)
@@ -91,10 +92,18 @@ def _signs_of(added: Iterable[str]) -> Iterator[tuple[Meaning, str]]:
 
 
 def scrub(
-    event: Event, sensitive_fields: tuple[str, ...] = (), *, keep_emails: bool = False, keep_ip_addresses: bool = False
+    event: Event,
+    body: bytes,
+    sensitive_fields: tuple[str, ...] = (),
+    *,
+    keep_emails: bool = False,
+    keep_ip_addresses: bool = False,
 ) -> bytes:
-    """Take out of the event what a project with these options does not store, and name it in `scrubbed_fields`; its body then."""
-    return _scrubber(sensitive_fields, keep_emails, keep_ip_addresses).scrub(event)
+    """Take out of the event what a project with these options does not store, and name it in `scrubbed_fields`; its body then.
+
+    body: the event's before.
+    """
+    return _scrubber(sensitive_fields, keep_emails, keep_ip_addresses).scrub(event, body)
 
 
 @lru_cache(maxsize=256)

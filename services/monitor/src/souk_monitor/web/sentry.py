@@ -27,7 +27,7 @@ from souk_monitor.exceptions import (
     TooLargeError,
 )
 from souk_monitor.ingest import Pipeline, Rejected
-from souk_monitor.limits import DEFAULT, Limits
+from souk_monitor.limits import DEFAULT, Limits, fit
 from souk_monitor.projects import Project, Projects
 from souk_monitor.web.bodies import decompress, first_line
 from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
@@ -85,16 +85,16 @@ def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> li
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Decode = Callable[[bytes, datetime, Limits], Reports]
+Decode = Callable[[bytes, datetime], Reports]
 
 
-def _envelope(body: bytes, received: datetime, limits: Limits) -> Reports:
-    return envelope_reports(parse_envelope(body), received, limits)
+def _envelope(body: bytes, received: datetime) -> Reports:
+    return envelope_reports(parse_envelope(body), received)
 
 
-def _store(body: bytes, received: datetime, limits: Limits) -> Reports:
+def _store(body: bytes, received: datetime) -> Reports:
     """Of an SDK from before there were envelopes."""
-    return store_reports(body, received, limits)
+    return store_reports(body, received)
 
 
 class _Face:
@@ -149,13 +149,17 @@ class _Face:
         """What is in a body; a large one is read beside the event loop, few at once."""
         limit = self._options.max_decompressed_bytes
         try:
-            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC), self._options.limits)
+            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC))
         except TooLargeError:
             if limit <= _READ_AT_ONCE:
                 raise
 
         def read() -> Reports:
-            return decode(decompress(body, encoding, limit), datetime.now(UTC), self._options.limits)
+            received = datetime.now(UTC)
+            reports = decode(decompress(body, encoding, limit), received)
+            for event in reports.events:  # here, because it takes long for what is large
+                fit(event, received, self._options.limits)
+            return reports
 
         async with self._large:
             return await asyncio.to_thread(read)
@@ -194,8 +198,6 @@ class _Face:
         annotate(project=project.name, events=len(reports.events), dropped=dict(reports.dropped) or None)
         if not reports.events:
             return
-        for event in reports.events:
-            event.service = event.service or project.service
         for outcome in await self._pipeline.submit(project, reports.events):
             if isinstance(outcome, Rejected):
                 raise RefusedError(400, outcome.message)
