@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 import pytest
-from opentelemetry import trace
 from souk_common.admission import Admission
 from souk_common.call import CURRENT, Call
 from souk_common.lifetime import Lifetime, Policy
@@ -34,7 +33,7 @@ class Context:
 def a_policy() -> Policy:
     """Without auth, traces and slow calls."""
     admission = Admission(max_rpcs=10, max_per_caller=5, per_second=0.0)
-    return Policy(admission, {}, {}, None, False, trace.NoOpTracer(), 0.0, 1.0, 1.0, frozenset())
+    return Policy(admission, {}, {}, None, False, 0.0, 1.0, 1.0, frozenset())
 
 
 async def test_a_stream_that_is_ended_with_the_loop_asks_nothing_of_a_context_that_is_gone():

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextvars import ContextVar
 from typing import Any
 
@@ -28,6 +28,10 @@ class Call:
     """The server has ended it because it stops."""
     admitted = ""
     """Whom admission counts it for; empty before it is taken in."""
+    refusal: Exception | None = None
+    """Of a traced call: what gRPC ends it with."""
+    responses: AsyncGenerator[Any, None] | None = None
+    """Of a traced stream, within its span."""
 
     def __init__(self, method: str, trace_id: int, span_id: int, from_caller: bool = False) -> None:
         """from_caller: the trace is its caller's, and may have other calls; else this is the first of it."""
@@ -52,6 +56,14 @@ class Call:
 
 CURRENT: ContextVar[Call | None] = ContextVar("souk_call", default=None)
 """The call that the running task serves."""
+
+
+def current() -> Call:
+    """The call that the running task serves, which is known to serve one."""
+    call = CURRENT.get()
+    if call is None:
+        raise RuntimeError("a call without its context")
+    return call
 
 
 def annotate(**facts: Any) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.trace import Status, StatusCode
 from souk_common import auth, errors
 from souk_common.admission import Admission
 from souk_common.call import Call
-from souk_common.telemetry import logs, names, tracing
+from souk_common.telemetry import logs, names
 from souk_common.telemetry.metrics import Method
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,6 @@ class Policy:
     scopes: Mapping[str, str]
     authenticator: auth.Authenticator | None
     mutual_tls: bool
-    tracer: trace.Tracer
     trace_ratio: float
     log_success_ratio: float
     slow_seconds: float
@@ -63,7 +62,7 @@ class Lifetime:
         call.peer = peer = context.peer()
         self._calls.add(call)
         if call.traced:
-            call.span = tracing.start(policy.tracer, call.method, context.invocation_metadata(), peer)
+            call.span = trace.get_current_span()
             ids = call.span.get_span_context()
             call.trace_id, call.span_id = ids.trace_id, ids.span_id
         if policy.authenticator is None:
@@ -115,7 +114,7 @@ class Lifetime:
             policy.admission.leave(call.admitted)
         self._metrics.record(code, seconds)
         if call.traced:
-            _end_span(call, code)
+            _describe(call, code)
         slow = seconds > policy.slow_seconds and not self._is_long_lived
         if code != "OK" or slow or random.random() < policy.log_success_ratio:  # noqa: S311 — a sample, not a secret
             failed = code in SERVER_FAULTS
@@ -131,13 +130,12 @@ def _unforeseen(call: Call, error: Exception) -> errors.ServiceError:
     return told
 
 
-def _end_span(call: Call, code: str) -> None:
+def _describe(call: Call, code: str) -> None:
     """A refusal is no exception, and an error of the server only where its code says so."""
     number: int = grpc.StatusCode[code].value[0]
     call.span.set_attributes({names.PRINCIPAL: call.principal.name, names.STATUS_CODE: number})
     if code in SERVER_FAULTS:
         call.span.set_status(Status(StatusCode.ERROR, code))
-    call.span.end()
 
 
 def _code(context: Context) -> Any:

@@ -1,7 +1,8 @@
 """The one layer between gRPC and the servicers: admission, auth, deadline, errors, metrics, trace and log line of every call.
 
-A GenericRpcHandler with one wrapped handler per method: that is what leaves most of an empty server's rate (docs/architecture.md
-has the measurements). handlers.py collects what it serves, and lifetime.py has what is done for each call.
+A GenericRpcHandler with two cached handlers per method, one traced and one not: that is what leaves most of an empty server's rate
+(docs/architecture.md has the measurements). handlers.py collects what it serves, lifetime.py has what is done for each call, and
+traced.py the span around it.
 """
 
 import contextlib
@@ -10,13 +11,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from opentelemetry.trace import TracerProvider
 
 from souk_common import errors
-from souk_common.call import CURRENT, Call
+from souk_common.call import CURRENT, Call, current
 from souk_common.handlers import UNDECODABLE, Handler, Handlers, behavior_of, remade
 from souk_common.lifetime import Context, Lifetime, Policy
 from souk_common.telemetry.metrics import Method
 from souk_common.telemetry.tracing import attach_unsampled, decide
+from souk_common.traced import traced
 
 
 class Dispatcher(grpc.GenericRpcHandler):
@@ -26,13 +29,18 @@ class Dispatcher(grpc.GenericRpcHandler):
         self.policy = policy
         self.methods = {name: Method() for name in handlers}
         self.calls: set[Call] = set()
-        self._wrapped = {name: self._wrap(name, handler) for name, handler in handlers.items()}
+        self._plain = {name: self._wrap(name, handler) for name, handler in handlers.items()}
+        self._traced: dict[str, Handler] = {}
+
+    async def open(self, provider: TracerProvider) -> None:
+        """Make the traced handlers."""
+        self._traced = {name: await traced(name, handler, provider) for name, handler in self._plain.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "Handler | None":
         """The handler of a call, which is decided to be traced or not; None where there is no such method."""
         method = handler_call_details.method
-        wrapped = self._wrapped.get(method)
-        if wrapped is None:
+        plain = self._plain.get(method)
+        if plain is None:
             return None
         authorization = traceparent = None
         for key, value in handler_call_details.invocation_metadata or ():
@@ -47,9 +55,9 @@ class Dispatcher(grpc.GenericRpcHandler):
         CURRENT.set(call)
         if decision.sampled:
             call.traced = True
-        else:
-            attach_unsampled()
-        return wrapped
+            return self._traced[method]
+        attach_unsampled()
+        return plain
 
     def end_calls(self, *, only_long_lived: bool) -> None:
         """End calls because the server stops: those that would never end by themselves, or all."""
@@ -63,7 +71,7 @@ class Dispatcher(grpc.GenericRpcHandler):
         lifetime = Lifetime(method, self.policy, self.calls, self.methods[method])
 
         async def one(request: Any, context: Context) -> Any:
-            call = _current()
+            call = current()
             try:
                 lifetime.begin(call, context)
                 response = await behavior(decoded(request), context)
@@ -74,7 +82,7 @@ class Dispatcher(grpc.GenericRpcHandler):
             return response
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            call = _current()
+            call = current()
             try:
                 lifetime.begin(call, context)
                 async with contextlib.aclosing(behavior(decoded(request), context)) as responses:
@@ -88,13 +96,6 @@ class Dispatcher(grpc.GenericRpcHandler):
         if handler.response_streaming and not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{method} must be an async generator")
         return remade(handler, stream if handler.response_streaming else one)
-
-
-def _current() -> Call:
-    call = CURRENT.get()
-    if call is None:
-        raise RuntimeError("a call without its context")
-    return call
 
 
 def _decoded(request: Any) -> Any:

@@ -156,7 +156,8 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         collector = Collector()
         for registration in app.registrations:
             registration.add(registration.servicer, collector)
-        dispatcher = Dispatcher(collector.handlers, _policy(settings, app, reporting))
+        dispatcher = Dispatcher(collector.handlers, _policy(settings, app))
+        await dispatcher.open(reporting.tracer_provider)
 
         server = _server(settings)
         server.add_generic_rpc_handlers((dispatcher,))
@@ -246,7 +247,7 @@ async def _drain(
         settings.ready_file.unlink(missing_ok=True)
 
 
-def _policy(settings: ServiceSettings, app: Application, reporting: Telemetry) -> Policy:
+def _policy(settings: ServiceSettings, app: Application) -> Policy:
     authenticator = None
     if settings.auth_file:
         try:
@@ -263,7 +264,6 @@ def _policy(settings: ServiceSettings, app: Application, reporting: Telemetry) -
         scopes=app.scopes,
         authenticator=authenticator,
         mutual_tls=settings.tls_client_ca_file is not None,
-        tracer=reporting.tracer_provider.get_tracer("souk"),
         trace_ratio=settings.trace_ratio,
         log_success_ratio=settings.log_success_ratio,
         slow_seconds=settings.slow_seconds,

@@ -1,16 +1,13 @@
-"""Whether a call is traced, decided before anything is spent on it; the span of one that is, and the ids of one that is not."""
+"""Whether a call is traced, decided before anything is spent on it, and the ids of those that are not."""
 
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import unquote
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, attach
-from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, SpanContext, TraceFlags
 
 from souk_common.call import CURRENT
-from souk_common.telemetry import names
 
 _UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _EMPTY = Context()
@@ -41,30 +38,6 @@ def decide(traceparent: str | None, ratio: float) -> Decision:
         if trace_id and span_id:
             return Decision(sampled, trace_id, span_id, True)
     return Decision(random.random() < ratio, random.getrandbits(128), random.getrandbits(64), False)  # noqa: S311 — ids, not secrets
-
-
-def start(tracer: trace.Tracer, method: str, metadata: Iterable[tuple[str, str | bytes]] | None, peer: str) -> Span:
-    """Start the span of a call, under its caller's, by OpenTelemetry's conventions for rpc, and make it the running task's.
-
-    No exception is recorded on it but by who knows that it is one: gRPC ends a refused call with an exception, too.
-    """
-    parent = propagate.extract(dict(metadata or ()), _EMPTY)
-    service, _, name = method.lstrip("/").rpartition("/")
-    attributes = {
-        names.RPC_SYSTEM: "grpc",
-        names.RPC_SERVICE: service,
-        names.METHOD: name,
-        names.PEER_ADDRESS: _address(peer),
-    }
-    span = tracer.start_span(method, parent, SpanKind.SERVER, attributes)
-    attach(trace.set_span_in_context(span, parent))
-    return span
-
-
-def _address(peer: str) -> str:
-    """The address in what gRPC calls a peer: ipv4:10.0.0.1:4242, ipv6:%5B::1%5D:4242, unix:/path."""
-    kind, _, rest = peer.partition(":")
-    return unquote(rest).rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else rest
 
 
 class _SpanOfCall(NonRecordingSpan):
