@@ -1,4 +1,5 @@
-"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start; PostgreSQL reaches their folders."""
+"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start; PostgreSQL reaches their folders; and no
+example of hypothesis is timed."""
 
 import os
 import signal
@@ -6,12 +7,16 @@ from collections.abc import Generator
 from pathlib import Path
 from tempfile import gettempdir
 
+import hypothesis
 import pytest
 import souk_common as souk_common  # before grpc, whose handlers of fork() it switches off: servers of tests are started by one
 
 signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # a shell ignores it for what runs in the background, and so would our children
+
+hypothesis.settings.register_profile("souk", deadline=None)
+hypothesis.settings.load_profile("souk")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -77,7 +77,8 @@ async def _within_span(method: str, handler: Handler, interceptor: grpc.aio.Serv
         return handler
 
     details: Any = SimpleNamespace(method=method)
-    return behavior_of(await interceptor.intercept_service(found, details))
+    intercept: Any = interceptor.intercept_service
+    return behavior_of(await intercept(found, details))
 
 
 async def _end_inside() -> None:
