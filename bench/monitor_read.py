@@ -76,7 +76,8 @@ FROM monitor.fingerprints f, generate_series(0, 719, 12) AS step, LATERAL (SELEC
 FACETS = """
 INSERT INTO monitor.facets (fingerprint, kind, name, value, events)
 SELECT f.id, k.kind, k.name, k.value || (f.id + v) % 40, 10 FROM monitor.fingerprints f, generate_series(0, 2) AS v,
-    (VALUES (1, '', 'service-'), (2, '', 'environment-'), (4, 'region', 'r'), (4, 'route', '/orders/')) AS k(kind, name, value)
+    (VALUES (1, '', 'service-'), (2, '', 'environment-'), (3, '', 'shop@3.'), (4, 'region', 'r'),
+        (4, 'route', '/orders/')) AS k(kind, name, value)
 """
 FACET_HOURS = """
 INSERT INTO monitor.facet_hours (project, kind, value, hour, events)
@@ -134,6 +135,7 @@ def calls(stub: Any, issues: int, chance: random.Random) -> dict[str, Callable[[
         f"list by {pb.IssueOrder.Name(order).removeprefix('ISSUE_ORDER_').lower()}": listed(order=order) for order in range(1, 6)
     }
     found["list of a service"] = lambda: stub.ListIssues(pb.ListIssuesRequest(service=f"service-{chance.randrange(40)}"))
+    found["list of a release"] = lambda: stub.ListIssues(pb.ListIssuesRequest(release=f"shop@3.{chance.randrange(40)}"))
     found["list, 200 a page"] = listed(page_size=200)
     found["search for a word"] = lambda: stub.ListIssues(pb.ListIssuesRequest(search=chance.choice(WORDS)))
     found["search for a frequent word"] = listed(search="failed")

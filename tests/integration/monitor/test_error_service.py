@@ -117,6 +117,12 @@ async def test_issues_are_found_by_filter_search_and_page_in_every_order(monitor
     async with asyncio.timeout(10):
         while await listed(service="s1") != kinds[1::2]:
             await asyncio.sleep(0.02)
+    await monitor.report(*(report("Kind0Error", release=f"shop@{number}") for number in (1, 2, 3)))
+    async with asyncio.timeout(10):
+        while await listed(release="shop@2") != ["Kind0Error"]:
+            await asyncio.sleep(0.02)
+    assert await listed(release="shop@3") == ["Kind0Error"]
+    assert await listed(release="shop@4") == []
     first = (await monitor.errors.ListIssues(pb.ListIssuesRequest(page_size=3))).next_page_token
     other = monitor.errors.ListIssues(pb.ListIssuesRequest(page_size=3, page_token=first, search="kind"))
     assert "INVALID_PAGE_TOKEN" in str((await refused(other)).trailing_metadata())
@@ -206,6 +212,26 @@ async def test_merging_teaches_and_splitting_unteaches_and_counts_stay_exact(mon
     everything = [each.fingerprint for each in (await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=first))).fingerprints]
     none_left = monitor.errors.SplitIssue(pb.SplitIssueRequest(issue_id=first, fingerprints=everything))
     assert (await refused(none_left)).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_issue_is_found_by_what_its_user_saw(monitor: Monitor) -> None:
+    cause, seen = (
+        pb.ExceptionReport(type="KeyError", value="'seller'"),
+        pb.ExceptionReport(type="RuntimeError", value="payout failed"),
+    )
+    cause.frames.add(function="pay", module="shop.payouts", in_app=True)
+    await monitor.report(pb.ErrorReport(platform="python", exceptions=[cause, seen], message="order 17 was not paid out"))
+    for search in ("payout", "RuntimeError failed", '"not paid out"', "keyerror seller"):
+        (issue,) = (await monitor.errors.ListIssues(pb.ListIssuesRequest(search=search))).issues
+        assert issue.type == "KeyError", search
+    assert not (await monitor.errors.ListIssues(pb.ListIssuesRequest(search="payout refund"))).issues
+
+
+async def test_nothing_is_ignored_until_a_time_that_is_over(monitor: Monitor) -> None:
+    (result,) = await monitor.report(report("KeyError"))
+    ignore = pb.Ignore(until_time=stamp(datetime.now(UTC) - timedelta(seconds=1)))
+    error = await refused(monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=result.accepted.issue_id, ignore=ignore)))
+    assert (error.code(), "ignore.until_time" in (error.details() or "")) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
 
 async def urgent(monitor: Monitor) -> list[str]:

@@ -46,6 +46,8 @@ class Texts:
     culprit: str = ""
     type: str = ""
     template: str = ""
+    others: Sequence[str] = ()
+    """What else it is found by."""
 
 
 class IssueReads(Protocol):
@@ -84,6 +86,9 @@ class EventReads(Protocol):
 
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""
+
+    async def named(self, event_id: str) -> KeptEvent | None:
+        """An event of any project."""
 
     async def latest(self, project: int, fingerprint: bytes) -> KeptEvent | None:
         """The newest of a fingerprint."""
@@ -169,7 +174,7 @@ class Tracker:
         texts = Texts(issue.title, issue.culprit, issue.type, issue.template)
         if latest is not None:
             found = self.group(project(issue.project), latest.event)
-            texts = Texts(found.title, found.culprit, found.type, found.message_template)
+            texts = Texts(found.title, found.culprit, found.type, found.message_template, found.others)
         made = await self.changes.split(issue.issue_id, fingerprints, texts, actor, self.now())
         both = await self.many([issue.issue_id, made])
         return both[issue.issue_id], both[made]

@@ -161,8 +161,9 @@ async def _recount(session: Session, issues: Sequence[int], now: datetime) -> No
 async def _copy(session: Session, row: Record, texts: Texts) -> int:
     numbered = (await session.fetch("projects.number", _NUMBER, (row["project"],)))[0]
     made: int = (await session.fetch("issues.copy", _COPY, (row["id"], numbered["issue_count"])))[0]["id"]
-    found_by = words(texts.title, texts.culprit, texts.type, texts.template, numbered["name"], str(numbered["issue_count"]))
-    columns = (row["id"], made, texts.title, texts.culprit, texts.type, texts.template, found_by)
+    called = (texts.title, texts.culprit, texts.type, texts.template)
+    found_by = words(*called, *texts.others, numbered["name"], str(numbered["issue_count"]))
+    columns = (row["id"], made, *called, found_by)
     await session.fetch("issue_texts.copy", _TEXTS, columns)
     return made
 

@@ -209,7 +209,8 @@ def _conditions(wanted: IssueFilter) -> tuple[list[str], list[Any]]:
         if value:
             add(f"i.id IN ({_OF_PLACE} {kind.value})", value)
     if wanted.release:
-        add("{0} IN (i.first_release, i.last_release)", wanted.release)
+        seen = _OF_PLACE.format("{0}")  # known some seconds later than the first and the last
+        add(f"({{0}} IN (i.first_release, i.last_release) OR i.id IN ({seen} {Kind.RELEASE.value}))", wanted.release)
     if wanted.assignee:
         add("i.assignee = {}", "" if wanted.assignee == NOBODY else wanted.assignee)
     if wanted.since is not None:

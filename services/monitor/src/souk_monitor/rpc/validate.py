@@ -163,6 +163,8 @@ def update_issue(request: pb.UpdateIssueRequest) -> datetime | None:
     until = None
     if request.ignore.HasField("until_time"):
         until = violations.time("ignore.until_time", request.ignore.until_time)
+        if until <= datetime.now(UTC):
+            violations.add("ignore.until_time", "must be a time to come")
     violations.check()
     return until
 

@@ -475,8 +475,8 @@ class ListIssuesRequest(_message.Message):
     project: _builtins.str
     """The project's name. Empty: all."""
     search: _builtins.str
-    """Words that must all be in the title, the type, the message's template, the culprit or the short id; those in "…" as one. At most 200
-    characters.
+    """Words that must all be in the title, the type, the message's template, the culprit or the short id, in what was logged with the first
+    exception of it, or in the exceptions around that; those in "…" as one. At most 200 characters.
     """
     min_severity: Global___Severity.ValueType
     """As grave as this at least."""
@@ -485,7 +485,9 @@ class ListIssuesRequest(_message.Message):
     environment: _builtins.str
     """Seen in this environment."""
     release: _builtins.str
-    """First or last seen in this release."""
+    """Seen in this release: in any of its events. Of more than 100 releases of a fingerprint only the first and the last are known beside
+    100 others.
+    """
     assignee: _builtins.str
     """Assigned to this person. "none": to nobody."""
     order: Global___IssueOrder.ValueType
@@ -933,7 +935,7 @@ class Ignore(_message.Message):
     """Until so many more users are affected."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """Until this time."""
+        """Until this time, which is to come."""
 
     def __init__(
         self,

@@ -94,11 +94,8 @@ class IssuePages:
         return f"/events?{urlencode({'error': text})}" if _ERROR_ID.fullmatch(text) and await self._is_error(text) else ""
 
     async def _event_named(self, event_id: str) -> str:
-        for project in self._projects.all():
-            try:
-                kept = await self._tracker.events.one(project.number, event_id)
-            except EventUnknownError:
-                continue
+        kept = await self._tracker.events.named(event_id)
+        if kept is not None:
             return f"/issues/{kept.issue_id}?event={event_id}"
         return f"/events?{urlencode({'error': event_id})}" if await self._is_error(event_id) else ""
 
