@@ -356,6 +356,35 @@ async def test_pages_can_be_read_in_dark_and_light_and_on_a_phone(monitor: Monit
     assert page.problems == []
 
 
+TOO_WIDE = """[...document.querySelectorAll("main *:not(svg *)")].filter(each => {
+    const left = each.getBoundingClientRect().left, shown = getComputedStyle(each);
+    return left + each.scrollWidth > innerWidth + 1 && shown.overflowX === "visible" && !each.closest(".source, .tabs, .vh");
+}).map(each => each.outerHTML.slice(0, 70)).slice(-3)"""
+"""Where it is that a page is too wide, for people."""
+
+
+async def test_long_texts_of_programs_break_no_page_on_a_phone(monitor: Monitor, chromium: Browser) -> None:
+    long = "averylongwordthatcannotbebroken" * 6
+    frame = pb.StackFrame(function=long, module=f"shop.{long}", file=f"/srv/{long}.py", line=3, in_app=True, context_line=long * 3)
+    frame.local_variables[long] = long
+    other = pb.StackFrame(function=long, module=long, file=long, line=3)
+    exception = pb.ExceptionReport(type=long, module=long, value=long, frames=[frame, other])
+    fields = dict.fromkeys(("service", "environment", "release", "server_name", "logger", "transaction"), long[:200])
+    made = pb.ErrorReport(platform="python", exceptions=[exception], message=long, tags={long[:100]: long[:200]}, **fields)
+    made.user.id = made.user.username = long
+    (result,) = (await monitor.errors.ReportErrors(pb.ReportErrorsRequest(reports=[made]))).results
+    number = result.accepted.issue_id
+    assigned = pb.UpdateIssueRequest(
+        issue_id=number, assignee=long[:200], actor=long[:200], comment=long, acknowledge=pb.Acknowledge()
+    )
+    await monitor.errors.UpdateIssue(assigned)
+    page = await chromium.page(width=375, height=740)
+    for path in ("/", "/issues", f"/issues/{number}", f"/issues/{number}/grouping", f"/events?issue={number}", f"/issues?q={long}"):
+        await page.open(site(monitor, path))
+        assert await page.value(NARROW), (path, await page.value(TOO_WIDE))
+    assert page.problems == []
+
+
 async def test_dark_and_light_are_switched_and_kept(monitor: Monitor, page: Page) -> None:
     await page.open(site(monitor, "/issues"))
     before = await page.value("getComputedStyle(document.body).backgroundColor")
