@@ -1,5 +1,5 @@
-"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start; PostgreSQL reaches their folders; and no
-example of hypothesis is timed."""
+"""For all tests: where CI=true, a skipped test has failed; Ctrl-C reaches what tests start; PostgreSQL reaches their folders;
+and no example of hypothesis is timed."""
 
 import os
 import signal
