@@ -1,10 +1,14 @@
 """Places in programs, whatever way a frame of them came in."""
 
+import itertools
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from souk_monitor.events import Frame
-from souk_monitor.frames import counting, place_of, stack_of
+from souk_monitor.frames import counting, place_of, places_of, stack_of
 from souk_monitor.functions import short_type
-from souk_monitor.in_app import is_in_app
+from souk_monitor.in_app import NO_RULES, InAppRules, is_in_app
 from souk_monitor.paths import place_of_path
 
 PATHS = {
@@ -162,3 +166,23 @@ def test_a_comprehension_does_not_count_for_newer_interpreters_have_no_frame_for
 )
 def test_a_type_is_told_without_its_module(name: str, short: str) -> None:
     assert short_type(name) == short
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"function": "pay"},
+        {"module": "shop.till"},
+        {"abs_path": "/srv/app/shop/till.py"},
+        {"file": "shop/till.py"},
+        {"in_app": False},
+    ],
+)
+def test_a_stack_that_was_seen_before_counts_as_it_did_and_another_by_itself(other: dict[str, Any]):
+    first = Frame("place", "shop.orders", "shop/orders.py", "/srv/app/shop/orders.py", in_app=True)
+    last = Frame("add", "shop.cart", "shop/cart.py")
+    stacks = [(first, last), (replace(first, **other), last)]
+    rules = InAppRules.of(("-shop.orders",))
+    for _ in range(3):
+        for stack, family, said in itertools.product(stacks, ("python", "ruby"), (NO_RULES, rules)):
+            assert list(places_of(stack, family, said)) == counting(stack_of(stack, family, said))

@@ -1,6 +1,6 @@
 """Why an event is grouped as it is: what counted and what did not, as a tree."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from souk_monitor import grouping, messages, templates
@@ -54,7 +54,7 @@ def _found(event: Event, found: Found, counts: bool) -> Component:
     ]
     by_value = found.method is Method.EXCEPTION
     parts.append(_value("value", exception.value, contributes=counts and by_value, reason="" if by_value else "the stack decides"))
-    if found.entries:
+    if found.entries():
         parts.append(_stack(found, counts))
     if found.members:
         parts.append(
@@ -83,15 +83,16 @@ def _value(kind: str, text: str, *, contributes: bool, reason: str) -> Component
 
 
 def _stack(found: Found, counts: bool) -> Component:
-    frames = tuple(_frames(found, counts))
+    entries = found.entries()
+    frames = tuple(_frames(entries, counts))
     any_counts = any(frame.contributes for frame in frames)
-    in_app = any(entry.in_app for entry in found.entries)
+    in_app = any(entry.in_app for entry in entries)
     reason = "frames of the application" if in_app else "no frame is of the application: all of them"
     return Component("stack", "", "", any_counts, reason if any_counts or not counts else "no frame says where it is", frames)
 
 
-def _frames(found: Found, counts: bool) -> Iterator[Component]:
-    for entry in found.entries:
+def _frames(entries: Iterable[Entry], counts: bool) -> Iterator[Component]:
+    for entry in entries:
         value = " in ".join(part for part in entry.place if part)
         yield Component("frame", value, _if_other(_original(entry), value), counts and not entry.dropped, _why(entry))
 

@@ -1,7 +1,11 @@
 """Stacks as they count: frames of the application, each by its place and function, whatever way they came in."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias
 
 from souk_monitor import functions
@@ -13,6 +17,8 @@ from souk_monitor.paths import is_minified, place_of_path
 MOST_FRAMES = 100
 """Of a stack: of a longer one its beginning and its end, as texts leave out the middle of deep recursion too."""
 
+_MOST_KNOWN = 4096
+"""Stacks that are known by what they say, as those of an error that happens again and again."""
 _LONGEST_CYCLE = 3
 _LONGEST_NAME = 400
 
@@ -151,24 +157,25 @@ def _before_panic(frames: Sequence[Frame]) -> Sequence[Frame]:
 
 def _drop_cut(entries: Sequence[Entry]) -> None:
     """The way in: a script's own level differs by how the program is started."""
-    counting = [entry for entry in entries if not entry.dropped]
-    for index, entry in enumerate(counting[:-1]):
+    for index, entry in enumerate(entries):
+        if entry.dropped:
+            continue
         if entry.place[1] not in _ENTRIES:
             return
-        if any(later.place[1] not in _ENTRIES for later in counting[index + 1 :]):
+        if any(later.place[1] not in _ENTRIES for later in entries[index + 1 :] if not later.dropped):
             entry.dropped = "the way in"
 
 
 def _drop_recursion(entries: Sequence[Entry]) -> None:
     """Of functions that call each other again and again, one round."""
-    last: list[Place] = []
+    last: deque[Place] = deque(maxlen=_LONGEST_CYCLE)
     for entry in entries:
         if entry.dropped:
             continue
         if entry.place in last:
             entry.dropped = "recursion"
         else:
-            last = [*last[1 - _LONGEST_CYCLE :], entry.place]
+            last.append(entry.place)
 
 
 def has_in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> bool:
@@ -176,8 +183,11 @@ def has_in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULE
     return any(is_in_app(frame, family, rules)[0] for frame in frames)
 
 
-def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> list[Entry]:
-    """Frames with what they count for: those of the application, or all where none is; the call that was made last is the last."""
+def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES, *, whole: bool = True) -> list[Entry]:
+    """Frames with what they count for: those of the application, or all where none is; the call that was made last is the last.
+
+    whole: with those that are not of the application and do not count, which are for people.
+    """
     if family == "go":
         frames = _before_panic(frames)
     if len(frames) > MOST_FRAMES:
@@ -187,9 +197,9 @@ def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES)
     entries = []
     for frame, (said, word) in zip(frames, judged, strict=True):
         if any_in_app and not said:
-            entries.append(
-                Entry(frame, (frame.module or frame.file or frame.abs_path, frame.function), said, word, "not of the application")
-            )
+            if whole:
+                place = (frame.module or frame.file or frame.abs_path, frame.function)
+                entries.append(Entry(frame, place, said, word, "not of the application"))
             continue
         place = place_of(frame, family)
         entries.append(Entry(frame, place, said, word, _noise(frame, place, family)))
@@ -201,3 +211,31 @@ def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES)
 def counting(entries: Sequence[Entry]) -> list[Place]:
     """The places that count, the call that was made last as the last."""
     return [entry.place for entry in entries if not entry.dropped]
+
+
+_texts: Callable[[Frame], tuple[str, ...]] = attrgetter("function", "module", "file", "abs_path", "package")
+_word: Callable[[Frame], bool | None] = attrgetter("in_app")
+"""All of a frame that decides of its place, and whether it counts."""
+_glances: set[tuple[int, str, str]] = set()
+"""What stacks had at a glance: only one that looks like another is worth the hash of all that it says."""
+_known: dict[tuple[bytes, tuple[bool | None, ...], str, InAppRules], tuple[Place, ...]] = {}
+
+
+def places_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> tuple[Place, ...]:
+    """The places that count of a stack. One that says the same as others is not looked at again."""
+    if not frames:
+        return ()
+    glance = (len(frames), frames[-1].function, frames[-1].module)
+    if glance not in _glances:
+        if len(_glances) >= _MOST_KNOWN:
+            _glances.clear()
+        _glances.add(glance)
+        return tuple(counting(stack_of(frames, family, rules, whole=False)))
+    texts = "\0".join(chain.from_iterable(map(_texts, frames)))
+    key = (blake2b(texts.encode(errors="surrogatepass"), digest_size=16).digest(), tuple(map(_word, frames)), family, rules)
+    places = _known.get(key)
+    if places is None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        places = _known[key] = tuple(counting(stack_of(frames, family, rules, whole=False)))
+    return places

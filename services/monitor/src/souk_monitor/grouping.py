@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from hashlib import blake2b
 
 from souk_monitor import templates
 from souk_monitor.chains import Deciding, Node, decide, tree
 from souk_monitor.events import Event, ExceptionInfo
-from souk_monitor.frames import Entry, counting, stack_of
+from souk_monitor.frames import Entry, Place, places_of, stack_of
 from souk_monitor.functions import go_type, short_type
 from souk_monitor.in_app import NO_RULES, InAppRules
 from souk_monitor.platforms import family_of
@@ -64,7 +65,10 @@ class Found:
     """What the fingerprint is made of."""
     deciding: Deciding | None = None
     type: str = ""
-    entries: Sequence[Entry] = ()
+    places: Sequence[Place] = ()
+    """Those of its stack that count."""
+    entries: Callable[[], Sequence[Entry]] = list
+    """The frames of the stack, with why they count or do not."""
     members: Sequence["Found"] = ()
     template: str = ""
 
@@ -117,12 +121,12 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     exception = deciding.exception
     kind = _type(exception, family)
     template = templates.of_message(exception.value)
-    entries = stack_of(deciding.frames, family, rules)
-    places = counting(entries)
+    places = places_of(deciding.frames, family, rules)
+    entries = partial(stack_of, deciding.frames, family, rules)
     if places:
         parts = (kind, *[f"{module}\t{name}" for module, name in places])
-        return Found(Method.STACK, parts, deciding, kind, entries, template=template)
-    return Found(Method.EXCEPTION, (kind, template), deciding, kind, entries, template=template)
+        return Found(Method.STACK, parts, deciding, kind, places, entries, template=template)
+    return Found(Method.EXCEPTION, (kind, template), deciding, kind, places, entries, template=template)
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:
@@ -138,9 +142,10 @@ def _of_message(event: Event, rules: InAppRules) -> Found:
         return Found(Method.TEMPLATE, (template,), template=template)
     if template := templates.of_message(event.message):
         return Found(Method.MESSAGE, (template,), template=template)
-    entries = stack_of(event.stack, family_of(event), rules)
-    if places := counting(entries):
-        return Found(Method.STACK, ("", *[f"{module}\t{name}" for module, name in places]), entries=entries)
+    family = family_of(event)
+    if places := places_of(event.stack, family, rules):
+        entries = partial(stack_of, event.stack, family, rules)
+        return Found(Method.STACK, ("", *[f"{module}\t{name}" for module, name in places]), places=places, entries=entries)
     return Found(Method.MESSAGE, (event.logger, event.transaction, event.platform))
 
 
@@ -200,8 +205,7 @@ def _title(event: Event, found: Found) -> str:
 
 
 def _culprit(event: Event, found: Found) -> str:
-    places = counting(found.entries)
-    if not places:
+    if not found.places:
         return event.transaction[:_LONGEST_CULPRIT]
-    module, name = places[-1]
+    module, name = found.places[-1]
     return (f"{module} in {name}" if module and name else module or name)[:_LONGEST_CULPRIT]
