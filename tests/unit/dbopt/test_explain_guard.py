@@ -2,7 +2,7 @@
 
 import pytest
 from souk_dbopt.exceptions import NotExplainableError
-from souk_dbopt.explain_guard import Function, mentioned, refused_function
+from souk_dbopt.explain_guard import Function, constant_calls, mentioned, refused_function
 
 REFUSED = {
     "": "no statement",
@@ -73,9 +73,12 @@ def test_whatever_could_be_called_is_named_as_the_server_keeps_it():
         'SELECT "A""b" (1), Pg_Catalog . "nextval"/* */(\'s\'), r.ghost, x::Money '
         "FROM ROWS FROM (f(), g()) AS t(a) WHERE a <-> 1 > 2"
     )
-    assert {'A"b', "nextval", "f", "g", "t"} <= found.calls
-    assert {"ghost"} == found.attributes
+    assert {'A"b', "f", "g", "t"} <= found.calls
+    assert {("pg_catalog", "nextval")} == found.qualified_calls
+    assert {"nextval", "ghost"} == found.attributes
     assert {"pg_catalog", "money", "r", "x"} <= found.names
+    assert {("pg_catalog", "nextval"), ("r", "ghost")} == found.qualified
+    assert not {"nextval", "ghost"} & found.names
     assert "<->" in found.operators
     long = "n" * 70
     assert "n" * 63 in mentioned(f"SELECT {long}()").calls
@@ -89,6 +92,29 @@ def test_operators_without_a_sign_are_named_too():
     assert {"=", "<"} <= mentioned("SELECT a IN (1) FROM t ORDER BY a").operators
     assert "<>" in mentioned("SELECT 1 != 2").operators
     assert {"~~*"} <= mentioned("SELECT a ILIKE 'b' FROM t").operators
+
+
+def test_qualified_operators_are_told_from_those_of_the_search_path():
+    found = mentioned("SELECT 1 OPERATOR(mine.<+>) 2 <-> 3")
+    assert found.qualified_operators == {("mine", "<+>")}
+    assert "<->" in found.operators
+    assert "<+>" not in found.operators
+
+
+@pytest.mark.parametrize(
+    ("definition", "calls"),
+    [
+        ("own.f(a)", set()),
+        ("own.f(5)", {"f"}),
+        ("CHECK (own.f((5 + g(lower(a)))) > 0)", set()),
+        ("own.f(a, own.g('x')) > h()", {"g", "h"}),
+        ('("A" + own.f("B"))', {"f"}),
+        ("own.f($1) + g(1)", {"g"}),
+    ],
+)
+def test_calls_whose_arguments_are_constants_are_told_from_those_that_read_a_row(definition: str, calls: set[str]):
+    found = constant_calls(definition, {"a", "A"})
+    assert {*found.calls, *(name for _, name in found.qualified_calls)} - {"check"} == calls
 
 
 def of(**facts: object) -> Function:
@@ -111,6 +137,12 @@ def of(**facts: object) -> Function:
         (of(extension="tablefunc", language="c", name="crosstab"), False),
         (of(extension="dblink", language="c"), False),
         (of(extension="vector", language="c", security_definer=True), False),
+        (of(is_expression=True, language="sql"), True),
+        (of(is_expression=True, language="sql", security_definer=True), False),
+        (of(extension="dblink", language="c", called=False), True),
+        (of(extension="dblink", language="c", called=False, volatile=True), False),
+        (of(built_in=True, takes_cstring=True, called=False), True),
+        (of(called=False), False),
     ],
 )
 def test_only_what_surely_changes_nothing_may_be_called(function: Function, allowed: bool):

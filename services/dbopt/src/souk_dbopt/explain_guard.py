@@ -4,9 +4,10 @@ The planner runs functions whose arguments it knows, so a plain EXPLAIN of a tex
 call is therefore looked up by its name before the server plans it: functions, also those behind operators, casts, domains, views.
 """
 
-import re
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from souk_dbopt.exceptions import NotExplainableError
 from souk_dbopt.sql_lexer import Kind, SqlSyntaxError, Token, tokens, without_comments
@@ -52,17 +53,24 @@ EXTENSIONS = frozenset(
 LANGUAGES = frozenset({"c", "internal", "sql"})
 
 
+Qualified: TypeAlias = tuple[str, str]
+"""A schema, as far as it is one, and a name in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mentioned:
-    """What a text names."""
+    """What a text names. What is qualified is not among what is not, which is looked for along the search path."""
 
-    calls: frozenset[str]
+    calls: frozenset[str] = frozenset()
     """What is followed by a parenthesis: functions, and much that is none."""
-    attributes: frozenset[str]
+    qualified_calls: frozenset[Qualified] = frozenset()
+    attributes: frozenset[str] = frozenset()
     """What follows a dot: columns, or functions that are called like one."""
-    names: frozenset[str]
-    """Every name: relations, types, columns."""
-    operators: frozenset[str]
+    names: frozenset[str] = frozenset()
+    """Names that follow no dot: relations, types, columns, schemas."""
+    qualified: frozenset[Qualified] = frozenset()
+    operators: frozenset[str] = frozenset()
+    qualified_operators: frozenset[Qualified] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,46 +82,98 @@ class Function:
     volatile: bool
     built_in: bool
     """It came with PostgreSQL."""
+    oid: int = 0
     extension: str = ""
     """The one that it is part of."""
     language: str = ""
     security_definer: bool = False
     takes_cstring: bool = False
     """It reads a value of a type from its text, and is not meant to be called by hand."""
-    expression: str = ""
-    """What it returns, where it is nothing but that; the server keeps it as it was understood when it was made, like a view."""
+    is_expression: bool = False
+    """It returns an expression, and is nothing but that; the server keeps it as it was understood when it was made, like a view."""
+    called: bool = True
+    """By its name; else by an operator, an aggregate or a type that needs it."""
 
 
 def mentioned(sql: str) -> Mentioned:
     """What a text names, if it is one SELECT (VALUES, TABLE, WITH … SELECT) that locks and changes nothing. NotExplainableError."""
-    found = _one_select(sql)
-    calls, attributes, names, operators = set(), set(), set(), {"=", "<>", "<", "<=", ">", ">=", "~~"}
-    for number, token in enumerate(found):
-        if token.kind is Kind.OPERATOR:
-            operators.add(token.text if token.text != "!=" else "<>")
-        elif token.kind in _NAMES:
-            name = name_of(token)
-            names.add(name)
-            if number + 1 < len(found) and found[number + 1].text == "(":
-                calls.add(name)
-            elif number and found[number - 1].text == ".":
-                attributes.add(name)
-    if "ilike" in names:
-        operators |= {"~~*", "!~~*"}
-    if names & {"similar", "not"}:
-        operators |= {"~", "!~", "!~~"}
-    return Mentioned(frozenset(calls), frozenset(attributes), frozenset(names), frozenset(operators))
+    return _named(_one_select(sql))
 
 
 def named_in(definition: str) -> Mentioned:
-    """The same of what the server says that a view, a policy or a constraint is: an expression, or a SELECT."""
-    select = definition if re.match(r"\s*(SELECT|WITH|VALUES|\()", definition, re.IGNORECASE) else f"SELECT {definition}"
-    return mentioned(select)
+    """The same of what the server says that a view, a policy, a constraint or an expression is."""
+    return _named(_read(definition))
 
 
-def expressions(functions: Iterable[Function]) -> list[str]:
-    """What stands behind functions of one's own that are nothing but an expression; to be looked at as a view is."""
-    return [each.expression for each in functions if each.expression]
+def constant_calls(definition: str, varying: Collection[str]) -> Mentioned:
+    """The calls in a definition whose arguments have nothing that varies: no parameter, and none of those names. Whatever reads the
+    table makes the planner do them."""
+    found = _read(definition)
+    varies = [token.kind is Kind.PARAMETER or (token.kind in _NAMES and name_of(token) in varying) for token in found]
+    before = [0, *itertools.accumulate(varies)]
+    opened: list[int] = []
+    constant = set()
+    for place, token in enumerate(found):
+        if token.text == "(":
+            opened.append(place)
+        elif token.text == ")" and opened and before[place] == before[begin := opened.pop()]:
+            constant.add(begin)
+    calls, qualified = set(), set()
+    for place, token in enumerate(found[:-1]):
+        if token.kind in _NAMES and place + 1 in constant:
+            if schema := _qualifier(found, place):
+                qualified.add((schema, name_of(token)))
+            else:
+                calls.add(name_of(token))
+    return Mentioned(calls=frozenset(calls), qualified_calls=frozenset(qualified))
+
+
+def _named(found: list[Token]) -> Mentioned:
+    calls, attributes, names, operators = set(), set(), set(), {"=", "<>", "<", "<=", ">", ">=", "~~"}
+    qualified: set[Qualified] = set()
+    qualified_calls: set[Qualified] = set()
+    qualified_operators: set[Qualified] = set()
+    words = set()
+    for place, token in enumerate(found):
+        is_name = token.kind in _NAMES
+        if not is_name and token.kind is not Kind.OPERATOR:
+            continue
+        name = name_of(token) if is_name else {"!=": "<>"}.get(token.text, token.text)
+        words.add(name)
+        follows_dot = place > 0 and found[place - 1].text == "."
+        is_call = is_name and place + 1 < len(found) and found[place + 1].text == "("
+        if follows_dot and (schema := _qualifier(found, place)):
+            (qualified if is_name else qualified_operators).add((schema, name))
+            if is_call:
+                qualified_calls.add((schema, name))
+        elif not is_name:
+            operators.add(name)
+        elif not follows_dot:
+            names.add(name)
+            if is_call:
+                calls.add(name)
+        if is_name and follows_dot:
+            attributes.add(name)
+    if "ilike" in words:
+        operators |= {"~~*", "!~~*"}
+    if words & {"similar", "not"}:
+        operators |= {"~", "!~", "!~~"}
+    return Mentioned(
+        calls=frozenset(calls),
+        qualified_calls=frozenset(qualified_calls),
+        attributes=frozenset(attributes),
+        names=frozenset(names),
+        qualified=frozenset(qualified),
+        operators=frozenset(operators),
+        qualified_operators=frozenset(qualified_operators),
+    )
+
+
+def _qualifier(found: list[Token], place: int) -> str:
+    """The name before the dot before a name; empty where there is none."""
+    if place < 2 or found[place - 1].text != "." or found[place - 2].kind not in _NAMES:
+        return ""
+    return name_of(found[place - 2])
 
 
 def name_of(token: Token) -> str:
@@ -124,13 +184,17 @@ def name_of(token: Token) -> str:
     return name.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
-def _one_select(sql: str) -> list[Token]:
+def _read(sql: str) -> list[Token]:
     if len(sql) > MAX_LENGTH or "\0" in sql:
         raise NotExplainableError(f"it must have at most {MAX_LENGTH:,} characters, and none of them U+0000")
     try:
-        found = without_comments(tokens(sql))
+        return without_comments(tokens(sql))
     except SqlSyntaxError as error:
         raise NotExplainableError(str(error)) from None
+
+
+def _one_select(sql: str) -> list[Token]:
+    found = _read(sql)
     while found and found[-1].text == ";":
         found.pop()
     if not found:
@@ -164,10 +228,13 @@ def _problem(function: Function) -> str:
     if function.name in RUN_SQL:
         return "reads what it is told to, or takes a transaction id"
     if function.built_in:
-        if function.takes_cstring:
+        if function.takes_cstring and function.called:
             return "is of a type, and not to be called by hand"
         return "is VOLATILE, and may change something" if function.volatile and function.name not in HARMLESS else ""
-    known = (function.extension in EXTENSIONS and function.language in LANGUAGES) or function.expression
+    if function.extension and not function.called:
+        known = True
+    else:
+        known = function.is_expression or (function.extension in EXTENSIONS and function.language in LANGUAGES)
     if not known or function.security_definer:
         return "is a function of your own, which may do anything"
     return "is VOLATILE, and may change something" if function.volatile else ""
