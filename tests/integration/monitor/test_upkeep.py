@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from monitoring import error, pipeline, stored
+from monitoring import error, pipeline, stored, user
 from souk_common.postgres import InvalidDataError, PermissionDeniedError, Pool
 from souk_monitor.adapters.duty_table import DutyRows
 from souk_monitor.adapters.issue_changes import IssueChangeRows
 from souk_monitor.adapters.trend_rows import TrendRows
 from souk_monitor.adapters.upkeep import Retention, Upkeep
 from souk_monitor.duties import Duties, Duty
-from souk_monitor.lifecycle import Change, Ignore, State
+from souk_monitor.lifecycle import Change, Ignore, Resolve, State
 from souk_monitor.projects import Project, ProjectOptions
 from souk_monitor.tracker import Request, Update
 from souk_monitor.trends import Direction
@@ -20,7 +20,7 @@ DAY = timedelta(days=1)
 
 
 def upkeep(pool: Pool, *projects: Project, bodies: timedelta = 10 * DAY) -> Upkeep:
-    return Upkeep(pool, Retention(bodies, 20 * DAY, DAY), lambda: projects)
+    return Upkeep(pool, Retention(bodies, 20 * DAY, DAY, 100 * DAY), lambda: projects)
 
 
 async def days(owner: Any) -> list[int]:
@@ -102,3 +102,32 @@ async def test_a_spike_is_told_and_ends_ignoring(pool: Pool, project: Project, o
     row = await owner.fetchrow("SELECT state, trend, told_change, priority FROM monitor.issues")
     assert (row["state"], row["trend"], row["told_change"]) == (State.OPEN, Direction.SPIKE, Change.ESCALATED)
     assert [each["kind"] for each in await owner.fetch("SELECT kind FROM monitor.activity ORDER BY id")] == ["ignored", "escalated"]
+
+
+async def test_issues_that_are_put_away_go_when_nothing_was_heard_of_them_for_long(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    changes = IssueChangeRows(pool)
+    now = datetime.now(UTC)
+    async with pipeline(pool) as ingest:
+
+        async def reported(kind: str) -> int:
+            (outcome,) = stored(await ingest.submit(project, [error(kind, user=user("u-1"))]))
+            return int(outcome.issue_id)
+
+        old, merged, still_open, recent = [await reported(kind) for kind in "ABCD"]
+        await changes.merge([old, merged], old, "ana", now)
+        for issue in (old, recent):
+            await changes.update(issue, Update(action=Resolve()), Request("", "", b""), now)
+        await owner.execute("UPDATE monitor.issues SET last_seen = now() - interval '101 days' WHERE id <> $1", recent)
+        await upkeep(pool, project).do(now)
+        left = {row["id"] for row in await owner.fetch("SELECT id FROM monitor.issues")}
+        assert left == {still_open, recent}
+        for table, column in (("issue_texts", "issue"), ("activity", "issue"), ("fingerprints", "issue")):
+            assert {row[0] for row in await owner.fetch(f"SELECT {column} FROM monitor.{table}")} <= left, table
+        kept = {row["id"] for row in await owner.fetch("SELECT id FROM monitor.fingerprints")}
+        for table in ("users", "hours"):
+            assert {row[0] for row in await owner.fetch(f"SELECT fingerprint FROM monitor.{table}")} == kept, table
+        again = await reported("A")
+        assert again not in {old, *left}
+        assert await owner.fetchval("SELECT events FROM monitor.issues WHERE id = $1", again) == 1

@@ -228,6 +228,7 @@ def _duties(settings: MonitorSettings, pool: Pool, projects: Projects) -> list[D
         timedelta(seconds=settings.retention),
         timedelta(seconds=settings.count_retention),
         timedelta(seconds=settings.request_retention),
+        timedelta(seconds=settings.issue_retention),
     )
     return [
         Duty("trends", settings.trend_interval, TrendRows(pool).do),

@@ -109,6 +109,11 @@ class MonitorSettings(OperationSettings):
     count_retention: float = Field(
         90 * DAY, ge=9 * DAY, description="Seconds that counts by the hour are kept. The counts of issues stay."
     )
+    issue_retention: float = Field(
+        400 * DAY,
+        ge=30 * DAY,
+        description="Seconds after its last event that an issue is kept that is resolved or ignored; never less than bodies are.",
+    )
     keep_bodies: int = Field(
         100,
         ge=1,

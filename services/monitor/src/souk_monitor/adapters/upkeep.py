@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import structlog
 from souk_common.postgres import LockTimeoutError, Pool
 
-from souk_monitor.adapters import requests
+from souk_monitor.adapters import old_issues, requests
 from souk_monitor.projects import Project
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,8 @@ class Retention:
     bodies: timedelta
     counts: timedelta
     requests: timedelta
+    issues: timedelta
+    """That are put away, after their last event. Never less than bodies are kept."""
 
 
 class Upkeep:
@@ -65,12 +67,13 @@ class Upkeep:
         await self._remove("hours.forget", _HOURS, now - self._retention.counts)
         await self._remove("facet_hours.forget", _FACET_HOURS, now - self._retention.counts)
         await self._remove("activity.forget", _ACTIVITY, now - ACTIVITY_KEPT)
+        await self._remove_issues(now)
         await requests.forget(self._pool, self._retention.requests.total_seconds())
 
     async def _drop_days(self, now: datetime) -> None:
         """A day more than is said stays, since an event may be stored that was on time when it came."""
-        kept = {project.number: project.options.retention or self._retention.bodies for project in self._projects()}
-        longest = max(*kept.values(), self._retention.bodies) if kept else self._retention.bodies
+        kept = self._kept()
+        longest = max([*kept.values(), self._retention.bodies])
         for row in await self._pool.fetch("days", _DAYS):
             day: date = row["day"]
             age = now.date() - day - timedelta(days=1)
@@ -80,6 +83,17 @@ class Upkeep:
             for project, time in kept.items():
                 if age > time:
                     await self._remove_bodies(day, project)
+
+    def _kept(self) -> dict[int, timedelta]:
+        """How long bodies of each project are kept."""
+        return {project.number: project.options.retention or self._retention.bodies for project in self._projects()}
+
+    async def _remove_issues(self, now: datetime) -> None:
+        """Days of events say which fingerprint each is of, so that no fingerprint goes before them."""
+        longest = max([*self._kept().values(), self._retention.bodies]) + timedelta(days=3)
+        removed = await old_issues.remove(self._pool, now - max(self._retention.issues, longest))
+        if removed:
+            log.info("issues were removed", issues=removed)
 
     async def _drop(self, day: date) -> None:
         try:
