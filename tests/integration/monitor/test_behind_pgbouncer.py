@@ -85,6 +85,6 @@ async def test_days_are_made_and_dropped(pooled: str, nodes: list[Monitor], owne
     assert -3 in await days()
     async with Pool(pooled) as pool:
         assert pool.status().behind_pooler
-        await Upkeep(pool, Retention(DAY, DAY, DAY), list).do(now)
+        await Upkeep(pool, Retention(DAY, DAY, DAY, DAY), list).do(now)
     assert -3 not in await days()
     assert {0, 1} <= await days()
