@@ -42,6 +42,13 @@ async def test_settings_hold_for_each_statement_and_stay_in_it(pooled: str, pool
     assert set(await asyncio.gather(*(plain.fetchval("shown", shown) for _ in range(20)))) == {"4MB"}
 
 
+async def test_settings_of_a_transaction_are_above_those_of_the_pool(pooled: str, pools: MakePool) -> None:
+    pool = await pools(pooled, size=1, server_settings={"work_mem": "7MB", "statement_timeout": "50s"})
+    async with pool.transaction(settings={"statement_timeout": "20s"}) as session:
+        shown = await session.fetch("shown", "SELECT current_setting('statement_timeout'), current_setting('work_mem')")
+    assert tuple(shown[0]) == ("20s", "7MB")
+
+
 async def test_writes_commit_and_failed_ones_leave_nothing(pooled: str, pools: MakePool, other: object) -> None:
     pool = await pools(pooled, size=2, server_settings={"work_mem": "7MB"})
     await pool.fetch("create", "CREATE TABLE item (id int PRIMARY KEY)")

@@ -158,8 +158,11 @@ class Session:
         return statement
 
     async def begin(self, head: str) -> None:
-        """BEGIN, with what a transaction behind a pooler must set. head: `BEGIN …`, and further statements."""
-        await self.run(f"{head}; {self.local}" if self.pooled and self.local else head, sent=False)
+        """BEGIN, with what a transaction behind a pooler must set. head: `BEGIN …`, and further statements, whose settings win."""
+        if self.pooled and self.local:
+            opening, *more = head.split("; ", 1)
+            head = "; ".join([opening, self.local, *more])
+        await self.run(head, sent=False)
 
     async def commit(self) -> bool:
         """COMMIT. False: the server rolled back, since a statement had failed before."""
