@@ -5,6 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -21,12 +22,14 @@ from souk.client import (
 )
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk_common.postgres import Pool, Session
+from souk_dbopt import explaining, plan_reading
 from souk_dbopt.adapters import schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
 from souk_dbopt.adapters.query_file import load
 from souk_dbopt.exceptions import DbError
 from souk_dbopt.explaining import Explainer, pool_options
 from souk_dbopt.fingerprints import fingerprint
+from souk_dbopt.plans import Plan
 
 Connection = asyncpg.Connection
 LONG = "long_" * 13
@@ -630,6 +633,39 @@ async def test_what_the_server_has_against_a_text_is_told(db: DbClient):
             await db.explain(sql=sql, analyze=True)
         assert refused.value.reason == "NOT_EXPLAINABLE"
         assert refused.value.metadata["problem"]
+
+
+LARGE = (
+    "SELECT repeat('x', 3000000)",
+    "SELECT 1 FROM shop.products WHERE title = repeat('x', 3000000)",
+    "SELECT array_fill(1, ARRAY[2000000])",
+)
+
+
+async def test_a_plan_with_large_constants_stays_in_the_server_and_the_caller_is_told_what_to_do(
+    db: DbClient, monkeypatch: pytest.MonkeyPatch
+):
+    longest = 0
+
+    def counted(text: str) -> Plan:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return plan_reading.read(text)
+
+    monkeypatch.setattr(explaining, "plan_reading", SimpleNamespace(read=counted))
+    for sql in LARGE:
+        for analyze in (False, True):
+            with pytest.raises(
+                InvalidArgumentError, match="give long values as parameters, and ask for the generic plan"
+            ) as refused:
+                await db.explain(sql=sql, analyze=analyze)
+            assert refused.value.reason == "NOT_EXPLAINABLE"
+    assert longest == 0
+    generic = "SELECT 1 FROM shop.products WHERE title = $1"
+    assert (await db.explain(sql=generic, values=["x" * 1_200_000], generic=True, analyze=True)).plan.root.type
+    assert 0 < longest < explaining.MAX_PLAN
+    with pytest.raises(InvalidArgumentError, match="requested length too large"):
+        await db.explain(sql="SELECT repeat('x', 2000000000)")
 
 
 async def test_a_statement_that_takes_too_long_is_ended_and_the_next_has_the_connection(

@@ -19,6 +19,7 @@ from souk_common.postgres import (
     Pool,
     PoolOptions,
     PostgresError,
+    ProgramLimitError,
     QueryCanceledError,
     RaisedError,
     ReadOnlyError,
@@ -26,7 +27,7 @@ from souk_common.postgres import (
 )
 from souk_common.postgres.options import local_settings
 
-from souk_dbopt import plan_reading
+from souk_dbopt import long_texts, plan_reading
 from souk_dbopt.catalogue import Query
 from souk_dbopt.exceptions import ExplainOffError, NotExplainableError, QueryTimedOutError
 from souk_dbopt.plan_rules import Facts, Finding, findings
@@ -39,8 +40,10 @@ WAITING = 20
 """Callers that may wait for one of them."""
 LOCK_TIMEOUT = 1.0
 """Seconds that a table's lock is waited for."""
+MAX_PLAN = 1_000_000
+"""Characters of a plan as JSON. It has every constant of the statement, also those that the planner makes."""
 _NUMBERS = itertools.count(1)
-_OF_THE_TEXT = (InvalidStatementError, InvalidDataError, ConstraintError, ReadOnlyError, RaisedError)
+_OF_THE_TEXT = (InvalidStatementError, InvalidDataError, ConstraintError, ProgramLimitError, ReadOnlyError, RaisedError)
 """What the server has against a text, or the values that came with it."""
 
 
@@ -157,7 +160,7 @@ class Explainer:
             await session.run(f"DEALLOCATE {name}")
             raise
         await session.run(f"DEALLOCATE {name}")
-        plan = plan_reading.read(text)
+        plan = await long_texts.read(plan_reading.read, text)
         return Explained(plan, findings(plan, await self._catalog.facts(session, plan)))
 
     async def _plan(self, session: Session, name: str, values: Sequence[Any], *, analyze: bool, generic: bool) -> str:
@@ -170,9 +173,15 @@ class Explainer:
             raise NotExplainableError(f"it takes {takes} values, and {len(values)} were given")
         options = "FORMAT JSON, VERBOSE, SETTINGS, SUMMARY" + (", ANALYZE, BUFFERS" if analyze else "")
         given = f"({', '.join(map(literal, values))})" if values else ""
-        rows = await session.fetch("explain-text", f"EXPLAIN ({options}) EXECUTE {name}{given}")
-        plan: str = rows[0][0]
-        return plan
+        await session.fetch("explain-statement", _STATEMENT, [f"EXPLAIN ({options}) EXECUTE {name}{given}"])
+        await session.run(_EXPLAIN)
+        plan, length = (await session.fetch("explain-plan", _PLAN))[0]
+        if not plan:
+            raise NotExplainableError(
+                f"its plan has {length:,} characters, and {MAX_PLAN:,} are the most: constants are a part of it, also those that "
+                "the planner makes of calls; give long values as parameters, and ask for the generic plan"
+            )
+        return str(plan)
 
 
 def _ended(what: str, error: QueryCanceledError, began: float, limit: float) -> Exception:
@@ -181,6 +190,19 @@ def _ended(what: str, error: QueryCanceledError, began: float, limit: float) -> 
 
 _SEARCH_PATH = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), true)"
 """The database's own, after what came with PostgreSQL: nothing of a user's is taken for a function of that."""
+_STATEMENT = "SELECT set_config('souk.explain', $1, true)"
+_EXPLAIN = f"""
+DO $$
+    DECLARE plan text;
+    BEGIN
+        EXECUTE current_setting('souk.explain') INTO plan;
+        PERFORM set_config('souk.plan', CASE WHEN length(plan) <= {MAX_PLAN} THEN plan ELSE '' END, true);
+        PERFORM set_config('souk.plan_length', length(plan)::text, true);
+    END
+$$
+"""
+"""Within the server, so that a plan that is too large never leaves it."""
+_PLAN = "SELECT current_setting('souk.plan') AS plan, current_setting('souk.plan_length')::integer AS length"
 _IS_SUPERUSER = "SELECT current_setting('is_superuser')::bool"
 _PARAMETERS = "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements WHERE name = $1"
 
