@@ -188,6 +188,55 @@ async def test_what_a_rule_advises_makes_it_silent(on: Bench, rule: str):
     assert rule not in after
 
 
+PARALLEL = {
+    "max_parallel_workers_per_gather": "2",
+    "parallel_setup_cost": "0",
+    "parallel_tuple_cost": "0",
+    "min_parallel_table_scan_size": "0",
+}
+ADVICE = {
+    "an index for each alternative": (
+        Case("SELECT id FROM bad.items WHERE code = 77 OR other = 5"),
+        "SEQ_SCAN_DISCARDS_ROWS",
+        ["CREATE INDEX ON bad.items (code)", "CREATE INDEX ON bad.items (other)"],
+    ),
+    "an index of an expression": (
+        Case("SELECT id FROM bad.items WHERE lower(name) = 'a'"),
+        "SEQ_SCAN_DISCARDS_ROWS",
+        ["CREATE INDEX ON bad.items ((lower(name)))"],
+    ),
+    "statistics of an expression": (
+        Case("SELECT name FROM bad.items WHERE kind / 10 = 1", says=["25,000 came"]),
+        "MISESTIMATE",
+        ["CREATE STATISTICS bad.items_expression_statistics ON (kind / 10) FROM bad.items", "ANALYZE bad.items"],
+    ),
+    "the same where workers share the rows": (
+        Case("SELECT name FROM bad.items WHERE kind / 10 = 1", settings=PARALLEL, says=["were expected and 2"]),
+        "MISESTIMATE",
+        ["CREATE STATISTICS bad.items_expression_statistics ON (kind / 10) FROM bad.items", "ANALYZE bad.items"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ADVICE)
+async def test_what_fits_the_condition_is_advised_and_helps(on: Bench, what: str):
+    case, rule, statements = ADVICE[what]
+    finding = (await found(on, case))[rule]
+    assert finding.fix_sql.replace("CONCURRENTLY ", "").split("; ") == statements
+    assert all(text in finding.message for text in case.says), finding.message
+    assert rule not in await found(on, replace(case, before=[*statements, "ANALYZE bad.items"]))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["id = other", "code = 77 OR id = other", "code = 77 OR length(name) <> 32", "id = 7::numeric", "code < other - 49999"],
+)
+async def test_no_index_is_advised_that_cannot_serve_the_condition(on: Bench, condition: str):
+    finding = (await found(on, Case(f"SELECT name FROM bad.items WHERE {condition}")))["SEQ_SCAN_DISCARDS_ROWS"]
+    assert finding.fix_sql == ""
+    assert "No index" in finding.fix
+
+
 HEALTHY: dict[str, list[dict[str, Any]]] = {
     "analytics.sales": [{"bucket": "day", "since": "2026-11-01T00:00:00Z", "until": "2026-11-20T00:00:00Z"}],
     "analytics.trending": [{"since": "2026-11-10", "until": "2026-11-17"}],

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from souk_dbopt.plan_rules.findings import Facts, Finding, TableFacts, compared, is_scan, number, of, quoted
+from souk_dbopt.plan_rules.conditions import casts, compared, expressions
+from souk_dbopt.plan_rules.findings import Facts, Finding, TableFacts, is_scan, number, of, quoted, sql_name
 from souk_dbopt.plans import Plan, PlanNode
 
 OFF = 10.0
@@ -74,18 +75,35 @@ def misestimate(plan: Plan, facts: Facts) -> Iterator[Finding]:
     parents = plan.parents()
     for node in wrong(plan):
         above = parents.get(node.place, node)
+        fix, fix_sql = _advice(node)
         yield Finding(
             rule="MISESTIMATE",
-            message=f"{number(node.plan_rows)} rows of {of(node)} were expected and {number(node.actual_rows or 0)} came, "
-            f"{number(off(node))} times {'more' if more_came(node) else 'fewer'}",
-            fix=f"Analyze {node.relation}; where its values are uneven, with a larger statistics target."
-            if node.table
-            else "Look at the conditions of the steps below it: the planner takes them for independent.",
-            fix_sql=f"ANALYZE {quoted(node)}" if node.table else "",
+            message=f"{_rows(node)}, {number(off(node))} times {'more' if more_came(node) else 'fewer'}",
+            fix=fix,
+            fix_sql=fix_sql,
             node=node.place,
             weight=above.whole_share / 2,
             evidence=_evidence(node),
         )
+
+
+def _advice(node: PlanNode) -> tuple[str, str]:
+    """What to do, and the SQL that does it."""
+    if not node.table:
+        return "Look at the conditions of the steps below it: the planner takes them for independent.", ""
+    conditions = _conditions(node)
+    if (changed := casts(conditions)) and not compared(conditions)[0]:
+        return (
+            f"Compare the column as it is, not {changed[0]}: the planner knows its values, and nothing of what they are made.",
+            "",
+        )
+    if (unknown := expressions(conditions)) and not compared(conditions)[0]:
+        name = _statistics(node, "expression")
+        return (
+            f"The planner knows nothing of the values of {unknown[0]}: have it make statistics of them.",
+            f"CREATE STATISTICS {name} ON ({unknown[0]}) FROM {quoted(node)}; ANALYZE {quoted(node)}",
+        )
+    return f"Analyze {node.relation}; where its values are uneven, with a larger statistics target.", f"ANALYZE {quoted(node)}"
 
 
 def stale_statistics(plan: Plan, facts: Facts) -> Iterator[Finding]:
@@ -115,12 +133,10 @@ def missing_extended_statistics(plan: Plan, facts: Facts) -> Iterator[Finding]:
         columns = _compared_at_once(node)
         if not is_scan(node) or len(columns) < 2 or not more_came(node) or (known is not None and is_stale(known)):
             continue
-        name = f"{node.schema}." if node.schema else ""
-        name += "_".join(column.strip('"') for column in [node.table, *columns, "statistics"])
+        name = _statistics(node, *columns)
         yield Finding(
             rule="MISSING_EXTENDED_STATISTICS",
-            message=f"{number(node.plan_rows)} rows of {of(node)} were expected and {number(node.actual_rows or 0)} came: "
-            f"{' and '.join(columns)} depend on one another",
+            message=f"{_rows(node)}: {' and '.join(columns)} depend on one another",
             fix=f"Tell the planner how {', '.join(columns)} go together.",
             fix_sql=f"CREATE STATISTICS {name} ON {', '.join(columns)} FROM {quoted(node)}; ANALYZE {quoted(node)}",
             node=node.place,
@@ -138,8 +154,8 @@ def generic_plan_misestimate(plan: Plan, facts: Facts) -> Iterator[Finding]:
         if parameters:
             yield Finding(
                 rule="GENERIC_PLAN_MISESTIMATE",
-                message=f"the plan is for any values of {', '.join(parameters)}: it expects {number(node.plan_rows)} rows of "
-                f"{of(node)}, and for these {number(node.actual_rows or 0)} came",
+                message=f"the plan is for any values of {', '.join(parameters)}: it expects {number(node.plan_rows * node.loops)} "
+                f"rows of {of(node)}, and for these {number(round(node.rows))} came",
                 fix="Have the statement planned with its values.",
                 fix_sql="SET plan_cache_mode = force_custom_plan",
                 node=node.place,
@@ -154,13 +170,30 @@ def is_stale(table: TableFacts) -> bool:
 
 
 def _compared_at_once(node: PlanNode) -> list[str]:
-    below = [node, *(each for each in node.walk() if each.type in ("Bitmap Index Scan", "BitmapAnd"))]
-    conditions = " AND ".join(text for each in below for name, text in each.conditions.items() if name in ("Filter", "Index Cond"))
-    if " OR " in conditions:
-        return []
-    equal, _ = compared(conditions)
+    equal, _ = compared(_conditions(node))
     return equal
 
 
+def _conditions(node: PlanNode) -> str:
+    """All that its rows must pass."""
+    below = [node, *(each for each in node.walk() if each.type in ("Bitmap Index Scan", "BitmapAnd"))]
+    return " AND ".join(text for each in below for name, text in each.conditions.items() if name in ("Filter", "Index Cond"))
+
+
+def _statistics(node: PlanNode, *of_what: str) -> str:
+    """A name for statistics of a table."""
+    return sql_name(node.schema, "_".join(each.strip('"') for each in (node.table, *of_what, "statistics")))
+
+
+def _rows(node: PlanNode) -> str:
+    """What was expected and what came, in all runs and of all workers together."""
+    runs = f" in {number(node.loops)} runs" if node.loops > 1 else ""
+    return f"{number(node.plan_rows * node.loops)} rows of {of(node)} were expected and {number(round(node.rows))} came{runs}"
+
+
 def _evidence(node: PlanNode) -> dict[str, str]:
-    return {"rows_expected": number(node.plan_rows), "rows": number(node.actual_rows or 0), "times_off": number(off(node))}
+    return {
+        "rows_expected": number(node.plan_rows * node.loops),
+        "rows": number(round(node.rows)),
+        "times_off": number(off(node)),
+    }

@@ -19,8 +19,8 @@ def workers_not_launched(plan: Plan, facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 rule="WORKERS_NOT_LAUNCHED",
                 message=f"{node.workers_planned} workers were planned, and {node.workers_launched} launched: the others were busy",
-                fix="Raise max_parallel_workers (and max_worker_processes), or let fewer statements use workers at once.",
-                fix_sql="ALTER SYSTEM SET max_parallel_workers = 16",
+                fix="Let fewer statements use workers at once, or raise max_parallel_workers, and max_worker_processes with it, "
+                "where the server has the processors.",
                 node=node.place,
                 weight=node.whole_share * missing / 2,
                 evidence={"planned": str(node.workers_planned), "launched": str(node.workers_launched)},

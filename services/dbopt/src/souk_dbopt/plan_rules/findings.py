@@ -1,17 +1,15 @@
 """What a rule finds, and what it may know besides the plan."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from souk_dbopt.plans import Plan, PlanNode
 
 _SCANS = frozenset({"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Sample Scan"})
-_LITERAL = re.compile(r"'(?:[^']|'')*'")
 _NAME = r'(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")'
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
-_COMPARISON = re.compile(rf"\((?:{_NAME}\.)?(?P<column>{_NAME}) (?P<operator>=|<=|>=|<|>) ", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +58,6 @@ def is_scan(node: PlanNode) -> bool:
     return node.type in _SCANS
 
 
-def compared(condition: str) -> tuple[list[str], list[str]]:
-    """The columns that a condition compares with =, and those by <, <=, > or >=, each once, in their order."""
-    equal: dict[str, None] = {}
-    ranged: dict[str, None] = {}
-    for found in _COMPARISON.finditer(_LITERAL.sub("''", condition)):
-        (equal if found["operator"] == "=" else ranged)[found["column"]] = None
-    return list(equal), [column for column in ranged if column not in equal]
-
-
 def plain_columns(keys: tuple[str, ...]) -> list[str]:
     """Sort keys as CREATE INDEX takes them; empty where one of them is no column."""
     found = []
@@ -80,7 +69,7 @@ def plain_columns(keys: tuple[str, ...]) -> list[str]:
     return found
 
 
-def create_index(node: PlanNode, columns: list[str]) -> str:
+def create_index(node: PlanNode, columns: Sequence[str]) -> str:
     """The statement that makes an index of these columns; empty where there are none."""
     return f"CREATE INDEX CONCURRENTLY ON {quoted(node)} ({', '.join(columns)})" if columns else ""
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from souk_dbopt.plan_rules.findings import Facts, Finding, compared, create_index, is_scan, number, of, plain_columns, quoted
+from souk_dbopt.plan_rules.conditions import alternatives, compared, expressions
+from souk_dbopt.plan_rules.findings import Facts, Finding, create_index, is_scan, number, of, plain_columns, quoted
 from souk_dbopt.plans import Plan, PlanNode
 
 SEQ_SCAN_ROWS = 10_000
@@ -35,14 +36,15 @@ def seq_scan_discards_rows(plan: Plan, facts: Facts) -> Iterator[Finding]:
     for node in plan.nodes():
         if node.type != "Seq Scan" or not _discards(node, SEQ_SCAN_ROWS):
             continue
-        equal, ranged = compared(node.conditions.get("Filter", ""))
-        columns = [*equal, *ranged[:1]]
+        indexes = _indexes(node.conditions["Filter"])
         yield Finding(
             rule="SEQ_SCAN_DISCARDS_ROWS",
             message=f"{number(node.removed_by_filter)} rows of {of(node)} were read and discarded to find {number(node.rows)}: "
             f"{node.conditions['Filter']}",
-            fix=f"Give {node.relation} an index of {', '.join(columns) if columns else 'the expressions in the condition'}.",
-            fix_sql=create_index(node, columns),
+            fix=f"Give {node.relation} an index of {', and one of '.join(', '.join(each) for each in indexes)}."
+            if indexes
+            else "No index of columns serves this condition: compare a column, or an expression of it, with a value.",
+            fix_sql="; ".join(create_index(node, each) for each in indexes),
             node=node.place,
             weight=node.share,
             evidence={"rows": number(node.rows), "rows_removed": number(node.removed_by_filter)},
@@ -182,6 +184,17 @@ def lossy_bitmap(plan: Plan, facts: Facts) -> Iterator[Finding]:
                 weight=node.share * node.lossy_blocks / blocks,
                 evidence={"lossy_blocks": number(node.lossy_blocks), "exact_blocks": number(node.exact_blocks)},
             )
+
+
+def _indexes(condition: str) -> list[tuple[str, ...]]:
+    """What indexes are of that find the rows of a condition: one, or one for each of its alternatives; none where they cannot."""
+    arms = alternatives(condition) or [condition]
+    found = []
+    for arm in arms:
+        equal, ranged = compared(arm)
+        columns = [*equal, *ranged[:1]]
+        found.append(columns or [f"({each})" for each in expressions(arm)[:1]])
+    return list(dict.fromkeys(map(tuple, found))) if all(found) else []
 
 
 def _discards(node: PlanNode, rows: int) -> bool:
