@@ -15,7 +15,7 @@ signal.signal(
     signal.SIGINT, signal.default_int_handler
 )  # a shell ignores it for what runs in the background, and so would our children
 
-hypothesis.settings.register_profile("souk", deadline=None)
+hypothesis.settings.register_profile("souk", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("souk")
 
 

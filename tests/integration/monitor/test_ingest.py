@@ -138,7 +138,7 @@ async def test_a_database_that_stands_still_is_not_waited_for_and_what_it_did_af
         await schema.migrate(owner)
         async with Pool(server.dsn(user="souk_monitor"), PoolOptions(size=3, check_timeout=0.2)) as pool:
             (project,) = await ProjectRows(pool, "shop").all()
-            store = EventTables(pool, Keeping(), Counts(), timeout=0.3)
+            store = EventTables(pool, Keeping(), Counts(), timeout=2.0)
             async with Pipeline(store, preparer(), Queue(patience=0.0)) as ingest:
                 await ingest.submit(project, [error()])
                 events = [error() for _ in range(5)]
