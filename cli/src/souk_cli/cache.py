@@ -18,6 +18,7 @@ from souk.client import CLIENTS, NODES, CacheClient, ClientConfig
 
 from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds, size
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape, visible
 
 Space = Annotated[str, typer.Argument(metavar="NAMESPACE", help="One of `souk cache namespaces`.")]
@@ -25,16 +26,13 @@ LOAD_WAIT = 5.0
 MAX_SECONDS = 315_576_000_000.0
 """What a google.protobuf.Duration holds: 10,000 years."""
 MAX_VERSION = 2**63 - 1
-_COLUMNS = ("reads", "hit ratio", "memory", "Redis", "negative", "stale", "leases", "waits", "fills", "refused", "loads", "inval.")
-_NARROW = ("reads", "hit ratio", "memory", "Redis", "leases", "fills", "inval.")
+_COUNTS = {"reads": 0, "hit ratio": 0, "memory": 1, "Redis": 2, "negative": 8, "stale": 7, "leases": 4, "waits": 10, "fills": 5}
+_COUNTS |= {"refused": 9, "loads": 6, "inval.": 3}
+"""Columns of `souk cache stats`, and which are left out first."""
 _POLICY = (
     *("TTL", "negative", "jitter", "stale for", "early", "without Redis", "lease", "largest", "buckets", "hottest", "aliases"),
     "loader",
 )
-_NARROW_POLICY = 6
-"""So many of them are shown where there is no room for all."""
-POLICY_WIDTH, COUNTS_WIDTH = 132, 112
-"""Columns that a terminal must have for tables that show everything."""
 REFRESH = 1.0
 """Seconds between two looks of `stats --watch`."""
 
@@ -185,7 +183,7 @@ def namespaces(
                 detail.add_row(f"[dim]{column}[/]", cell)
             out.print(detail)
         if not names:
-            out.print(_policies(known, out.width))
+            out.print(_policies(known))
 
     with_cache(config, work, json=json)
 
@@ -204,9 +202,9 @@ def stats(
             if json:
                 print_json(plain(now))
             else:
-                out.print(_stats(now, None, out.width))
+                out.print(_stats(now, None))
             return
-        with contextlib.nullcontext() if json else Live(_stats(now, None, out.width), console=out, auto_refresh=False) as live:
+        with contextlib.nullcontext() if json else Live(_stats(now, None), console=out, auto_refresh=False) as live:
             while True:
                 before = now
                 await asyncio.sleep(REFRESH)
@@ -214,7 +212,7 @@ def stats(
                 if live is None:
                     print_json(plain(now))
                 else:
-                    live.update(_stats(now, before, out.width), refresh=True)
+                    live.update(_stats(now, before), refresh=True)
 
     with_cache(config, work, json=json, endless=follow)
 
@@ -275,12 +273,11 @@ def _show_text(value: bytes) -> None:
         err.print(f"[yellow]{size(len(value))} that are no text[/]: --output names a file for them")
 
 
-def _policies(known: Sequence[pb.Namespace], width: int) -> Table:
-    shown = len(_POLICY) if width >= POLICY_WIDTH else _NARROW_POLICY
-    more = None if shown == len(_POLICY) else "`souk cache namespaces NAME` and wider terminals show more"
-    table = Table("namespace", *_POLICY[:shown], box=None, header_style="bold", caption=more, caption_justify="left")
+def _policies(known: Sequence[pb.Namespace]) -> FittedTable:
+    columns = (Column(name, drop=number) for number, name in enumerate(_POLICY))
+    table = FittedTable(Column("namespace"), *columns, elsewhere="`souk cache namespaces NAME`")
     for each in known:
-        table.add_row(each.name, *_policy(each)[:shown])
+        table.add_row(each.name, *_policy(each))
     return table
 
 
@@ -303,7 +300,7 @@ def _policy(space: pb.Namespace) -> tuple[str, ...]:
     )
 
 
-def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None, width: int) -> Table:
+def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None) -> FittedTable:
     """before: rates are of what happened since."""
     what = "hits and reads in the last second" if before else "since the node started"
     state = "[green]coherent[/]" if now.coherent else "[red]does not know of every invalidation[/]"
@@ -311,11 +308,8 @@ def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None, width: 
         f"{state} · memory {now.memory_entries:,} values, {size(now.memory_bytes)}, {now.memory_evictions:,} evicted · "
         f"{now.watchers} near cache{'' if now.watchers == 1 else 's'} · {now.warming:,} to warm · {what}"
     )
-    table = Table(box=None, header_style="bold", caption=caption, caption_justify="left")
-    table.add_column("namespace", no_wrap=True)
-    shown = _COLUMNS if width >= COUNTS_WIDTH else _NARROW
-    for column in shown:
-        table.add_column(column, justify="right", no_wrap=True)
+    columns = (Column(name, right=True, drop=drop) for name, drop in _COUNTS.items())
+    table = FittedTable(Column("namespace"), *columns, caption=f"[dim italic]{caption}[/]")
     earlier = {each.namespace: each for each in before.namespaces} if before else {}
     for each in now.namespaces:
         was = earlier.get(each.namespace, pb.NamespaceStats())
@@ -335,7 +329,7 @@ def _stats(now: pb.GetStatsResponse, before: pb.GetStatsResponse | None, width: 
             "loads": _count(each.loads - was.loads),
             "inval.": _count(each.invalidations - was.invalidations),
         }
-        table.add_row(each.namespace, *(cells[column] for column in shown))
+        table.add_row(each.namespace, *(cells[column] for column in _COUNTS))
     return table
 
 

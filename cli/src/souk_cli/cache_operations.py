@@ -19,6 +19,7 @@ from souk.common.v1 import operations_pb2 as pb
 from souk_cli.cache import MAX_SECONDS, Space
 from souk_cli.connection import CACHE, Json, connected, with_cache
 from souk_cli.display import err, out, plain, print_json, seconds
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `souk cache operations list` shows it.")]
@@ -112,7 +113,14 @@ def list_operations(
         if json:
             print_json([plain(each) for each in found])
             return
-        table = Table("id", "what", "state", "progress", "started", "took", box=None)
+        table = FittedTable(
+            Column("id"),
+            Column("what", least=24),
+            Column("state"),
+            Column("progress", least=16, drop=1),
+            Column("started", drop=3),
+            Column("took", drop=2),
+        )
         for each in found:
             ago = f"{_span((datetime.now(UTC) - each.create_time.ToDatetime(UTC)).total_seconds())} ago"
             what = f"{each.method.rpartition('/')[2]} {each.target}"

@@ -72,7 +72,7 @@ def _show(explained: pb.ExplainQueryResponse, title: str) -> None:
     plan = explained.plan
     ran = f"ran in {milliseconds(plan.execution_time)}" if plan.HasField("execution_time") else "was not run"
     out.print(f"[bold]{escape(title)}[/]  {ran}, planned in {milliseconds(plan.planning_time)}  [dim]{plan.plan_fingerprint}[/]")
-    out.print(draw(plan))
+    out.print(draw(plan, whole=not out.is_terminal))
     if not explained.findings:
         out.print("[green]✓[/] The rules find nothing wrong with it.")
     for finding in explained.findings:

@@ -12,13 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.struct_pb2 import Struct
 from rich.console import Group, RenderableType
-from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk.dbopt.v1 import query_pb2
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -31,6 +31,8 @@ CHART = 60
 """Windows that a chart shows at the most."""
 SAMPLES = 8
 """Samples that are shown where nobody asks for all."""
+NAME_WIDTH = 32
+"""Characters that a query gets of a narrow terminal, whatever else has to go."""
 SOURCES = {query_pb2.SOURCE_PRIMARY: "primary", query_pb2.SOURCE_REPLICA: "replica"}
 
 
@@ -80,7 +82,7 @@ def slow(
         if json:
             print_json([plain(query) for query in found])
         elif found:
-            out.print(_queries(found))
+            out.print(queries_table(found))
         else:
             out.print("[yellow]No query has run.[/]")
 
@@ -127,8 +129,20 @@ async def _watch(client: DbClient, threshold: float | None, *, json: bool) -> No
         )
 
 
-def _queries(found: Sequence[pb.QueryStats]) -> Table:
-    table = _table("Query", "Time", "", "Calls", "Mean", "p50", "p95", "p99", "Rows", "Errors", right=3)
+def queries_table(found: Sequence[pb.QueryStats]) -> FittedTable:
+    """Queries, one a row."""
+    table = FittedTable(
+        Column("Query", least=NAME_WIDTH),
+        Column("", drop=5),
+        Column("Time", right=True),
+        Column("Calls", right=True, drop=1),
+        Column("Mean", right=True),
+        Column("p50", right=True, drop=7),
+        Column("p95", right=True, drop=6),
+        Column("p99", right=True, drop=2),
+        Column("Rows", right=True, drop=4),
+        Column("Errors", right=True, drop=3),
+    )
     for query in found:
         table.add_row(
             escape(_named(query)),
@@ -152,11 +166,16 @@ def _named(query: pb.QueryStats) -> str:
 
 def _history(found: pb.GetQueryStatsResponse, step: timedelta, samples: int) -> RenderableType:
     total = found.total
-    parts: list[RenderableType] = [f"[bold]{escape(total.fingerprint)}[/]", f"[dim]{escape(total.text)}[/]", "", _queries([total])]
+    parts: list[RenderableType] = [
+        f"[bold]{escape(total.fingerprint)}[/]",
+        f"[dim]{escape(total.text)}[/]",
+        "",
+        queries_table([total]),
+    ]
     if found.windows:
         parts += ["", *_chart(found.windows, step)]
     if found.samples:
-        table = _table("Slow call", "When", "Parameters", right=9)
+        table = FittedTable(Column("Slow call"), Column("When"), Column("Parameters", least=24, fold=True))
         for each in found.samples[:samples]:
             at = each.time.ToDatetime(UTC).astimezone()
             table.add_row(_time(each.duration), f"{at:%Y-%m-%d %H:%M:%S}", escape(_parameters(each.parameters)))
@@ -240,11 +259,3 @@ def _shown(seconds: float) -> str:
     if seconds >= 0.001:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds * 1e6:.0f} µs"
-
-
-def _table(*names: str, right: int) -> Table:
-    """right: the columns from this one on are numbers."""
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(names):
-        table.add_column(name, justify="right" if number >= right else "left", no_wrap=number != 0)
-    return table

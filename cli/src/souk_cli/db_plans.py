@@ -1,17 +1,18 @@
 """`souk db findings` and `souk db changes`: what is wrong with plans that were seen, and when they changed."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
-from souk_cli.db_insight import bar, since_time
+from souk_cli.db_insight import NAME_WIDTH, bar, since_time
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw_both, milliseconds
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 SEVERITIES = {pb.FINDING_SEVERITY_HIGH: "[red]high[/]", pb.FINDING_SEVERITY_MEDIUM: "[yellow]medium[/]"}
@@ -106,7 +107,7 @@ def changes(
             for each in found:
                 _show_change(each)
         else:
-            out.print(_changes(found))
+            out.print(changes_table(found))
 
     with_db(config, work, json=json, about=fingerprint)
 
@@ -122,14 +123,20 @@ def _show_finding(finding: pb.PlanFinding) -> None:
         out.print(f"    [cyan]{escape(finding.fix_sql)}[/]")
 
 
-def _changes(found: list[pb.PlanChange]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("When", "Query", "", "Median", "What changed", "Why"):
-        table.add_column(name, no_wrap=name == "When", overflow="fold")
+def changes_table(found: Sequence[pb.PlanChange]) -> FittedTable:
+    """Changes of plans, one a row."""
+    table = FittedTable(
+        Column("Query", least=NAME_WIDTH),
+        Column("When", drop=2),
+        Column("Outcome"),
+        Column("Median", drop=3),
+        Column("What changed", least=24, fold=True),
+        Column("Why", least=24, fold=True, drop=1),
+    )
     for each in found:
         at = each.time.ToDatetime().astimezone()
         table.add_row(
-            f"{at:%m-%d %H:%M}", escape(each.fingerprint), _outcome(each), _medians(each), escape(each.message), escape(_why(each))
+            escape(each.fingerprint), f"{at:%m-%d %H:%M}", _outcome(each), _medians(each), escape(each.message), escape(_why(each))
         )
     return table
 

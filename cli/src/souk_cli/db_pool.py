@@ -8,12 +8,12 @@ import typer
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Group
 from rich.live import Live
-from rich.table import Table
 from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import query_pb2 as pb
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
 from souk_cli.display import out, plain, print_json, seconds, size
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 REFRESH = 1.0
@@ -50,14 +50,30 @@ def pool(
 
 def tables(servers: Sequence[pb.Server]) -> Group:
     """A table of the servers, and one of their connections."""
-    listed = _table("Server", "", "PostgreSQL", "Behind", "")
+    listed = FittedTable(
+        Column("Server"),
+        Column("Role"),
+        Column("PostgreSQL", drop=2),
+        Column("Behind", drop=1),
+        Column("Problem", least=24, fold=True),
+    )
     for server in servers:
         state = "[green]●[/]" if server.available else "[red]●[/]"
         behind = f"{seconds(_seconds(server.lag))}, {size(server.lag_bytes)}" if server.HasField("lag") else "–"
         version = server.version + (" behind PgBouncer" if server.pgbouncer else "")
         listed.add_row(f"{state} {escape(server.address)}", ROLES[server.role], version or "?", behind, escape(server.problem))
-    connections = _table(
-        "Class", "Server", "In use", "Open", "Most", "Waiting", "Acquired", "Waited", "p99", "Refused", "Lost", right=2
+    connections = FittedTable(
+        Column("Class"),
+        Column("Server"),
+        Column("In use", right=True),
+        Column("Open", right=True, drop=4),
+        Column("Most", right=True, drop=1),
+        Column("Waiting", right=True),
+        Column("Acquired", right=True, drop=6),
+        Column("Waited", right=True, drop=5),
+        Column("p99", right=True, drop=3),
+        Column("Refused", right=True, drop=2),
+        Column("Lost", right=True, drop=7),
     )
     for server in servers:
         for each in server.pools:
@@ -75,11 +91,3 @@ def tables(servers: Sequence[pb.Server]) -> Group:
 
 def _seconds(span: Duration) -> float:
     return span.ToTimedelta().total_seconds()
-
-
-def _table(*names: str, right: int = 99) -> Table:
-    """right: the columns from this one on are numbers."""
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, name in enumerate(names):
-        table.add_column(name, justify="right" if number >= right else "left", no_wrap=True)
-    return table

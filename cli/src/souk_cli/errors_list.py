@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.table import Table
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import since_time, sparkline
 from souk_cli.display import out, plain, print_json
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 STATE_STYLES = {
@@ -157,12 +157,18 @@ def tail(
     with_monitor(config, work, json=json, endless=True)
 
 
-def issues_table(issues: list[pb.Issue]) -> Table:
+def issues_table(issues: list[pb.Issue]) -> FittedTable:
     """Issues, one a row."""
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("Issue", "State", "Severity", "Events", "Users", "Last seen", "24 hours", "What"):
-        right = name in ("Events", "Users", "Last seen")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "What", overflow="fold")
+    table = FittedTable(
+        Column("Issue"),
+        Column("State", drop=3),
+        Column("Severity", drop=2),
+        Column("Events", right=True),
+        Column("Users", right=True, drop=4),
+        Column("Last seen", right=True, drop=1),
+        Column("24 hours", drop=5),
+        Column("What", least=32, fold=True),
+    )
     for issue in issues:
         table.add_row(
             escape(issue.short_id),

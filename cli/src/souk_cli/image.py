@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from souk.client import ClientConfig, ImagingClient, from_failure
 from souk.imaging.v1 import imaging_pb2 as pb
 
 from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, ready, savings
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 ImageId = Annotated[str, typer.Argument(help="The id that the upload gave.", show_default=False)]
@@ -65,7 +65,7 @@ def list_images(
         if json:
             print_json([plain(image) for image in images])
         elif images:
-            out.print(_list(images))
+            out.print(images_table(images))
         else:
             out.print("[dim]No images.[/]")
 
@@ -170,9 +170,14 @@ def _show(image: pb.Image) -> None:
         out.print(f"saved     [green]{made.saved:.0%}[/] against JPEG or PNG at the same sizes")
     if image.state == pb.IMAGE_STATE_FAILED:
         show_error(from_failure(image.error))
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("Size", "Format", "Bytes", "State", "Encoded in", "Variant"):
-        table.add_column(name, justify="right" if name in ("Bytes", "Encoded in") else "left", no_wrap=name != "Variant")
+    table = FittedTable(
+        Column("Size"),
+        Column("Format"),
+        Column("Bytes", right=True),
+        Column("State", drop=1),
+        Column("Encoded in", right=True, drop=2),
+        Column("Variant"),
+    )
     for variant in image.variants:
         is_made = variant.state != pb.VARIANT_STATE_PENDING
         table.add_row(
@@ -187,11 +192,19 @@ def _show(image: pb.Image) -> None:
     out.print(table)
 
 
-def _list(images: list[pb.Image]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("Image id", "State", "Owner", "Profile", "Original", "Variants", "Saved", "Uploaded", "Tags"):
-        right = name in ("Original", "Variants", "Saved")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name in ("Image id", "Original", "Uploaded"))
+def images_table(images: list[pb.Image]) -> FittedTable:
+    """Images, one a row."""
+    table = FittedTable(
+        Column("Image id"),
+        Column("State"),
+        Column("Owner", least=12, drop=2),
+        Column("Profile", drop=5),
+        Column("Original", right=True, drop=3),
+        Column("Variants", right=True, drop=7),
+        Column("Saved", right=True, drop=4),
+        Column("Uploaded", drop=1),
+        Column("Tags", least=12, fold=True, drop=6),
+    )
     for image in images:
         made, original = savings(image), image.original
         table.add_row(

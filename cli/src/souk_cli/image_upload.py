@@ -11,13 +11,13 @@ from typing import Annotated, Any, Self
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.table import Table
 from souk.client import ClientConfig, ImagingClient, SoukError
 from souk.imaging.v1 import imaging_pb2 as pb
 
 from souk_cli.connection import IMAGING, Json, connected, with_client
 from souk_cli.display import as_json, err, out, plain, print_json, seconds, show_error, size
 from souk_cli.savings import NAMES, NEWEST_FIRST, ready, savings
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 
@@ -167,26 +167,27 @@ def show_outcomes(outcomes: list[Outcome], address: str) -> None:
     """A table of what was made, then what went wrong."""
     images = [outcome.image for outcome in outcomes if outcome.image]
     if images:
-        out.print(_table(outcomes, images))
+        out.print(outcomes_table(outcomes, images))
     for outcome in outcomes:
         if outcome.error:
             show_error(outcome.error, about=str(outcome.path), address=address)
 
 
-def _table(outcomes: list[Outcome], images: list[pb.Image]) -> Table:
+def outcomes_table(outcomes: list[Outcome], images: list[pb.Image]) -> FittedTable:
+    """What became of each photo, and below it of all."""
     total = savings(*images)
     formats = [NAMES[form] for form in NEWEST_FIRST if NAMES[form] in total.bytes_by_format]
-    table = Table(
-        show_footer=len(images) > 1, header_style="bold", footer_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    several = len(images) > 1
+    table = FittedTable(
+        Column("Photo", least=16, footer=f"{len(images)} photos" if several else ""),
+        Column("Image id"),
+        Column("Original", right=True, drop=1, footer=size(total.original_bytes) if several else ""),
+        Column("Variants", right=True, drop=4, footer=str(sum(len(ready(image)) for image in images)) if several else ""),
+        *(Column(name, right=True, drop=2, footer=size(total.bytes_by_format[name]) if several else "") for name in formats),
+        Column("Saved", right=True, footer=f"[green]{total.saved:.0%}[/]" if several else ""),
+        Column("Time", right=True, drop=3),
+        caption="[dim]Bytes of a format are over all sizes. Saved: the smallest format against JPEG or PNG at the same sizes.[/]",
     )
-    table.add_column("Photo", footer=f"{len(images)} photos", overflow="fold")
-    table.add_column("Image id", footer="", no_wrap=True)
-    table.add_column("Original", footer=size(total.original_bytes), justify="right", no_wrap=True)
-    table.add_column("Variants", footer=str(sum(len(ready(image)) for image in images)), justify="right")
-    for name in formats:
-        table.add_column(name, footer=size(total.bytes_by_format[name]), justify="right", no_wrap=True)
-    table.add_column("Saved", footer=f"{total.saved:.0%}", justify="right", style="green")
-    table.add_column("Time", footer="", justify="right", no_wrap=True)
     for outcome in outcomes:
         image = outcome.image
         if image is None:
@@ -198,12 +199,9 @@ def _table(outcomes: list[Outcome], images: list[pb.Image]) -> Table:
             f"{image.original.width}×{image.original.height} {size(image.original.size_bytes)}",
             str(len(ready(image))) if ready(image) else "[dim]pending[/]",
             *(size(made.bytes_by_format[name]) if name in made.bytes_by_format else "–" for name in formats),
-            f"{made.saved:.0%}" if made.fallback_bytes else "–",
+            f"[green]{made.saved:.0%}[/]" if made.fallback_bytes else "–",
             seconds(outcome.seconds),
         )
-    table.caption = "Bytes of a format are over all sizes. Saved: the smallest format against JPEG or PNG at the same sizes."
-    table.caption_style = "dim"
-    table.caption_justify = "left"
     return table
 
 

@@ -4,7 +4,6 @@ import time
 from typing import Annotated, TypeAlias
 
 import typer
-from rich.table import Table
 from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import project_pb2 as pb
 from souk_common.migrations import Migration, pending
@@ -15,6 +14,7 @@ from souk_cli.db_connection import Connection, Dsn, with_owner
 from souk_cli.db_migrate import show_steps
 from souk_cli.display import err, out, plain, print_json
 from souk_cli.errors_list import ago
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import escape
 
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="PROJECT", help="Its name.", show_default=False)]
@@ -62,7 +62,7 @@ def list_projects(
         if json:
             print_json([plain(project) for project in found])
         else:
-            out.print(_projects(found))
+            out.print(projects_table(found))
 
     with_monitor(config, work, json=json)
 
@@ -162,13 +162,18 @@ def _tell(project: pb.Project, *, json: bool) -> None:
     if json:
         print_json(plain(project))
     else:
-        out.print(_projects([project]))
+        out.print(projects_table([project]))
 
 
-def _projects(projects: list[pb.Project]) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("Project", "Number", "Takes reports", "Keys", "DSN"):
-        table.add_column(name, justify="right" if name in ("Number", "Keys") else "left", overflow="fold")
+def projects_table(projects: list[pb.Project]) -> FittedTable:
+    """Projects, one a row."""
+    table = FittedTable(
+        Column("Project"),
+        Column("Number", right=True, drop=2),
+        Column("Takes reports", drop=1),
+        Column("Keys", right=True, drop=3),
+        Column("DSN", fold=True, least=32),
+    )
     for project in projects:
         keys = [key for key in project.keys if not key.HasField("revoke_time")]
         takes = "[yellow]no[/]" if project.disabled else "yes"
@@ -181,10 +186,19 @@ def _tell_keys(keys: list[pb.ProjectKey], *, json: bool) -> None:
     if json:
         print_json([plain(key) for key in keys])
         return
-    table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("Key", "Label", "Made", "State", "DSN"):
-        table.add_column(name, overflow="fold")
+    out.print(keys_table(keys))
+
+
+def keys_table(keys: list[pb.ProjectKey]) -> FittedTable:
+    """Keys, one a row."""
+    table = FittedTable(
+        Column("Key"),
+        Column("Label", least=12, drop=1),
+        Column("Made", drop=2),
+        Column("State"),
+        Column("DSN", fold=True, least=24),
+    )
     for key in keys:
         state = "[dim]revoked[/]" if key.HasField("revoke_time") else "[green]holds[/]"
         table.add_row(key.public_key, escape(key.label), f"{ago(key.create_time)} ago", state, escape(key.dsn))
-    out.print(table)
+    return table

@@ -1,17 +1,23 @@
 """A plan drawn as a tree: each step with its part of the time, its rows beside those that were expected, and its blocks."""
 
+import textwrap
 from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from google.protobuf.duration_pb2 import Duration
-from rich.table import Table
+from rich.cells import cell_len
 from rich.text import Text
 from souk.dbopt.v1 import insight_pb2 as pb
 
+from souk_cli.tables import Column, FittedTable
 from souk_cli.visible import visible
 
 BAR = 12
 """Characters of a bar of the whole time."""
+STEP_WIDTH = 48
+"""Characters that the steps get of a narrow terminal, whatever else has to go."""
+LINE_WIDTH = 100
+"""Characters of a line of a condition, where it is shown whole."""
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 OFF, FAR_OFF = 3.0, 10.0
 """Times that an estimate is wrong, to be yellow and red."""
@@ -21,26 +27,43 @@ _HOT, _WARM = 0.3, 0.1
 """Shares of the time, to be red and yellow."""
 
 
-def draw(plan: pb.Plan) -> Table:
-    """The steps of a plan, each before those below it."""
+def draw(plan: pb.Plan, *, whole: bool = False) -> FittedTable:
+    """The steps of a plan, each before those below it.
+
+    whole: long conditions go on in the next line; else each has one line, which is cut where it is too long.
+    """
     was_run = plan.HasField("execution_time")
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("Step", no_wrap=False, overflow="fold")
-    table.add_column("Time" if was_run else "Cost", no_wrap=True)
-    for column in ("Self", "Rows", "Expected", "Loops", "Blocks") if was_run else ("Cost", "Expected"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for first, rest, node, ended in _steps(plan.root, "", "", ended=False):
-        share = Text.assemble((_bar(node.share), _heat(node.share)), f" {100 * node.share:3.0f} %")
-        table.add_row(_step(first, rest, node), share, *(_measured(node, ended=ended) if was_run else _expected(node)))
+    steps = list(_steps(plan.root, "", "", ended=False))
+    least = min(STEP_WIDTH, max(cell_len(first + _title(node)) for first, _, node, _ in steps))
+    own, rows, expected = (
+        Column("Self", right=True, drop=1),
+        Column("Rows", right=True, drop=2),
+        Column("Expected", right=True, drop=3),
+    )
+    columns = (own, rows, expected, Column("Loops", right=True, drop=4), Column("Blocks", right=True, drop=5))
+    table = FittedTable(
+        Column("Step", least=least),
+        Column("", drop=6),
+        Column("Time" if was_run else "Cost", right=True),
+        *(columns if was_run else (Column("Units", right=True, drop=1), expected)),
+    )
+    for first, rest, node, ended in steps:
+        measured = _measured(node, ended=ended) if was_run else _expected(node)
+        table.add_row(
+            _step(first, rest, node, whole=whole),
+            Text(_bar(node.share), _heat(node.share)),
+            Text(f"{100 * node.share:.0f} %"),
+            *measured,
+        )
     return table
 
 
-def draw_both(old: pb.Plan, new: pb.Plan) -> Table:
+def draw_both(old: pb.Plan, new: pb.Plan) -> FittedTable:
     """Two plans side by side: steps that only the one has are marked with - or +. One that is not kept has no steps."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 4, 0, 0))
     sides = (_outline(old), _outline(new))
-    for name, plan in (("Before", old), ("Now", new)):
-        table.add_column(f"{name}  {plan.plan_fingerprint}" if plan.plan_fingerprint else f"{name}  (not kept)", overflow="fold")
+    table = FittedTable(
+        *(Column(f"{name}  {plan.plan_fingerprint or '(not kept)'}", least=1) for name, plan in (("Before", old), ("Now", new)))
+    )
     keys = [[key for key, _ in side] for side in sides]
     matcher = SequenceMatcher(None, keys[0], keys[1], autojunk=False)
     for kind, begin, end, other, last in matcher.get_opcodes():
@@ -79,8 +102,8 @@ def _steps(node: pb.PlanNode, first: str, rest: str, *, ended: bool) -> Iterator
         yield from _steps(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "), ended=below)
 
 
-def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
-    text = Text(overflow="fold")
+def _step(first: str, rest: str, node: pb.PlanNode, *, whole: bool) -> Text:
+    text = Text()
     text.append(first, "dim")
     text.append(visible(node.type), "bold")
     if node.relation:
@@ -88,8 +111,9 @@ def _step(first: str, rest: str, node: pb.PlanNode) -> Text:
     if node.index:
         text.append(visible(f" by {node.index}"), "cyan")
     for name in sorted(node.conditions):
-        text.append(f"\n{rest}", "dim")
-        text.append(visible(f"{name}: {node.conditions[name]}"), "dim")
+        condition = visible(f"{name}: {' '.join(node.conditions[name].split())}")
+        for line in textwrap.wrap(condition, LINE_WIDTH - len(rest), subsequent_indent="  ") if whole else (condition,):
+            text.append(f"\n{rest}{line}", "dim")
     if node.rows_removed:
         text.append(f"\n{rest}", "dim")
         text.append(f"discarded {node.rows_removed:,} rows", "yellow" if node.rows_removed >= 1000 else "dim")

@@ -9,7 +9,7 @@ from rich.table import Table
 from souk.cache.v1 import cache_pb2 as pb
 from souk_cache.adapters.namespace_file import load
 from souk_cache.rpc import mapping
-from souk_cli.cache import _COLUMNS, _POLICY, _policies, _show, _stats
+from souk_cli.cache import _COUNTS, _POLICY, _policies, _show, _stats
 
 SPACES = [mapping.namespace(space) for space in load(None, max_message_bytes=4 * 1024 * 1024).all()]
 COUNTS = [
@@ -27,7 +27,7 @@ def drawn(table: Table, width: int) -> list[str]:
 @pytest.mark.parametrize("width", [80, 100, 120, 140, 200])
 def test_every_namespace_has_one_line_in_a_terminal_of_any_usual_width(width: int):
     stats = pb.GetStatsResponse(namespaces=COUNTS, coherent=True)
-    for table in (_stats(stats, None, width), _policies(SPACES, width)):
+    for table in (_stats(stats, None), _policies(SPACES)):
         lines = drawn(table, width)
         assert max(map(len, lines)) <= width
         assert "…" not in "".join(lines)
@@ -36,15 +36,15 @@ def test_every_namespace_has_one_line_in_a_terminal_of_any_usual_width(width: in
 
 def test_a_wide_terminal_shows_all_and_a_narrow_one_says_where_the_rest_is():
     stats = pb.GetStatsResponse(namespaces=COUNTS)
-    assert all(column in drawn(_stats(stats, None, 140), 140)[0] for column in _COLUMNS)
-    assert all(column in drawn(_policies(SPACES, 140), 140)[0] for column in _POLICY)
-    assert "souk cache namespaces NAME" in "".join(drawn(_policies(SPACES, 80), 80))
+    assert all(column in drawn(_stats(stats, None), 140)[0] for column in _COUNTS)
+    assert all(column in drawn(_policies(SPACES), 140)[0] for column in _POLICY)
+    assert "souk cache namespaces NAME" in "".join(drawn(_policies(SPACES), 80))
 
 
 def test_rates_are_of_what_happened_between_two_looks():
     before = pb.GetStatsResponse(namespaces=[pb.NamespaceStats(namespace="product", hits_memory=100, misses=100)])
     now = pb.GetStatsResponse(namespaces=[pb.NamespaceStats(namespace="product", hits_memory=109, misses=101)])
-    assert drawn(_stats(now, before, 140), 140)[1].split()[:3] == ["product", "10", "90.0%"]
+    assert drawn(_stats(now, before), 140)[1].split()[:3] == ["product", "10", "90.0%"]
 
 
 def test_on_a_terminal_a_value_is_shown_as_it_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -88,3 +88,21 @@ def test_a_plan_that_is_not_kept_is_said_to_be_so():
     Console(file=output, width=160, color_system=None).print(draw_both(pb.Plan(), pb.Plan(plan_fingerprint="2" * 16, root=ROOT)))
     assert "Before  (not kept)" in output.getvalue()
     assert "+ Append" in output.getvalue()
+
+
+def test_a_long_condition_is_cut_in_a_terminal_and_goes_on_below_itself_where_it_is_whole():
+    parts = " AND ".join(f"(column_{number} = {number})" for number in range(20))
+    scan = pb.PlanNode(type="Seq Scan", relation="shop.products", conditions={"Filter": parts}, actual_rows=1)
+    plan = pb.Plan(root=pb.PlanNode(type="Append", actual_rows=1, children=[scan, UNUSED]), execution_time=span(1))
+    output = io.StringIO()
+    Console(file=output, width=80, color_system=None).print(draw(plan))
+    (cut,) = (line.rstrip() for line in output.getvalue().splitlines() if "column_" in line)
+    assert cut.startswith("│     Filter: (column_0 = 0)")
+    assert cut.endswith("…")
+
+    output = io.StringIO()
+    Console(file=output, width=160, soft_wrap=True, color_system=None).print(draw(plan, whole=True))
+    first, *others = (line.rstrip() for line in output.getvalue().splitlines() if "column_" in line)
+    assert first.startswith("│     Filter: (column_0 = 0)")
+    assert all(line.startswith("│       ") and len(line) <= 100 for line in others)
+    assert " ".join(line.removeprefix("│").strip() for line in (first, *others)) == f"Filter: {parts}"
