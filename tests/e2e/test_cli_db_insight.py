@@ -62,6 +62,7 @@ async def test_what_is_slow_is_shown_as_a_table_as_json_by_itself_and_as_it_happ
     assert one.status == 0
     assert all(text in one.out for text in ("select ? as slept from pg_sleep(?)", "calls  ", "p99    ", "█", '"seconds": 0.2'))
     assert (await souk("db", "stats", "own.sleep@1", "--json", *where)).json()["total"]["fingerprint"] == "own.sleep@1"
+    assert (await souk("db", "stats", "own.sleep", "--json", *where)).json()["total"]["fingerprint"] == "own.sleep@1"
     unknown = await souk("db", "stats", "no.such@1", *where)
     assert (unknown.status, "souk db slow" in unknown.err) == (1, True)
     for wrong in (("slow", "--since", "tomorrow"), ("stats", "own.sleep@1", "--window", "3x")):

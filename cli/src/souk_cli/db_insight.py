@@ -1,15 +1,16 @@
 """`souk db slow` and `souk db stats`: which queries take the database's time, and what one of them did."""
 
+import json as jsonlib
 import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from rich.console import Group, RenderableType
 from souk.client import ClientConfig, DbClient
@@ -29,6 +30,8 @@ BAR = 10
 """Characters of the bar that shows a part of the time."""
 CHART = 60
 """Windows that a chart shows at the most."""
+EXACT = 2**53
+"""The largest integer up to which a double has all."""
 SAMPLES = 8
 """Samples that are shown where nobody asks for all."""
 NAME_WIDTH = 32
@@ -92,7 +95,10 @@ def slow(
 @connected(DBOPT)
 def stats(
     config: ClientConfig,
-    fingerprint: Annotated[str, typer.Argument(metavar="FINGERPRINT", help="As `souk db slow` shows it: product.get@1.")],
+    fingerprint: Annotated[
+        str,
+        typer.Argument(metavar="FINGERPRINT", help="As `souk db slow` shows it: product.get@1; product.get is its newest version."),
+    ],
     since: Annotated[str, typer.Option(help="Since when: 90m, 6h, 7d, or a time as 2026-11-26T10:00Z.")] = "24h",
     window: Annotated[str, typer.Option(help="How long a window is: 1m to 1d.")] = "1h",
     every: Annotated[bool, typer.Option("--samples", help="Show all samples.")] = False,
@@ -104,13 +110,21 @@ def stats(
         raise typer.BadParameter(f"{window!r} is no span of time, as 5m or 1h", param_hint="--window")
 
     async def work(client: DbClient) -> None:
-        found = await client.query_stats(fingerprint, since=begin, window=step)
+        found = await client.query_stats(await fingerprint_of(client, fingerprint), since=begin, window=step)
         if json:
             print_json(plain(found))
         else:
             out.print(_history(found, step, len(found.samples) if every else SAMPLES))
 
     with_db(config, work, json=json, about=fingerprint)
+
+
+async def fingerprint_of(client: DbClient, text: str) -> str:
+    """The fingerprint that a user means: of the name of a query alone, that of its newest version."""
+    if not text or "@" in text or text.startswith("~"):
+        return text
+    versions = [query.version async for query in client.queries(text) if query.name == text]
+    return f"{text}@{max(versions)}" if versions else text
 
 
 async def _watch(client: DbClient, threshold: float | None, *, json: bool) -> None:
@@ -125,7 +139,7 @@ async def _watch(client: DbClient, threshold: float | None, *, json: bool) -> No
         who = SOURCES.get(call.source, "[red]failed[/]")
         out.print(
             f"[dim]{at:%H:%M:%S}[/]  [bold]{_time(call.duration):>8}[/]  {escape(call.fingerprint)}  "
-            f"[dim]{call.rows:,} rows, {who}[/]  {escape(_parameters(call.parameters))}"
+            f"[dim]{call.rows:,} rows, {who}[/]  {escape(parameters_text(call.parameters))}"
         )
 
 
@@ -178,7 +192,7 @@ def _history(found: pb.GetQueryStatsResponse, step: timedelta, samples: int) -> 
         table = FittedTable(Column("Slow call"), Column("When"), Column("Parameters", least=24, fold=True))
         for each in found.samples[:samples]:
             at = each.time.ToDatetime(UTC).astimezone()
-            table.add_row(_time(each.duration), f"{at:%Y-%m-%d %H:%M:%S}", escape(_parameters(each.parameters)))
+            table.add_row(_time(each.duration), f"{at:%Y-%m-%d %H:%M:%S}", escape(parameters_text(each.parameters)))
         parts += ["", table]
     return Group(*parts)
 
@@ -236,8 +250,20 @@ def span_from(text: str) -> timedelta | None:
     return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def _parameters(parameters: Struct) -> str:
-    return " ".join(MessageToJson(parameters, indent=None, ensure_ascii=False).split()) if parameters.fields else ""
+def parameters_text(parameters: Struct) -> str:
+    """Parameters as JSON; a Struct has doubles alone, of which those that are whole are shown as the integers that they were."""
+    return jsonlib.dumps(_with_integers(MessageToDict(parameters)), ensure_ascii=False) if parameters.fields else ""
+
+
+def _with_integers(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer() and abs(value) <= EXACT:
+            return int(value)
+        case dict():
+            return {name: _with_integers(each) for name, each in value.items()}
+        case list():
+            return [_with_integers(each) for each in value]
+    return value
 
 
 def _known(query: pb.QueryStats, name: str) -> str:

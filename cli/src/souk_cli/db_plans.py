@@ -9,7 +9,7 @@ from souk.client import ClientConfig, DbClient
 from souk.dbopt.v1 import insight_pb2 as pb
 
 from souk_cli.connection import DBOPT, Json, connected, with_db
-from souk_cli.db_insight import NAME_WIDTH, bar, since_time
+from souk_cli.db_insight import NAME_WIDTH, bar, fingerprint_of, since_time
 from souk_cli.display import out, plain, print_json
 from souk_cli.plan_tree import draw_both, milliseconds
 from souk_cli.tables import Column, FittedTable
@@ -55,7 +55,7 @@ def findings(
     async def work(client: DbClient) -> None:
         found: list[pb.PlanFinding] = []
         wanted = client.plan_findings(
-            fingerprint=fingerprint,
+            fingerprint=await fingerprint_of(client, fingerprint),
             rule=rule,
             min_severity=severity.asked,
             since=begin,
@@ -93,7 +93,11 @@ def changes(
     async def work(client: DbClient) -> None:
         found: list[pb.PlanChange] = []
         wanted = client.plan_changes(
-            fingerprint=fingerprint, regressions_only=regressions, since=begin, with_plans=plans, page_size=min(limit, 200)
+            fingerprint=await fingerprint_of(client, fingerprint),
+            regressions_only=regressions,
+            since=begin,
+            with_plans=plans,
+            page_size=min(limit, 200),
         )
         async for each in wanted:
             found.append(each)

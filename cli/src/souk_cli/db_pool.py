@@ -27,8 +27,10 @@ def pool(
     watch: Annotated[bool, typer.Option("--watch", help="Look every second, until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
-    """Show the servers of the database with their lag, and the connections of each class of queries. Exits with 1 where there is no
-    primary."""
+    """Show the servers of the database with their lag, and the connections of each class of queries.
+
+    Exits with 1 where there is no primary.
+    """
 
     async def work(client: DbClient) -> None:
         servers = await client.pool_status()

@@ -19,9 +19,11 @@ def demo(
     to: Annotated[Path, typer.Option("--out", help="Folder for the contact sheet.")] = Path("build/demo"),
     stay: Annotated[bool, typer.Option("--stay", help="Leave the services running in the end, until Ctrl-C.")] = False,
 ) -> None:
-    """Upload photos to a service started for it, fetch them as browsers do, and write a contact sheet; then let shoppers browse
+    """Do what the users of a marketplace do, with services started for it, and check everything.
+
+    Upload photos to a service started for it, fetch them as browsers do, and write a contact sheet; then let shoppers browse
     products through the cache while sellers change them, buyers order what is scarce from PostgreSQL, and things go wrong, on
-    purpose, and are found in monitor. Everything is checked.
+    purpose, and are found in monitor.
 
     Leaves nothing running (--stay: until Ctrl-C, to look at the dashboard). Exits with 1 where a check fails.
     """
