@@ -34,7 +34,9 @@ def table(service: str, names: list[str]) -> str:
     rows = ["| variable | default | meaning |", "|--|--|--|"]
     for name in names:
         field = SERVICES[service].model_fields[name]
-        if field.default is PydanticUndefined:
+        if field.is_required():
+            default = "**required**"
+        elif field.default is PydanticUndefined:
             default = "of the machine"
         elif field.default is None:
             default = "unset"
