@@ -1,5 +1,9 @@
 """A service that cannot start says which setting is wrong, and what about it."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,7 @@ from certificates import new_authority
 from common_echo import Echo, application
 from pydantic_settings import SettingsConfigDict
 from souk_common.server import StartError
-from souk_common.settings import ServiceSettings, SettingsInvalidError, from_environment
+from souk_common.settings import ServiceSettings, SettingsInvalidError, from_environment, unknown_variables
 from souk_common.testing import running_server
 
 
@@ -47,6 +51,50 @@ def test_every_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch):
 def test_a_level_of_the_log_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SOUK_ECHO_LOG_LEVEL", "WARNING")
     assert from_environment(EchoSettings).log_level == "warning"
+
+
+def test_variables_that_are_no_settings_are_found_each_with_the_setting_that_may_have_been_meant():
+    environment = {
+        "SOUK_ECHO_READY": "ready.json",
+        "souk_echo_sitse": "[]",
+        "SOUK_ECHO_XYZ": "1",
+        "SOUK_ECHO_PORT": "1",
+        "souk_echo_host": "127.0.0.1",
+        "SOUK_ECHO_ADDRESS": "127.0.0.1:50053",
+        "SOUK_OTHER_PROT": "1",
+    }
+    assert unknown_variables(EchoSettings, environment) == {
+        "SOUK_ECHO_READY": "SOUK_ECHO_READY_FILE",
+        "SOUK_ECHO_XYZ": "",
+        "souk_echo_sitse": "SOUK_ECHO_SITES",
+    }
+    assert unknown_variables(ServiceSettings, environment) == {}
+
+
+STARTS_NOT = """
+import contextlib
+from pydantic_settings import SettingsConfigDict
+from souk_common.server import StartError, run
+from souk_common.settings import ServiceSettings
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="SOUK_ECHO_")
+
+@contextlib.asynccontextmanager
+async def open_app(*_):
+    raise StartError("enough")
+    yield
+
+run(Settings(), "echo", open_app)
+"""
+
+
+def test_a_service_warns_at_its_start_once_of_a_variable_that_is_no_setting():
+    environment = os.environ | {"SOUK_ECHO_QUIET": "1", "SOUK_ECHO_LOG_LEVL": "debug"}
+    ran = subprocess.run([sys.executable, "-c", STARTS_NOT], env=environment, capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in (ran.stdout + ran.stderr).splitlines() if line.startswith("{")]
+    told = [(line["level"], line["variable"], line["nearest"]) for line in lines if "variable" in line]
+    assert told == [("warning", "SOUK_ECHO_LOG_LEVL", "SOUK_ECHO_LOG_LEVEL"), ("warning", "SOUK_ECHO_QUIET", "")], ran
 
 
 async def refusal(**settings: Any) -> str:

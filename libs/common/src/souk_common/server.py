@@ -30,7 +30,7 @@ from souk_common.health import Dependency, Health, HealthServicer
 from souk_common.http import HttpServer, Measured
 from souk_common.lifetime import Policy
 from souk_common.rpc import Dispatcher
-from souk_common.settings import ServiceSettings
+from souk_common.settings import ServiceSettings, unknown_variables
 from souk_common.telemetry import Telemetry, names, process
 
 log = structlog.get_logger(__name__)
@@ -99,6 +99,8 @@ def run(settings: S, name: str, open_app: OpenApp[S]) -> int:
     """Serve until SIGTERM or SIGINT and return the exit status: 0, or 1 where the service could not start. A second signal ends
     the process at once."""
     reporting = telemetry.setup(settings, name)
+    for variable, nearest in unknown_variables(type(settings), os.environ).items():
+        log.warning("a variable is no setting, and does nothing", variable=variable, nearest=nearest)
     sys.setswitchinterval(SWITCH_SECONDS)
     _keep_heap()
     _freeze_modules()

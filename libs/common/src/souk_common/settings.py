@@ -1,7 +1,8 @@
 """The settings that all services share. Each is an environment variable: the service's prefix and the field's name in capitals."""
 
+import difflib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -10,6 +11,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 S = TypeVar("S", bound="ServiceSettings")
+
+
+OF_CLIENTS = "ADDRESS"
+"""What a variable with the prefix of a service ends with that is for its clients: where they find it."""
 
 
 class SettingsInvalidError(Exception):
@@ -26,6 +31,19 @@ def from_environment(kind: type[S]) -> S:
     except SettingsError as error:  # a list or a mapping that is no JSON; the text names the field in quotes
         field = str(error).partition('"')[2].partition('"')[0]
         raise SettingsInvalidError(f'{prefix}{field.upper()}: must be JSON, as ["one", "two"]') from error
+
+
+def unknown_variables(kind: type["ServiceSettings"], environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables with the prefix of a service that are none of its settings, and so do nothing; each with the most alike that is
+    one, or "" where none is alike."""
+    prefix = kind.model_config.get("env_prefix", "")
+    known = [name.upper() for name in kind.model_fields]
+    unknown = {}
+    for variable in sorted(environment):
+        name = variable.upper().removeprefix(prefix)
+        if prefix and variable.upper().startswith(prefix) and name not in (*known, OF_CLIENTS):
+            unknown[variable] = "".join(f"{prefix}{near}" for near in difflib.get_close_matches(name, known, n=1))
+    return unknown
 
 
 def problems(error: ValidationError, name: Callable[[list[str]], str]) -> list[str]:
