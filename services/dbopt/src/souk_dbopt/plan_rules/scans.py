@@ -41,9 +41,7 @@ def seq_scan_discards_rows(plan: Plan, facts: Facts) -> Iterator[Finding]:
             rule="SEQ_SCAN_DISCARDS_ROWS",
             message=f"{number(node.removed_by_filter)} rows of {of(node)} were read and discarded to find {number(node.rows)}: "
             f"{node.conditions['Filter']}",
-            fix=f"Give {node.relation} an index of {', and one of '.join(', '.join(each) for each in indexes)}."
-            if indexes
-            else "No index of columns serves this condition: compare a column, or an expression of it, with a value.",
+            fix=_index_advice(node, indexes),
             fix_sql="; ".join(create_index(node, each) for each in indexes),
             node=node.place,
             weight=node.share,
@@ -184,6 +182,14 @@ def lossy_bitmap(plan: Plan, facts: Facts) -> Iterator[Finding]:
                 weight=node.share * node.lossy_blocks / blocks,
                 evidence={"lossy_blocks": number(node.lossy_blocks), "exact_blocks": number(node.exact_blocks)},
             )
+
+
+def _index_advice(node: PlanNode, indexes: list[tuple[str, ...]]) -> str:
+    if not indexes:
+        return "No index of columns serves this condition: compare a column, or an expression of it, with a value."
+    advice = f"Give {node.relation} an index of {', and one of '.join(', '.join(each) for each in indexes)}."
+    of_expression = any(column.startswith("(") for each in indexes for column in each)
+    return f"{advice} PostgreSQL makes one of an expression only where that is IMMUTABLE." if of_expression else advice
 
 
 def _indexes(condition: str) -> list[tuple[str, ...]]:
