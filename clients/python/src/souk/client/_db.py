@@ -104,8 +104,8 @@ class DbSession:
     ) -> QueryResult:
         """Run a query that reads. With request_id, one that writes: it is written once, however often the call is repeated.
 
-        parameters: by name; what JSON has, and datetimes, dates, decimals and UUIDs. timeout: seconds. InvalidArgumentError names
-        every parameter that is wrong; NotFoundError: the catalogue has no such query.
+        parameters: by name; what JSON has, and datetimes with a time zone, dates, decimals and UUIDs; others are a TypeError.
+        timeout: seconds. InvalidArgumentError names every parameter that is wrong; NotFoundError: the catalogue has no such query.
         """
         request = pb.ExecuteQueryRequest(
             name=name,
@@ -162,7 +162,11 @@ class DbSession:
         timeout: float | None = None,
         **filters: Any,
     ) -> ProductPage:
-        """One page of products for sale. filters: category_id, seller_id, min_price_cents, max_price_cents, in_stock."""
+        """One page of products for sale.
+
+        filters: category_id, seller_id, min_price_cents, max_price_cents, in_stock. ValueError: another name, or a number that
+        does not fit; TypeError: a value of another type.
+        """
         request = shop.ListProductsRequest(
             order=order,
             filter=shop.ProductFilter(attributes=attributes or {}, **filters),
@@ -184,7 +188,7 @@ class DbSession:
         timeout: float | None = None,
         **filters: Any,
     ) -> ProductPage:
-        """One page of what matches best. filters: as of list_products."""
+        """One page of what matches best. filters: as of list_products, with its ValueError and TypeError."""
         request = shop.SearchProductsRequest(
             text=text,
             filter=shop.ProductFilter(attributes=attributes or {}, **filters),
@@ -230,7 +234,7 @@ class DbSession:
         timeout: float | None = None,
     ) -> shop.PlaceOrderResponse:
         """Order, if everything is in stock. lines: product_id -> how many. request_id: the same one orders once; else one is
-        made."""
+        made. TypeError: lines that are no whole numbers."""
         pairs = lines.items() if isinstance(lines, Mapping) else lines
         request = shop.PlaceOrderRequest(
             buyer_id=buyer_id,
@@ -252,9 +256,13 @@ class DbSession:
 class DbClient(DbSession, InsightCalls):
     """Runs queries of dbopt's catalogue. Use it as an async context manager, in one event loop; any number of calls at once.
 
-    It is itself a session, of all that this process does; `session()` makes others. Every method raises SoukError, or what derives
-    from it. What may be repeated is repeated by itself when the server is UNAVAILABLE, within the `timeout` of the call, which is
-    in seconds; None is what the configuration says.
+    It is itself a session, of all that this process does; `session()` makes others. What may be repeated is repeated by itself when
+    the server is UNAVAILABLE, within the `timeout` of the call, which is in seconds; None is what the configuration says.
+
+    What the server says, and that it does not answer, is a SoukError, or what derives from it. An argument that cannot be sent is
+    told before the call: a TypeError for one of a wrong type and for a time without a time zone, a ValueError for a number that is
+    too large for its field, for a text that is no Unicode, and for a filter that there is not. Methods that are iterated over raise
+    when the iteration begins.
     """
 
     def __init__(
@@ -341,7 +349,7 @@ class DbClient(DbSession, InsightCalls):
 
 
 def struct(parameters: Mapping[str, Any]) -> Struct:
-    """Parameters as a Struct. TypeError for a value that has no form in JSON."""
+    """Parameters as a Struct. TypeError for a value that has no form in JSON, and for a datetime without a time zone."""
     made = Struct()
     for name, value in parameters.items():
         made[name] = _plain(name, value)
