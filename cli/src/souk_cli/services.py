@@ -30,6 +30,8 @@ class Service:
     examples: tuple[Example, ...]
     commands: tuple[str, ...] = ()
     """Command lines; {address} is put in."""
+    folder_setting: str | None = None
+    """The setting that names the folder of its files, where it keeps any."""
     redis_setting: str | None = None
     """The setting that names its Redis, where it stands on one."""
     database_setting: str | None = None
@@ -68,6 +70,7 @@ IMAGING = Service(
         Example("souk.imaging.v1.ImagingService/ListImages", json.dumps({"page_size": 5})),
     ),
     commands=("souk image upload PHOTO.jpg --address {address}",),
+    folder_setting="STATE_DIR",
 )
 CACHE = Service(
     name="cache",

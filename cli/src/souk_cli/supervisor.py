@@ -52,6 +52,7 @@ class Child:
         """Start a service that keeps its state under `folder`."""
         log, ready_file = folder / f"{service.name}.log", folder / f"{service.name}.ready.json"
         ready_file.unlink(missing_ok=True)
+        own = {f"{service.prefix}{service.folder_setting}": str(folder / service.name)} if service.folder_setting else {}
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -64,7 +65,7 @@ class Child:
                 env={
                     **os.environ,
                     **environment,
-                    f"{service.prefix}STATE_DIR": str(folder / service.name),
+                    **own,
                     f"{service.prefix}READY_FILE": str(ready_file),
                 },
             )
