@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from monitoring import error, preparer, stored
-from souk_common.postgres import InvalidDataError, UnavailableError
+from souk_common.postgres import InvalidDataError, ProgramLimitError, UnavailableError
 from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
 from souk_monitor.facets import Kind
 from souk_monitor.ingest import Pipeline, Queue, Rejected, Stored
@@ -26,13 +26,14 @@ class Store:
         self.batches: list[list[str]] = []
         self.failures: list[Exception] = []
         self.poison = ""
+        self.poisoned: Exception = InvalidDataError("no")
 
     async def write(self, events: Sequence[Prepared]) -> list[Stored]:
         await self.open.wait()
         if self.failures:
             raise self.failures.pop()
         if any(event.event_id == self.poison for event in events):
-            raise InvalidDataError("no")
+            raise self.poisoned
         self.batches.append([event.event_id for event in events])
         return [Stored(event.event_id, "1", new_issue=False, repeated=False) for event in events]
 
@@ -86,8 +87,10 @@ async def test_closing_stores_what_waits_and_takes_no_more() -> None:
         await ingest.submit(PROJECT, [error()])
 
 
-async def test_a_poisoned_event_is_rejected_and_the_rest_of_its_batch_stored() -> None:
+@pytest.mark.parametrize("error_of_data", [InvalidDataError("no"), ProgramLimitError("index row size 9000 exceeds the maximum")])
+async def test_a_poisoned_event_is_rejected_and_the_rest_of_its_batch_stored(error_of_data: Exception) -> None:
     store = Store()
+    store.poisoned = error_of_data
     events = [error() for _ in range(9)]
     store.poison = events[4].event_id
     async with pipeline(store) as ingest:

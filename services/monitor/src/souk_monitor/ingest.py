@@ -17,6 +17,7 @@ from souk_common.postgres import (
     LockTimeoutError,
     MisuseError,
     PostgresError,
+    ProgramLimitError,
     StatementTimeoutError,
     UnavailableError,
 )
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 TURN_SECONDS = 0.005
 """Events are made ready for so long before others have their turn in the event loop."""
 RETRY_SECONDS = 1.0
-DATA_ERRORS = (InvalidDataError, ConstraintError, MisuseError)
+DATA_ERRORS = (InvalidDataError, ConstraintError, MisuseError, ProgramLimitError)
 """Those that one event of a batch is to blame for."""
 PASSING_ERRORS = (UnavailableError, ConflictError, LockTimeoutError, StatementTimeoutError)
 """Those that a second attempt may not meet."""
