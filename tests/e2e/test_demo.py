@@ -44,7 +44,7 @@ async def test_photos_of_a_folder_are_shown_checked_and_put_on_a_sheet(photos, t
     assert re.search(r"\d+ orders, and none was unseen by its buyer's next read", result.out), result.out
     assert "6 scarce products were not sold more often than there are" in result.out
     assert re.search(r"DEFAULT-\d+ +open +error +4 +4 .*InternalError", result.out), result.out
-    assert "4 checkouts failed on a trigger that divides by zero: one issue" in result.out
+    assert "4 checkouts failed on a trigger whose assertion fails: one issue" in result.out
     assert "there is no other issue" in result.out
     assert "4 the shop and dbopt told of each in one trace" in result.out
     for browser, form in (("Chrome 140", "avif"), ("Safari 15", "webp|jpeg"), ("an old one", "jpeg")):

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from souk_monitor import stack_text
 from souk_monitor.decoding import otlp
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.grouping import group
 
@@ -109,7 +110,8 @@ def printed(report: Report) -> bytes:
 def exported(report: Report) -> bytes:
     """As OpenTelemetry's SDKs put it into attributes: type, message and stack trace."""
     told = {otlp.TYPE: report["type"], otlp.MESSAGE: report["message"], otlp.STACK: report.get("stack", report["text"])}
-    return group(event(otlp.exceptions_of(told, report["platform"], stack_text.parse), report["platform"])).fingerprint
+    exceptions = otlp.exceptions_of(told, report["platform"], stack_text.parse, Budget())
+    return group(event(exceptions, report["platform"])).fingerprint
 
 
 def share(reports: list[Report], form: Callable[[Report], bytes]) -> tuple[float, list[str]]:
