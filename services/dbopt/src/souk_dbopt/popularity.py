@@ -38,17 +38,12 @@ class Refreshed:
 class Popularity:
     """Refreshes it again and again. Any number of nodes may: what one has done is not changed by the next."""
 
-    def __init__(
-        self, executor: Executor, query: Query, *, interval: float, chance: Callable[[], float] = random.random, rest: float = REST
-    ) -> None:
+    def __init__(self, executor: Executor, query: Query, *, interval: float, chance: Callable[[], float] = random.random) -> None:
         """interval: seconds from the end of one turn to the beginning of the next, spread by a fifth."""
         self._executor = executor
         self._query = query
         self._interval = interval
         self._chance = chance
-        self._rest = rest
-        self.turns = 0
-        """That are done."""
         self.total = Refreshed()
         """Of all turns, and the one that is on."""
 
@@ -58,7 +53,6 @@ class Popularity:
         while True:
             began = time.monotonic()
             done = await self._turn()
-            self.turns += 1
             log.info(
                 "popularity refreshed", products=done.products, changed=done.changed, seconds=round(time.monotonic() - began, 1)
             )
@@ -87,4 +81,4 @@ class Popularity:
             part = Refreshed(row["products"], row["changed"])
             done += part
             self.total += part
-            await asyncio.sleep(self._rest * (time.monotonic() - began))
+            await asyncio.sleep(REST * (time.monotonic() - began))
