@@ -41,8 +41,7 @@ RUN_SQL = frozenset(
     }
 )
 """Functions, some of them STABLE, that read what a text or a table tells them to, or a value as the type that a text names, or
-take a transaction id. Those overloads of
-ts_rewrite that take no text are refused with it."""
+take a transaction id. The overload of ts_rewrite that takes no text is refused with it."""
 EXTENSIONS = frozenset(
     {
         *("btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "intarray", "isn", "ltree"),
