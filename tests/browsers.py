@@ -165,7 +165,8 @@ class Page:
         return str(await self.value(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     async def press(self, key: str, *, shift: bool = False) -> None:
-        """One key, as a person does."""
+        """One key, as a person does: on a page that is there."""
+        await self.until("document.readyState === 'complete'")
         text = {"Enter": "\r", "Escape": "", "Tab": ""}.get(key, key)
         code = _VIRTUAL.get(key, ord(key.upper()) if len(key) == 1 and key.isalnum() else 0)
         down = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0, **({"text": text} if text else {})}
@@ -179,7 +180,7 @@ class Page:
     async def click(self, selector: str) -> None:
         """The middle of an element, where a mouse would hit it."""
         found = json.dumps(selector)
-        await self.until(f"document.querySelector({found}) !== null")
+        await self.until(f"document.readyState === 'complete' && document.querySelector({found}) !== null")
         at = await self.value(
             f"(() => {{ const e = document.querySelector({found}); e.scrollIntoView({{block: 'center'}}); "
             "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"

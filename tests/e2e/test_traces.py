@@ -162,11 +162,11 @@ async def test_refused_calls_are_told_as_spans_and_are_no_issues(services: Servi
         with pytest.raises(ResourceExhaustedError):
             await asyncio.gather(*(db.get_product(7) for _ in range(50)))
     await ended(dbopt)
+    async with MonitorClient(monitor.grpc) as errors:
+        assert await issues(errors) == []
     spans = [line for line in monitor.lines() if str(line.get("method")).startswith(f"{COLLECTOR}trace")]
     assert sum(line["ignored"] for line in spans) >= 4
     assert sum(line["events"] for line in spans) == 0
-    async with MonitorClient(monitor.grpc) as errors:
-        assert await issues(errors) == []
 
 
 async def test_without_monitor_a_service_goes_on_and_tells_it_again_when_it_is_back(services: Services) -> None:

@@ -14,6 +14,7 @@ from integration.common.test_error_reports import error_id
 from opentelemetry import propagate
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from souk_common.auth import new_token
+from souk_common.errors import ServiceError
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import names
 from souk_common.testing import Collector, RunningServer, collecting, running_server
@@ -127,6 +128,23 @@ async def test_a_stream_that_fails_late_or_is_given_up_has_a_span_that_says_so(s
     assert attributes(failed)[names.STATUS_CODE] == grpc.StatusCode.ABORTED.value[0]
     assert attributes(given_up)[names.STATUS_CODE] == grpc.StatusCode.CANCELLED.value[0]
     assert (list(failed.events), list(given_up.events)) == ([], [])
+
+
+async def test_a_refusal_that_its_caller_did_not_wait_for_is_no_exception(collector: Collector) -> None:
+    class Late(Echo):
+        async def Wait(self, request: StringValue, context: Any) -> StringValue:
+            try:
+                return await super().Wait(request, context)
+            except asyncio.CancelledError:
+                raise ServiceError(grpc.StatusCode.RESOURCE_EXHAUSTED, "LATE", "nobody hears this") from None
+
+    echo = Late()
+    async with running_server(settings(collector), "echo", application(echo)) as server:
+        waiting = asyncio.create_task(Stub(server.channel()).call("Wait"))
+        await echo.waiting.wait()
+        waiting.cancel()
+        span = await span_of(collector, "Wait")
+    assert (list(span.events), span.status.code) == ([], Status.STATUS_CODE_UNSET)
 
 
 async def test_what_a_call_asks_of_others_is_under_its_span(collector: Collector) -> None:

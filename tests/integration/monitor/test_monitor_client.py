@@ -290,9 +290,9 @@ def told() -> Iterator[list[str]]:
 async def over_tls(dsn: str, folder: Path) -> AsyncIterator[tuple[str, Certificates]]:
     """The address of a monitor that speaks TLS with a certificate of an authority of its own, and that authority."""
     authority = new_authority(folder / "authority")
-    certificate, key = authority.issue("localhost")
+    certificate, key = authority.issue("127.0.0.1")
     async with serving(dsn, tls_cert_file=certificate, tls_key_file=key) as node:
-        yield f"localhost:{node.server.addresses.grpc.rpartition(':')[2]}", authority
+        yield node.server.addresses.grpc, authority
 
 
 async def test_errors_are_reported_over_tls_with_an_authority_of_ones_own(dsn: str, tmp_path: Path) -> None:

@@ -103,7 +103,10 @@ class Lifetime:
             if "error_id" in error.metadata:
                 call.span.set_attribute(names.ERROR_ID, error.metadata["error_id"])
         self._finish(call, error.code.name, **more)
-        await context.abort(error.code, error.message, error.trailers())
+        try:
+            await context.abort(error.code, error.message, error.trailers())
+        except grpc.aio.InternalError as gone:  # the caller gave up meanwhile, and nobody is left to be told
+            raise asyncio.CancelledError from gone
 
     def _finish(self, call: Call, code: str, **more: str) -> None:
         policy = self._policy
