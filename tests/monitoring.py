@@ -44,8 +44,10 @@ def preparer() -> Preparer:
     )
 
 
-def pipeline(pool: Pool, keep: int = 100, queue: Queue = QUICK, counts: Counts | None = None) -> Pipeline:
-    return Pipeline(EventTables(pool, Keeping(keep), counts if counts is not None else Counts()), preparer(), queue)
+def pipeline(pool: Pool, keep: int = 100, queue: Queue = QUICK, counts: Counts | None = None, *, new_issues: int = 0) -> Pipeline:
+    """new_issues: that a project may open in an hour. 0: any number."""
+    store = EventTables(pool, Keeping(keep), counts if counts is not None else Counts(), new_issues_per_hour=new_issues)
+    return Pipeline(store, preparer(), queue)
 
 
 def stored(outcomes: Any) -> list[Stored]:

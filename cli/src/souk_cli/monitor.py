@@ -177,6 +177,8 @@ def projects_table(projects: list[pb.Project]) -> FittedTable:
     for project in projects:
         keys = [key for key in project.keys if not key.HasField("revoke_time")]
         takes = "[yellow]no[/]" if project.disabled else "yes"
+        if not project.disabled and project.HasField("new_issues_resume_time"):
+            takes = f"[yellow]yes, no new issues until {project.new_issues_resume_time.ToDatetime():%H:%M} UTC[/]"
         dsn = escape(keys[0].dsn) if keys else ""
         table.add_row(project.name, str(project.number), takes, str(len(keys)), dsn or "[dim]SOUK_MONITOR_PUBLIC_URL is not set[/]")
     return table

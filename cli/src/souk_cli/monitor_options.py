@@ -20,6 +20,9 @@ def set_options(
     config: ClientConfig,
     name: Name,
     events_per_minute: Annotated[int | None, typer.Option(min=0, help="What is over it is turned away. 0: no limit.")] = None,
+    new_issues_per_hour: Annotated[
+        int | None, typer.Option(min=0, help="Events of more are counted in one issue. 0: as many as monitor is set to.")
+    ] = None,
     in_app: Annotated[
         list[str] | None, typer.Option(help="Module or path of the application, with - before it of a library; several times.")
     ] = None,
@@ -42,6 +45,7 @@ def set_options(
         span.FromTimedelta(span_of(retention, "--retention"))
     given: dict[str, Any] = {
         "events_per_minute": events_per_minute,
+        "new_issues_per_hour": new_issues_per_hour,
         "in_app": in_app,
         "sensitive_fields": sensitive_field,
         "keep_emails": keep_emails,

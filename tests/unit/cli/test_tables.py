@@ -114,3 +114,11 @@ def test_every_table_says_what_its_rows_are_about_and_no_heading_is_cut(width: i
         assert max(map(len, lines)) <= width
         assert about in lines[1]
         assert "…" not in lines[0]
+
+
+def test_a_project_that_may_open_no_more_issues_says_until_when():
+    project = project_pb2.Project(name="shop", number=1)
+    project.new_issues_resume_time.FromJsonString("2026-11-02T14:32:10Z")
+    assert "yes, no new issues until 14:32 UTC" in "\n".join(drawn(monitor.projects_table([project]), 200))
+    project.disabled = True
+    assert "no new issues" not in "\n".join(drawn(monitor.projects_table([project]), 200))

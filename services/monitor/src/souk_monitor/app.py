@@ -185,7 +185,7 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     dsn = settings.dsn.get_secret_value()
     read = await stack.enter_async_context(Pool(dsn, _options("read", settings, settings.connections)))
     write = await stack.enter_async_context(Pool(dsn, _options("write", settings, settings.writers + 1)))
-    rows = ProjectRows(read, settings.default_project)
+    rows = ProjectRows(read, settings.default_project, new_issues_per_hour=settings.new_issues_per_hour)
     projects = await stack.enter_async_context(
         Projects(rows, default=settings.default_project, interval=settings.projects_interval)
     )
@@ -193,7 +193,8 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     facets = FacetTables(write, Limits(settings.max_tags, settings.max_tag_values))
     await stack.enter_async_context(FacetWriter(counts, facets, interval=settings.facet_interval))
     keeping = Keeping(settings.keep_bodies, settings.compression_level)
-    store = EventTables(write, keeping, counts, timeout=settings.statement_timeout + 5)
+    patience = settings.statement_timeout + 5
+    store = EventTables(write, keeping, counts, timeout=patience, new_issues_per_hour=settings.new_issues_per_hour)
     pipeline = await stack.enter_async_context(Pipeline(store, _preparer(settings), _queue(settings)))
     events = EventRows(read)
     issues = IssueRows(read, events)

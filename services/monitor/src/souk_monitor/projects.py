@@ -43,6 +43,8 @@ class ProjectOptions:
     """Sites whose browsers may report. None: all."""
     default_service: str = ""
     """Of events that name none. Empty: the project's name."""
+    new_issues_per_hour: int = 0
+    """On all nodes together; the events of more go to one issue, of the project's overflow. 0: as many as the service says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Project:
     """It takes no more reports."""
     secret: bytes = field(default=b"", repr=False)
     """What hashes of its users are keyed by; 64 bytes at the most."""
+    new_issues_resume_time: datetime | None = None
+    """When the next issue may be new, of a project that has had as many in an hour as may be. None: now."""
 
     @property
     def service(self) -> str:

@@ -70,6 +70,13 @@ class MonitorSettings(OperationSettings):
     store_patience: float = Field(
         3.0, ge=0, le=60, description="Seconds that events are tried to be stored again, before their callers get UNAVAILABLE."
     )
+    new_issues_per_hour: int = Field(
+        1_000,
+        ge=0,
+        lt=2**31,
+        description="New issues that one project may open in an hour, where it has no limit of its own. The events of more are "
+        "counted in one issue of the project. 0: no limit.",
+    )
 
     # What is taken
     event_bytes: int = Field(

@@ -1,6 +1,7 @@
 """Events into PostgreSQL: a batch in one transaction, each event counted once, whoever else writes.
 
-Locks are taken in one order by everybody: new fingerprints, events, fingerprints, issues; and within each by their keys.
+Locks are taken in one order by everybody: projects that open issues, new fingerprints, events, fingerprints, issues; and
+within each by their keys.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from souk_monitor.adapters.body_table import Bodies, Keeping
 from souk_monitor.adapters.event_claims import Claim, claim, issues_of
 from souk_monitor.adapters.fingerprint_table import NewFingerprints, Resolved, resolve
 from souk_monitor.adapters.known_rows import KnownRows
+from souk_monitor.adapters.new_issues import Room, Telling
 from souk_monitor.adapters.tallies import Tally, columns, tallied
 from souk_monitor.adapters.user_sets import count_users
 from souk_monitor.facets import Counts
@@ -49,20 +51,25 @@ ON CONFLICT (fingerprint, hour) DO UPDATE SET events = h.events + excluded.event
 class EventTables:
     """monitor.events, monitor.bodies, and what is counted with them."""
 
-    def __init__(self, pool: Pool, keeping: Keeping, counts: Counts, *, timeout: float = 20.0) -> None:
-        """counts: where services, releases and tags are counted, once events are committed. timeout: seconds of a transaction."""
+    def __init__(
+        self, pool: Pool, keeping: Keeping, counts: Counts, *, timeout: float = 20.0, new_issues_per_hour: int = 0
+    ) -> None:
+        """counts: where services, releases and tags are counted, once events are committed. timeout: seconds of a transaction.
+        new_issues_per_hour: of projects that do not say how many may be. 0: any number."""
         self._pool = pool
         self._timeout = timeout
         self._keeping = keeping
         self._counts = counts
         self._known = KnownRows()
+        self._new_issues = new_issues_per_hour
+        self._telling = Telling()
 
     async def write(self, events: Sequence[Prepared]) -> list[Stored]:
         """Store events in one transaction, each once; what became of them, in their order. PostgresError: none is surely stored."""
         await self._make_days({day for event in events for day in event.days})
         bodies = Bodies(self._keeping)
         await asyncio.to_thread(bodies.compress, events, self._known)
-        writing = _Writing(self._known, events, bodies)
+        writing = _Writing(self._known, events, bodies, self._new_issues)
         try:
             async with asyncio.timeout(self._timeout), self._pool.transaction() as session:
                 stored = await writing.run(session)
@@ -81,10 +88,11 @@ class EventTables:
 
     def _learn(self, writing: "_Writing") -> None:
         known = self._known
-        known.fingerprints.remember(((r.project, r.fingerprint), r.number) for r in writing.resolved.values())
+        known.fingerprints.remember(((r.project, r.fingerprint), r.number) for r in writing.resolved.values() if not r.overflows)
         known.events.remember(writing.totals.items())
         known.people.remember((key, None) for key in writing.people)
         known.releases.remember((key, None) for key in writing.releases)
+        self._telling.tell(writing.full)
         for event, number in writing.new:
             self._counts.add(number, event.project, event.hour, event.named)
 
@@ -92,10 +100,11 @@ class EventTables:
 class _Writing:
     """One batch, within its transaction."""
 
-    def __init__(self, known: KnownRows, events: Sequence[Prepared], bodies: Bodies) -> None:
+    def __init__(self, known: KnownRows, events: Sequence[Prepared], bodies: Bodies, new_issues: int) -> None:
         self._known = known
         self._events = events
         self._bodies = bodies
+        self._new_issues = new_issues
         self.resolved: dict[tuple[int, bytes], Resolved] = {}
         self.new: list[Claim] = []
         """Events that were not there."""
@@ -103,6 +112,8 @@ class _Writing:
         """Events that each fingerprint has now."""
         self.people: set[tuple[int, int]] = set()
         self.releases: set[tuple[int, str]] = set()
+        self.full: Sequence[Room] = ()
+        """Of projects that may open no more issues."""
 
     async def run(self, session: Session) -> list[Stored]:
         """Write; what became of the events, in their order."""
@@ -121,7 +132,8 @@ class _Writing:
             if number is not None:
                 self.resolved[key] = Resolved(*key, number)
         unknown = [wanted[key] for key in sorted(wanted.keys() - self.resolved.keys())]
-        found, made = await resolve(session, unknown)
+        found, made = await resolve(session, unknown, self._new_issues)
+        self.full = made.full
         self.resolved.update({(each.project, each.fingerprint): each for each in found})
         return made
 

@@ -1,11 +1,15 @@
 """Fingerprints, and the issues that new ones open."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from souk_common.postgres import Session
 
+from souk_monitor.adapters import new_issues
+from souk_monitor.adapters.new_issues import Room
 from souk_monitor.lifecycle import State
+from souk_monitor.overflow import FINGERPRINT, overflowing
 from souk_monitor.preparing import Prepared
 from souk_monitor.searching import words
 
@@ -23,7 +27,9 @@ FROM unnest($1::integer[], $2::bytea[], $3::smallint[], $4::bigint[], $5::text[]
     AS n(project, fingerprint, version, issue, title, time, release)
 ON CONFLICT DO NOTHING RETURNING project, fingerprint, id, issue
 """
-_NUMBERS = "UPDATE monitor.projects SET issue_count = issue_count + $2 WHERE number = $1 RETURNING issue_count"
+_NUMBERS = f"""
+UPDATE monitor.projects SET issue_count = issue_count + $2, {new_issues.COUNT} WHERE number = $1 RETURNING issue_count
+"""  # noqa: S608 — of constants
 _OPEN = """
 INSERT INTO monitor.issues
     (project, number, state, severity, category, platform, handled, events, first_seen, last_seen, first_release, last_release)
@@ -59,6 +65,8 @@ class Resolved:
     fingerprint: bytes
     number: int
     """Of the row."""
+    overflows: bool = False
+    """The row is not its own: its project may open no more issues in this hour."""
 
 
 @dataclass(slots=True)
@@ -68,6 +76,10 @@ class NewFingerprints:
     numbers: set[int] = field(default_factory=set)
     issues: dict[int, int] = field(default_factory=dict)
     """The issues that were opened for them, by their numbers."""
+    projects: dict[int, int] = field(default_factory=dict)
+    """Of those issues that count as new ones, by the same numbers."""
+    full: list[Room] = field(default_factory=list)
+    """Of projects of which some could open none."""
 
     async def remove_unused(self, session: Session, used: set[int]) -> set[int]:
         """Take back what was made for events that turned out to be repeats; which."""
@@ -75,26 +87,54 @@ class NewFingerprints:
         if unused:
             issues = [self.issues.pop(number) for number in sorted(unused) if number in self.issues]
             await session.fetch("fingerprints.remove", _REMOVE, (sorted(unused), issues))
+            await new_issues.give_back(session, [self.projects[number] for number in sorted(unused) if number in self.projects])
             self.numbers -= unused
         return unused
 
 
-async def resolve(session: Session, events: Sequence[Prepared]) -> tuple[list[Resolved], NewFingerprints]:
+async def resolve(session: Session, events: Sequence[Prepared], per_hour: int) -> tuple[list[Resolved], NewFingerprints]:
     """The fingerprints of events, one of each, in their order; those that nobody has yet are made, with issues.
 
-    Who makes one that another transaction makes too waits until that has ended.
+    Of a project that may open no more issues in this hour, they have its overflow's row. per_hour: new issues of projects that
+    do not say how many may be; 0: any number. Who makes one that another transaction makes too waits until that has ended.
     """
     made = NewFingerprints()
     if not events:
         return [], made
-    found = await _find(session, [(event.project, event.grouping.fingerprint) for event in events])
-    missing = [event for event in events if (event.project, event.grouping.fingerprint) not in found]
+    found = await _find(session, list(map(_key, events)))
+    missing = [event for event in events if _key(event) not in found]
+    over: list[Prepared] = []
     if missing:
-        added = await _add(session, missing)
+        older = await _issues_of_older(session, missing)
+        over = await _over(session, [event for event in missing if _key(event) not in older], per_hour, made)
+        missing = _instead(missing, over)
+        added = await _add(session, missing, older)
         await _open_issues(session, [event for event in missing if _key(event) in added], added, made)
         others = [_key(event) for event in missing if _key(event) not in added]
         found |= {key: number for key, (number, _) in added.items()} | (await _find(session, others) if others else {})
-    return [Resolved(*key, number) for key, number in found.items()], made
+    resolved = [Resolved(*key, number) for key, number in found.items()]
+    resolved += [Resolved(*_key(event), found[event.project, FINGERPRINT], overflows=True) for event in over]
+    return resolved, made
+
+
+async def _over(session: Session, opening: Sequence[Prepared], per_hour: int, made: NewFingerprints) -> list[Prepared]:
+    """Those that are to open issues of their own, and may not."""
+    if not opening:
+        return []
+    rooms = await new_issues.rooms(session, [event.project for event in opening], per_hour)
+    if new_issues.beyond(opening, rooms):  # those that others have opened until the projects were locked need no room
+        known = await _find(session, list(map(_key, opening)))
+        opening = [event for event in opening if _key(event) not in known]
+    over = new_issues.beyond(opening, rooms)
+    made.full = [rooms[project] for project in sorted({event.project for event in over})]
+    return over
+
+
+def _instead(missing: Sequence[Prepared], over: Sequence[Prepared]) -> list[Prepared]:
+    """What is missing, with one event of each project's overflow in the place of all of them that are."""
+    gone = set(map(_key, over))
+    overflows = {event.project: overflowing(event) for event in reversed(over)}
+    return [*(event for event in missing if _key(event) not in gone), *overflows.values()]
 
 
 def _key(event: Prepared) -> tuple[int, bytes]:
@@ -121,9 +161,10 @@ async def _issues_of_older(session: Session, events: Sequence[Prepared]) -> dict
     return found
 
 
-async def _add(session: Session, events: Sequence[Prepared]) -> dict[tuple[int, bytes], tuple[int, int]]:
-    """Those that were added, with their numbers and issues; the issue of one that opens one is 0."""
-    older = await _issues_of_older(session, events)
+async def _add(
+    session: Session, events: Sequence[Prepared], older: dict[tuple[int, bytes], int]
+) -> dict[tuple[int, bytes], tuple[int, int]]:
+    """Those that were added, with their numbers and issues; the issue of one that opens one is 0. older: issues that they have."""
     columns = (
         [event.project for event in events],
         [event.grouping.fingerprint for event in events],
@@ -163,22 +204,27 @@ async def _open_issues(
     pointed = [added[_key(event)][0] for event in opening]
     await session.fetch("fingerprints.point", _POINT, (pointed, issues))
     made.issues = dict(zip(pointed, issues, strict=True))
+    made.projects = {number: each.project for number, each in zip(pointed, opening, strict=True) if _is_counted(each)}
 
 
 async def _numbers(session: Session, events: Sequence[Prepared]) -> list[int]:
     """The next numbers of their projects, which are locked until the transaction ends."""
-    wanted: dict[int, int] = {}
-    for event in events:
-        wanted[event.project] = wanted.get(event.project, 0) + 1
+    wanted = Counter(event.project for event in events)
+    counted = Counter(event.project for event in events if _is_counted(event))
     following: dict[int, int] = {}
     for project, count in sorted(wanted.items()):
-        rows = await session.fetch("projects.numbers", _NUMBERS, (project, count))
+        rows = await session.fetch("projects.numbers", _NUMBERS, (project, count, counted[project]))
         following[project] = rows[0]["issue_count"] - count
     numbers = []
     for event in events:
         following[event.project] += 1
         numbers.append(following[event.project])
     return numbers
+
+
+def _is_counted(event: Prepared) -> bool:
+    """Whether an issue that it opens is one of those that a project may open in an hour."""
+    return event.grouping.fingerprint != FINGERPRINT
 
 
 def _text_columns(events: Sequence[Prepared], issues: list[int], numbers: list[int]) -> Sequence[list[object]]:

@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 from souk_common.postgres import Pool, Record, Session
 
+from souk_monitor.adapters.new_issues import RESUME_TIME
 from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.exceptions import KeyUnknownError, ProjectExistsError, ProjectUnknownError
 from souk_monitor.projects import Project, ProjectKey, ProjectOptions
 from souk_monitor.tracker import Request
 
-_ALL = "SELECT number, name, options::text, disabled, created_at, secret FROM monitor.projects ORDER BY name"
+_ALL = f"""
+SELECT number, name, options::text, disabled, created_at, secret, {RESUME_TIME} AS resume_time FROM monitor.projects ORDER BY name
+"""  # noqa: S608 — of constants
 _KEYS = """
 SELECT project, public_key, label, created_at, revoked_at FROM monitor.project_keys ORDER BY created_at DESC, public_key
 """
@@ -37,17 +40,18 @@ FROM monitor.projects p WHERE p.number = k.project AND p.name = $1 AND k.public_
 class ProjectRows:
     """monitor.projects and monitor.project_keys."""
 
-    def __init__(self, pool: Pool, default: str) -> None:
-        """default: the name of a project that is made where it is not there."""
+    def __init__(self, pool: Pool, default: str, *, new_issues_per_hour: int = 0) -> None:
+        """default: the name of a project that is made where it is not there. new_issues_per_hour: of those that say none."""
         self._pool = pool
         self._default = default
+        self._new_issues = new_issues_per_hour
 
     async def all(self) -> Sequence[Project]:
         """Every project, by name."""
-        rows = await self._pool.fetch("projects.all", _ALL)
+        rows = await self._pool.fetch("projects.all", _ALL, (self._new_issues,))
         if not any(row["name"] == self._default for row in rows):
             await self._make_default()
-            rows = await self._pool.fetch("projects.all", _ALL)
+            rows = await self._pool.fetch("projects.all", _ALL, (self._new_issues,))
         keys: dict[int, list[ProjectKey]] = {}
         for row in await self._pool.fetch("projects.keys", _KEYS):
             key = ProjectKey(row["public_key"], row["label"], row["created_at"], row["revoked_at"])
@@ -99,7 +103,9 @@ async def _add_key(session: Session, project: str, label: str) -> str:
 
 def _project(row: Record, keys: Sequence[ProjectKey]) -> Project:
     options = _options(row["options"])
-    return Project(row["number"], row["name"], row["created_at"], options, tuple(keys), row["disabled"], row["secret"])
+    return Project(
+        row["number"], row["name"], row["created_at"], options, tuple(keys), row["disabled"], row["secret"], row["resume_time"]
+    )
 
 
 def _json(options: ProjectOptions, names: Collection[str] | None = None) -> str:
@@ -114,6 +120,7 @@ def _json(options: ProjectOptions, names: Collection[str] | None = None) -> str:
         "retention": retention,
         "allowed_origins": options.allowed_origins,
         "default_service": options.default_service,
+        "new_issues_per_hour": options.new_issues_per_hour,
     }
     return orjson.dumps(kept if names is None else {name: kept[name] for name in names}).decode()
 
@@ -130,4 +137,5 @@ def _options(text: str) -> ProjectOptions:
         retention=timedelta(seconds=retention) if retention is not None else None,
         allowed_origins=tuple(origins) if origins is not None else None,
         default_service=kept.get("default_service", ""),
+        new_issues_per_hour=kept.get("new_issues_per_hour", 0),
     )

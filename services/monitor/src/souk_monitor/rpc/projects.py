@@ -114,6 +114,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             keys=[self._project_key(project, key) for key in project.keys],
             disabled=project.disabled,
             create_time=timestamp(project.create_time),
+            new_issues_resume_time=timestamp(project.new_issues_resume_time),
         )
 
     def _project_key(self, project: Project, key: ProjectKey) -> pb.ProjectKey:
@@ -151,6 +152,8 @@ def _changed(request: pb.UpdateProjectRequest, violations: Violations) -> tuple[
 def _options(message: pb.ProjectOptions, violations: Violations) -> ProjectOptions:
     if not 0 <= message.events_per_minute < 2**31:
         violations.add("options.events_per_minute", "must not be negative")
+    if not 0 <= message.new_issues_per_hour < 2**31:
+        violations.add("options.new_issues_per_hour", "must not be negative")
     _texts(violations, "options.in_app", message.in_app, MAX_RULES)
     _texts(violations, "options.sensitive_fields", message.sensitive_fields, MAX_FIELDS)
     _texts(violations, "options.allowed_origins", message.allowed_origins, MAX_ORIGINS)
@@ -167,6 +170,7 @@ def _options(message: pb.ProjectOptions, violations: Violations) -> ProjectOptio
         retention=retention,
         allowed_origins=tuple(message.allowed_origins) or None,
         default_service=message.default_service,
+        new_issues_per_hour=message.new_issues_per_hour,
     )
 
 
@@ -186,6 +190,7 @@ def _options_message(options: ProjectOptions) -> pb.ProjectOptions:
         keep_ip_addresses=options.keep_ip_addresses,
         allowed_origins=options.allowed_origins or (),
         default_service=options.default_service,
+        new_issues_per_hour=options.new_issues_per_hour,
     )
     if options.retention is not None:
         message.retention.FromTimedelta(options.retention)

@@ -359,6 +359,7 @@ class Project(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     DISABLED_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    NEW_ISSUES_RESUME_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name."""
     number: _builtins.int
@@ -377,6 +378,12 @@ class Project(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def new_issues_resume_time(self) -> _timestamp_pb2.Timestamp:
+        """When issues may be new again. Set only where as many were new within an hour as may be: until then events of causes that have no issue
+        yet are counted in the project's issue "Too many new issues".
+        """
+
     def __init__(
         self,
         *,
@@ -386,10 +393,11 @@ class Project(_message.Message):
         keys: _abc.Iterable[Global___ProjectKey] | None = ...,
         disabled: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        new_issues_resume_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "new_issues_resume_time", b"new_issues_resume_time", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disabled", b"disabled", "keys", b"keys", "name", b"name", "number", b"number", "options", b"options"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "disabled", b"disabled", "keys", b"keys", "name", b"name", "new_issues_resume_time", b"new_issues_resume_time", "number", b"number", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -451,6 +459,7 @@ class ProjectOptions(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     ALLOWED_ORIGINS_FIELD_NUMBER: _builtins.int
     DEFAULT_SERVICE_FIELD_NUMBER: _builtins.int
+    NEW_ISSUES_PER_HOUR_FIELD_NUMBER: _builtins.int
     events_per_minute: _builtins.int
     """Events a minute, as an average over a minute and on each node; what is over it is answered with QUOTA_EXCEEDED or 429. 0: no limit."""
     keep_emails: _builtins.bool
@@ -459,6 +468,10 @@ class ProjectOptions(_message.Message):
     """Addresses in the network are stored, not taken out."""
     default_service: _builtins.str
     """The service of events that name none. Empty: the project's name."""
+    new_issues_per_hour: _builtins.int
+    """Issues that may be new in an hour, which begins with the first of them, on all nodes together. Events of more causes are counted in
+    one issue, "Too many new issues". 0: SOUK_MONITOR_NEW_ISSUES_PER_HOUR (1,000).
+    """
     @_builtins.property
     def in_app(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Modules, as shop.checkout, and paths whose frames are of the application, and, with - before them, those that are not. What they do not
@@ -488,10 +501,11 @@ class ProjectOptions(_message.Message):
         retention: _duration_pb2.Duration | None = ...,
         allowed_origins: _abc.Iterable[_builtins.str] | None = ...,
         default_service: _builtins.str = ...,
+        new_issues_per_hour: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_origins", b"allowed_origins", "default_service", b"default_service", "events_per_minute", b"events_per_minute", "in_app", b"in_app", "keep_emails", b"keep_emails", "keep_ip_addresses", b"keep_ip_addresses", "retention", b"retention", "sensitive_fields", b"sensitive_fields"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_origins", b"allowed_origins", "default_service", b"default_service", "events_per_minute", b"events_per_minute", "in_app", b"in_app", "keep_emails", b"keep_emails", "keep_ip_addresses", b"keep_ip_addresses", "new_issues_per_hour", b"new_issues_per_hour", "retention", b"retention", "sensitive_fields", b"sensitive_fields"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

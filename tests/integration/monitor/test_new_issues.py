@@ -1,0 +1,147 @@
+"""A project opens so many issues an hour; what is over it is counted in one issue, and nothing is lost."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from monitor_serving import report, serving
+from monitoring import error, pipeline, stored, user
+from souk.monitor.v1 import error_pb2
+from souk.monitor.v1 import project_pb2 as pb
+from souk_common.postgres import Pool
+from souk_monitor import overflow
+from souk_monitor.adapters.project_table import ProjectRows
+from souk_monitor.projects import Project
+from structlog.testing import capture_logs
+
+ISSUES = """
+SELECT t.title, i.events, i.state FROM monitor.issues i JOIN monitor.issue_texts t ON t.issue = i.id ORDER BY i.number
+"""
+
+
+async def issues(owner: Any) -> dict[str, int]:
+    """Events by the title of their issue."""
+    return {row["title"].partition(":")[0]: row["events"] for row in await owner.fetch(ISSUES)}
+
+
+async def let_the_hour_pass(owner: Any) -> None:
+    await owner.execute("UPDATE monitor.projects SET new_issues_since = new_issues_since - interval '1 hour'")
+
+
+async def test_events_of_more_new_causes_than_may_be_in_an_hour_are_counted_in_one_issue(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    async with pipeline(pool, new_issues=3) as ingest:
+        for kind in ("A", "B", "C"):
+            await ingest.submit(project, [error(kind)])
+        outcomes = stored(await ingest.submit(project, [error(kind) for kind in ("D", "E", "E", "A")]))
+        again = stored(await ingest.submit(project, [error("F"), error("D"), error("B")]))
+    found = await issues(owner)
+    assert sum(found.values()) == 3 + len(outcomes) + len(again)
+    assert found.pop(overflow.TITLE) == 5
+    assert len(found) == 3
+    assert (found["A"], found["B"]) == (2, 2)
+    assert [each.new_issue for each in outcomes].count(True) == 1
+    assert not any(each.new_issue for each in again)
+    assert await owner.fetchval("SELECT count(*) FROM monitor.fingerprints") == 4
+    assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 10
+
+
+async def test_the_issue_of_what_is_over_says_what_to_do(pool: Pool, project: Project, owner: Any) -> None:
+    async with pipeline(pool, new_issues=1) as ingest:
+        await ingest.submit(project, [error("A"), error("B", user=user("u"))])
+    row = await owner.fetchrow("SELECT t.* FROM monitor.issue_texts t JOIN monitor.issues i ON i.id = t.issue WHERE number = 2")
+    assert (row["title"], row["fix_rule"]) == ("Too many new issues", "monitor.too-many-new-issues")
+    assert "new_issues_per_hour" in row["fix_text"]
+
+
+async def test_a_cause_has_an_issue_of_its_own_once_the_hour_is_over(pool: Pool, project: Project, owner: Any) -> None:
+    async with pipeline(pool, new_issues=1) as ingest:
+        over = error("B")
+        await ingest.submit(project, [error("A")])
+        await ingest.submit(project, [over])
+        await let_the_hour_pass(owner)
+        (later,) = stored(await ingest.submit(project, [error("B")]))
+        (repeated,) = stored(await ingest.submit(project, [over]))
+    assert later.new_issue
+    assert repeated.repeated
+    assert repeated.issue_id != later.issue_id
+    assert await issues(owner) == {"A": 1, overflow.TITLE: 1, "B": 1}
+
+
+async def test_what_a_repeat_would_have_opened_takes_no_room(pool: Pool, project: Project, owner: Any) -> None:
+    first, other = error("A"), error("B")
+    other.event_id = first.event_id
+    async with pipeline(pool, new_issues=2) as ingest:
+        await ingest.submit(project, [first])
+        for _ in range(3):
+            assert stored(await ingest.submit(project, [other]))[0].repeated
+        assert stored(await ingest.submit(project, [error("C")]))[0].new_issue
+    assert await issues(owner) == {"A": 1, "C": 1}
+
+
+async def test_a_project_has_a_limit_of_its_own_and_others_theirs(pool: Pool, owner: Any) -> None:
+    await owner.execute("""INSERT INTO monitor.projects (name, options) VALUES ('a', '{"new_issues_per_hour": 2}'), ('b', '{}')""")
+    known = {each.name: each for each in await ProjectRows(pool, "a").all()}
+    async with pipeline(pool, new_issues=4) as ingest:
+        for name in ("a", "b"):
+            await ingest.submit(known[name], [error(f"{name}{number}") for number in range(6)])
+    per_project = await owner.fetch("SELECT count(*), max(events) AS most FROM monitor.issues GROUP BY project ORDER BY project")
+    assert [tuple(row) for row in per_project] == [(3, 4), (5, 2)]
+
+
+async def test_the_limit_holds_over_nodes_that_report_at_once(pool: Pool, project: Project, owner: Any) -> None:
+    chance = random.Random(5)
+    nodes = [pipeline(pool, new_issues=20) for _ in range(3)]
+    for node in nodes:
+        await node.__aenter__()
+
+    async def send(number: int) -> None:
+        kinds = chance.sample(range(120), 120)
+        for first in range(0, 120, 10):
+            await nodes[number % 3].submit(project, [error(f"Error{kind}") for kind in kinds[first : first + 10]])
+
+    await asyncio.gather(*(send(number) for number in range(6)))
+    for node in nodes:
+        await node.__aexit__(None, None, None)
+    found = await issues(owner)
+    assert sum(found.values()) == 6 * 120
+    assert len(found) == 21
+    assert found[overflow.TITLE] == 6 * 100
+
+
+async def test_the_log_tells_once_an_hour_that_a_project_is_over(pool: Pool, project: Project, owner: Any) -> None:
+    with capture_logs() as logs:
+        async with pipeline(pool, new_issues=1) as ingest:
+            for kind in ("A", "B", "C", "D"):
+                await ingest.submit(project, [error(kind)])
+            await let_the_hour_pass(owner)
+            for kind in ("E", "F", "G"):
+                await ingest.submit(project, [error(kind)])
+    told = [each for each in logs if each["event"] == "too many new issues"]
+    assert [(each["project"], each["new_issues_per_hour"]) for each in told] == [("shop", 1), ("shop", 1)]
+
+
+async def test_the_listing_of_projects_says_until_when_none_may_be_new(dsn: str, owner: Any) -> None:
+    async with serving(dsn, new_issues_per_hour=2) as monitor:
+
+        async def resumes() -> bool:
+            (project,) = (await monitor.projects.ListProjects(pb.ListProjectsRequest())).projects
+            return not project.HasField("new_issues_resume_time")
+
+        assert await resumes()
+        await monitor.report(report("A"), report("B"), report("C"))
+        assert not await resumes()
+        listed = await monitor.errors.ListIssues(error_pb2.ListIssuesRequest())
+        assert sorted(issue.title.partition(":")[0] for issue in listed.issues if issue.suggested_fix.rule) == [overflow.TITLE]
+        await let_the_hour_pass(owner)
+        assert await resumes()
+
+
+async def test_a_limit_below_zero_is_refused(dsn: str) -> None:
+    async with serving(dsn) as monitor:
+        with pytest.raises(Exception, match="options"):
+            await monitor.projects.UpdateProject(
+                pb.UpdateProjectRequest(name="default", options=pb.ProjectOptions(new_issues_per_hour=-1))
+            )
