@@ -133,15 +133,16 @@ async def test_projects_and_keys_are_made_and_ended(service: ServiceProcess) -> 
 
 async def test_options_of_a_project_are_changed_one_by_one(service: ServiceProcess) -> None:
     where = ("--address", service.grpc)
-    options = ("--sensitive-field", "iban", "--retention", "14d", "--keep-emails")
+    options = ("--sensitive-field", "iban", "--retention", "14d", "--keep-emails", "--new-issues-per-hour", "2000")
     await souk("monitor", "projects", "create", "shop", "--in-app", "shop", *where)
     await souk("monitor", "projects", "set", "shop", *options, *where)
     shown = (await souk("monitor", "projects", "set", "shop", "--events-per-minute", "600", "--reset", "keep-emails", *where)).out
     assert [line.split(maxsplit=1)[1].strip() for line in shown.splitlines()] == [
-        "600", "shop", "iban", *["as new projects have it"] * 2, "14 days", *["as new projects have it"] * 2
+        "600", "shop", "iban", *["as new projects have it"] * 2, "14 days", *["as new projects have it"] * 2, "2,000"
     ]  # fmt: skip
     changed = (await souk("monitor", "projects", "set", "shop", "--json", *where)).json()["options"]
-    assert changed == {"events_per_minute": "600", "in_app": ["shop"], "sensitive_fields": ["iban"], "retention": "1209600s"}
+    assert (changed.pop("events_per_minute"), changed.pop("new_issues_per_hour")) == ("600", "2000")
+    assert changed == {"in_app": ["shop"], "sensitive_fields": ["iban"], "retention": "1209600s"}
     for wrong in (("--reset", "colour"), ("--keep-emails", "--reset", "keep-emails"), ("--retention", "long")):
         assert (await souk("monitor", "projects", "set", "shop", *wrong, *where)).status == 2
 
