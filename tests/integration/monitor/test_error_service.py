@@ -284,6 +284,50 @@ async def test_an_open_issue_is_not_put_away_by_merging_it(monitor: Monitor) -> 
     assert [each.kind for each in known.activity] == ["merged", "reopened", "resolved"]
 
 
+async def ignore(monitor: Monitor, issue: str, **until: int) -> None:
+    await monitor.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=issue, ignore=pb.Ignore(**until)))  # type: ignore[arg-type]
+
+
+async def states_after(monitor: Monitor, issue: str, *reports: pb.ErrorReport) -> list[pb.IssueState]:
+    """The state of an issue after each of these."""
+    states = []
+    for each in reports:
+        await monitor.report(each)
+        states.append((await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue))).issue.state)
+    return states
+
+
+IGNORED, OPEN = pb.ISSUE_STATE_IGNORED, pb.ISSUE_STATE_OPEN
+
+
+async def test_what_is_merged_into_an_ignored_issue_or_split_off_it_does_not_count_as_having_come(monitor: Monitor) -> None:
+    results = await monitor.report(*(report(kind) for kind in "AABBBBB"))
+    first, other = results[0].accepted.issue_id, results[2].accepted.issue_id
+    await ignore(monitor, first, until_events=3)
+    await ignore(monitor, other)
+    assert await states_after(monitor, first, report("A")) == [IGNORED]
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[first, other], into_issue_id=first))).issue
+    assert (merged.state, merged.events) == (IGNORED, 8)
+    assert await states_after(monitor, first, report("B")) == [IGNORED]
+    known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=first))
+    leaving = next(each.fingerprint for each in known.fingerprints if each.title.startswith("B"))
+    await monitor.errors.SplitIssue(pb.SplitIssueRequest(issue_id=first, fingerprints=[leaving]))
+    assert await states_after(monitor, first, report("A")) == [OPEN]
+
+
+async def test_users_who_come_by_merging_do_not_end_ignoring(monitor: Monitor) -> None:
+    def met(kind: str, user: int) -> pb.ErrorReport:
+        return report(kind, user=pb.ReportedUser(id=f"u{user}"))
+
+    results = await monitor.report(met("A", 1), met("A", 2), *(met("B", user) for user in (2, 3, 4, 5)))
+    first, other = results[0].accepted.issue_id, results[2].accepted.issue_id
+    await ignore(monitor, first, until_users=2)
+    await ignore(monitor, other)
+    merged = (await monitor.errors.MergeIssues(pb.MergeIssuesRequest(issue_ids=[first, other], into_issue_id=first))).issue
+    assert (merged.state, merged.users) == (IGNORED, 5)
+    assert await states_after(monitor, first, met("A", 3), met("A", 6), met("B", 7)) == [IGNORED, IGNORED, OPEN]
+
+
 async def test_who_watches_hears_of_changes_and_goes_on_where_they_were_on_another_node(monitor: Monitor, dsn: str) -> None:
     watching = monitor.errors.WatchIssues(pb.WatchIssuesRequest())
     start = await watching.read()

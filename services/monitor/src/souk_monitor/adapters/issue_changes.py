@@ -34,7 +34,8 @@ WHERE t.issue = $1 AND other.issue = $2 AND length(t.words) < $3
 """
 _RECOUNT = f"""
 UPDATE monitor.issues i SET events = s.events, users = $2, first_seen = s.first_seen, last_seen = s.last_seen,
-    first_release = coalesce(s.first_release, ''), last_release = coalesce(s.last_release, '')
+    first_release = coalesce(s.first_release, ''), last_release = coalesce(s.last_release, ''),
+    ignored_events = i.ignored_events + s.events - i.events, ignored_users = i.ignored_users + $2 - i.users
 FROM (
     SELECT sum(events)::bigint AS events, min(first_seen) AS first_seen, max(last_seen) AS last_seen,
         (array_agg(first_release ORDER BY first_seen) FILTER (WHERE first_release <> ''))[1] AS first_release,
@@ -43,6 +44,7 @@ FROM (
 ) AS s WHERE i.id = $1
 RETURNING {issue_rows.COLUMNS}
 """  # noqa: S608 — of constants
+"""What is ignored until so many more have come waits for as many as before: what moves with fingerprints has not come."""
 _NUMBER = "UPDATE monitor.projects SET issue_count = issue_count + 1 WHERE number = $1 RETURNING issue_count, name"
 _COPY = """
 INSERT INTO monitor.issues
