@@ -114,6 +114,22 @@ async def test_services_that_are_started_together_know_where_monitor_is(tmp_path
         assert f"SOUK_CACHE_MONITOR_ENDPOINT=http://{told['monitor']['grpc']}".encode() in settings
 
 
+def logged(log: Path, event: str) -> str:
+    """When a service logged this."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return next(str(line["time"]) for line in lines if line["event"] == event)
+
+
+async def test_monitor_stops_when_all_that_report_to_it_have_ended(tmp_path):
+    state = tmp_path / "state"
+    async with terminal("up", "monitor", "cache", "--state", state, "--free-ports") as up:
+        await up.says("Ctrl-C stops everything")
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.ends() == 0
+    assert logged(state / "cache.log", "stopping") < logged(state / "cache.log", "stopped")
+    assert logged(state / "cache.log", "stopped") < logged(state / "monitor.log", "stopping")
+
+
 async def test_monitor_on_a_free_port_is_told_of_its_own_errors(tmp_path):
     ready = tmp_path / "ready.json"
     async with terminal("up", "monitor", "--state", tmp_path / "state", "--free-ports", "--ready-file", ready) as up:

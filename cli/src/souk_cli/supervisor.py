@@ -250,8 +250,11 @@ class Supervisor:
         raise EngineError(f"{each.name} ended by itself ({how}); its log is {each.log}")
 
     async def stop(self) -> list[ChildError]:
-        """Stop all together; return what went wrong with it."""
-        results = await asyncio.gather(*(child.stop() for child in self.children), return_exceptions=True)
+        """Stop all together, and monitor when they have ended, whom they report to until then; return what went wrong with it."""
+        monitor = [child for child in self.children if child.service is MONITOR]
+        results: list[int | BaseException] = []
+        for children in ([child for child in self.children if child not in monitor], monitor):
+            results += await asyncio.gather(*(child.stop() for child in children), return_exceptions=True)
         for engine in self.engines:
             await engine.stop()
         return [result for result in results if isinstance(result, ChildError)]
