@@ -1,5 +1,6 @@
 """What is past its time goes, what is not stays, and counts stay exact; rates of issues are looked at."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 from monitoring import error, pipeline, stored, user
 from souk_common.postgres import InvalidDataError, PermissionDeniedError, Pool
 from souk_monitor.adapters.duty_table import DutyRows
+from souk_monitor.adapters.facet_tables import FacetTables
 from souk_monitor.adapters.issue_changes import IssueChangeRows
 from souk_monitor.adapters.trend_rows import TrendRows
 from souk_monitor.adapters.upkeep import Retention, Upkeep
 from souk_monitor.duties import Duties, Duty
+from souk_monitor.facets import Counts, FacetHour, Kind, Limits
 from souk_monitor.lifecycle import Change, Ignore, Resolve, State
 from souk_monitor.projects import Project, ProjectOptions
 from souk_monitor.tracker import Request, Update
@@ -19,8 +22,8 @@ from souk_monitor.trends import Direction
 DAY = timedelta(days=1)
 
 
-def upkeep(pool: Pool, *projects: Project, bodies: timedelta = 10 * DAY) -> Upkeep:
-    return Upkeep(pool, Retention(bodies, 20 * DAY, DAY, 100 * DAY), lambda: projects)
+def upkeep(pool: Pool, *projects: Project, bodies: timedelta = 10 * DAY, **retention: timedelta) -> Upkeep:
+    return Upkeep(pool, Retention(bodies, 20 * DAY, DAY, 100 * DAY, **retention), lambda: projects)
 
 
 async def days(owner: Any) -> list[int]:
@@ -131,3 +134,50 @@ async def test_issues_that_are_put_away_go_when_nothing_was_heard_of_them_for_lo
         again = await reported("A")
         assert again not in {old, *left}
         assert await owner.fetchval("SELECT events FROM monitor.issues WHERE id = $1", again) == 1
+
+
+async def test_open_issues_go_when_nothing_was_heard_of_them_for_longer_where_that_is_wanted(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    now = datetime.now(UTC)
+    async with pipeline(pool) as ingest:
+        outcomes = stored(await ingest.submit(project, [error(kind) for kind in "ABCD"]))
+    silent, quiet, recent, resolved = (int(outcome.issue_id) for outcome in outcomes)
+    await IssueChangeRows(pool).update(resolved, Update(action=Resolve()), Request("", "", b""), now)
+    ago = "UPDATE monitor.issues SET last_seen = now() - make_interval(days => $2) WHERE id = $1"
+    await owner.executemany(ago, [(silent, 201), (quiet, 199), (recent, 99), (resolved, 99)])
+
+    async def left() -> set[int]:
+        return {row["id"] for row in await owner.fetch("SELECT id FROM monitor.issues")}
+
+    await upkeep(pool, project).do(now)
+    assert await left() == {silent, quiet, recent, resolved}
+    await upkeep(pool, project, open_issues=200 * DAY).do(now)
+    assert await left() == {quiet, recent, resolved}
+    await upkeep(pool, project, open_issues=DAY).do(now)
+    assert await left() == {recent, resolved}
+    assert await owner.fetchval("SELECT count(*) FROM monitor.fingerprints") == 2
+
+
+async def test_releases_are_forgotten_that_nothing_has_named_for_long(pool: Pool, project: Project, owner: Any) -> None:
+    now = datetime.now(UTC)
+    counts = Counts()
+    async with pipeline(pool, counts=counts) as ingest:
+        events = [error("A", release=release) for release in ("old", "resolved-in", "in-use", "young")]
+        (first, *_) = stored(await ingest.submit(project, events))
+        in_use = FacetHour(project.number, Kind.RELEASE, "in-use", now.replace(minute=0, second=0, microsecond=0))
+        counts.hours = Counter({in_use: 1})
+        await FacetTables(pool, Limits()).write(counts)
+        resolve = Update(action=Resolve(in_release="resolved-in"))
+        await IssueChangeRows(pool).update(int(first.issue_id), resolve, Request("", "", b""), now)
+        await owner.execute("UPDATE monitor.releases SET first_seen = now() - interval '101 days' WHERE release <> 'young'")
+
+        async def left() -> set[str]:
+            return {row["release"] for row in await owner.fetch("SELECT release FROM monitor.releases")}
+
+        await upkeep(pool, project).do(now)
+        assert await left() == {"old", "resolved-in", "in-use", "young"}
+        await upkeep(pool, project, releases=100 * DAY).do(now)
+        assert await left() == {"resolved-in", "in-use", "young"}
+        await ingest.submit(project, [error("A", release="old", time=now - 2 * DAY)])
+        assert await left() == {"old", "resolved-in", "in-use", "young"}

@@ -230,6 +230,8 @@ def _duties(settings: MonitorSettings, pool: Pool, projects: Projects) -> list[D
         timedelta(seconds=settings.count_retention),
         timedelta(seconds=settings.request_retention),
         timedelta(seconds=settings.issue_retention),
+        timedelta(seconds=settings.open_issue_retention) if settings.open_issue_retention else None,
+        timedelta(seconds=settings.release_retention) if settings.release_retention else None,
     )
     return [
         Duty("trends", settings.trend_interval, TrendRows(pool).do),

@@ -121,6 +121,17 @@ class MonitorSettings(OperationSettings):
         ge=30 * DAY,
         description="Seconds after its last event that an issue is kept that is resolved or ignored; never less than bodies are.",
     )
+    open_issue_retention: float = Field(
+        800 * DAY,
+        ge=0,
+        description="The same of an issue that is neither resolved nor ignored; never less than of those. 0: it stays.",
+    )
+    release_retention: float = Field(
+        800 * DAY,
+        ge=0,
+        description="Seconds after it was seen first that a release is known, and as long as counts by the hour, or an issue that "
+        "was resolved in it, name it. 0: it stays.",
+    )
     keep_bodies: int = Field(
         100,
         ge=1,

@@ -85,6 +85,7 @@ class EventTables:
         for day in sorted(days - self._known.days):
             await self._pool.fetch("days.make", "SELECT monitor.make_day($1)", (day,))
             self._known.days.add(day)
+            self._known.releases.clear()  # one that was there may be forgotten by now
 
     def _learn(self, writing: "_Writing") -> None:
         known = self._known

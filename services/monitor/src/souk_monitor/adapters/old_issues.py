@@ -1,5 +1,6 @@
-"""Issues that are put away and of which nothing was heard for long, removed from PostgreSQL with all that hangs on them."""
+"""Issues of which nothing was heard for long, removed from PostgreSQL with all that hangs on them."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from souk_common.postgres import Pool, Session
@@ -29,24 +30,26 @@ WITH gone AS (DELETE FROM monitor.issues WHERE id = ANY ($1::bigint[]) OR merged
     texts AS (DELETE FROM monitor.issue_texts WHERE issue IN (SELECT id FROM gone))
 DELETE FROM monitor.activity WHERE issue IN (SELECT id FROM gone)
 """
-PUT_AWAY = [State.RESOLVED, State.IGNORED]
+PUT_AWAY = frozenset({State.RESOLVED, State.IGNORED})
+LIVE = frozenset(State) - PUT_AWAY
 
 
-async def remove(pool: Pool, before: datetime) -> int:
-    """Remove those whose last event is older; how many. PostgresError: some may be removed."""
+async def remove(pool: Pool, of: Collection[State], before: datetime) -> int:
+    """Remove those in some states whose last event is older; how many. PostgresError: some may be removed."""
+    states = sorted(of)
     removed = 0
     while True:
         async with pool.transaction() as session:
-            rows = await session.fetch("issues.old", _OLD, (PUT_AWAY, before, AT_ONCE))
+            rows = await session.fetch("issues.old", _OLD, (states, before, AT_ONCE))
             if not rows:
                 return removed
-            removed += await _remove(session, [row["id"] for row in rows], before)
+            removed += await _remove(session, [row["id"] for row in rows], states, before)
 
 
-async def _remove(session: Session, issues: list[int], before: datetime) -> int:
+async def _remove(session: Session, issues: list[int], states: list[State], before: datetime) -> int:
     """In the order of locks that all take: fingerprints, then issues."""
     await session.fetch("fingerprints.lock_old", _LOCK_FINGERPRINTS, (issues,))
-    still = [row["id"] for row in await session.fetch("issues.lock_old", _LOCK, (PUT_AWAY, before, issues))]
+    still = [row["id"] for row in await session.fetch("issues.lock_old", _LOCK, (states, before, issues))]
     gone = [row["id"] for row in await session.fetch("fingerprints.remove_old", _REMOVE_FINGERPRINTS, (still,))]
     await session.fetch("counts.remove_old", _REMOVE_COUNTS, (gone,))
     await session.fetch("issues.remove_old", _REMOVE, (still,))

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from souk_common.postgres import Session
+from souk_common.postgres import Pool, Session
+
+from souk_monitor.facets import MAX_VALUE, Kind
 
 _ADD = """
 INSERT INTO monitor.releases (project, release, first_seen)
@@ -11,6 +13,27 @@ SELECT project, release, first_seen FROM unnest($1::integer[], $2::text[], $3::t
 ON CONFLICT DO NOTHING
 """
 _FIRST_SEEN = "SELECT release, first_seen FROM monitor.releases WHERE project = $1 AND release = ANY ($2::text[])"
+_FORGET = f"""
+DELETE FROM monitor.releases WHERE ctid = ANY (ARRAY(
+    SELECT r.ctid FROM monitor.releases r
+    WHERE r.first_seen < $1
+        AND NOT EXISTS (
+            SELECT FROM monitor.facet_hours h
+            WHERE h.project = r.project AND h.kind = {Kind.RELEASE:d} AND h.value = left(r.release, {MAX_VALUE})
+        )
+        AND NOT EXISTS (
+            SELECT FROM monitor.issues i WHERE i.resolved_release <> '' AND i.project = r.project AND i.resolved_release = r.release
+        )
+    LIMIT $2 FOR UPDATE SKIP LOCKED
+)) RETURNING true
+"""  # noqa: S608 — of constants
+AT_ONCE = 5_000
+
+
+async def forget(pool: Pool, before: datetime) -> None:
+    """Forget those that were seen first earlier, and that neither counts by the hour nor issues that were resolved in them name."""
+    while await pool.fetch("releases.forget", _FORGET, (before, AT_ONCE)):
+        pass
 
 
 async def add(session: Session, releases: Mapping[tuple[int, str], datetime]) -> None:

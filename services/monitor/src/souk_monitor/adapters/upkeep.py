@@ -1,4 +1,4 @@
-"""What is past its time, removed from PostgreSQL: days of bodies and events, counts by the hour, request ids."""
+"""What is past its time, removed from PostgreSQL: days of bodies and events, counts by the hour, issues, releases, request ids."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import structlog
 from souk_common.postgres import LockTimeoutError, Pool
 
-from souk_monitor.adapters import old_issues, requests
+from souk_monitor.adapters import old_issues, release_table, requests
 from souk_monitor.projects import Project
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,10 @@ class Retention:
     requests: timedelta
     issues: timedelta
     """That are put away, after their last event. Never less than bodies are kept."""
+    open_issues: timedelta | None = None
+    """The same of others. Never less than those that are put away. None: they stay."""
+    releases: timedelta | None = None
+    """After they were seen first. None: they stay."""
 
 
 class Upkeep:
@@ -68,6 +72,8 @@ class Upkeep:
         await self._remove("facet_hours.forget", _FACET_HOURS, now - self._retention.counts)
         await self._remove("activity.forget", _ACTIVITY, now - ACTIVITY_KEPT)
         await self._remove_issues(now)
+        if self._retention.releases is not None:
+            await release_table.forget(self._pool, now - self._retention.releases)
         await requests.forget(self._pool, self._retention.requests.total_seconds())
 
     async def _drop_days(self, now: datetime) -> None:
@@ -91,7 +97,10 @@ class Upkeep:
     async def _remove_issues(self, now: datetime) -> None:
         """Days of events say which fingerprint each is of, so that no fingerprint goes before them."""
         longest = max([*self._kept().values(), self._retention.bodies]) + timedelta(days=3)
-        removed = await old_issues.remove(self._pool, now - max(self._retention.issues, longest))
+        kept = max(self._retention.issues, longest)
+        removed = await old_issues.remove(self._pool, old_issues.PUT_AWAY, now - kept)
+        if self._retention.open_issues is not None:
+            removed += await old_issues.remove(self._pool, old_issues.LIVE, now - max(self._retention.open_issues, kept))
         if removed:
             log.info("issues were removed", issues=removed)
 
