@@ -11,6 +11,7 @@ PHOTOS ?=
 OUT ?= build/demo
 STAY ?=
 TEST_PROCESSES ?= 2
+unexport PYTHONDONTWRITEBYTECODE # services and commands that start by the hundred would be compiled each time
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

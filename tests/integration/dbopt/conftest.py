@@ -1,4 +1,7 @@
-"""A PostgreSQL server for each process of tests, and a database of its own for each test that wants one."""
+"""A PostgreSQL server for each process of tests, and a database of its own for each test that wants one.
+
+`pytestmark = pytest.mark.shop`: the databases have dbopt's schema and the small shop of shop.py.
+"""
 
 import asyncio
 import itertools
@@ -6,10 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+from integration.dbopt.shop import fill
 from postgres_servers import PostgresServer, programs
+from souk_dbopt.adapters import schema
 
 VERSIONS = (18, 15)
 _numbers = itertools.count(1)
+SHOP = "shop_template"
 
 
 def _server(version: int) -> Iterator[PostgresServer]:
@@ -37,13 +43,26 @@ def postgres(request: pytest.FixtureRequest) -> PostgresServer:
     return server
 
 
+async def _make_shop(server: PostgresServer, owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Once, on each server."""
+    if await owner.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", SHOP) is None:
+        await owner.execute(f"CREATE DATABASE {SHOP}")
+        connection = await asyncpg.connect(server.dsn(SHOP))
+        await schema.migrate(connection)
+        await fill(connection)
+        await connection.close()
+
+
 @pytest.fixture
-async def database(postgres: PostgresServer) -> AsyncIterator[str]:
-    """The name of an empty database."""
+async def database(request: pytest.FixtureRequest, postgres: PostgresServer) -> AsyncIterator[str]:
+    """The name of a database: an empty one, or a shop."""
     name = f"test_{next(_numbers)}"
+    template = SHOP if request.node.get_closest_marker("shop") else "template1"
     owner = await asyncpg.connect(postgres.dsn())
     try:
-        await owner.execute(f"CREATE DATABASE {name}")
+        if template == SHOP:
+            await _make_shop(postgres, owner)
+        await owner.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield name
         await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:

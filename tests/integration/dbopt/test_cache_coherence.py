@@ -25,6 +25,7 @@ from souk.client import ClientConfig, DbClient, SoukError
 from souk.dbopt.v1 import query_pb2 as pb
 from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 SEED = int(os.environ.get("SOUK_SEED") or random.SystemRandom().randrange(2**31))
 PATIENT = 5.0
@@ -153,8 +154,6 @@ def _without(row: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 @pytest.fixture
 async def shop(postgres18: PostgresServer, owner: Connection, database: str) -> str:
-    await schema.migrate(owner)
-    await fill(owner)
     await owner.execute(MORE)
     return postgres18.dsn(database, "souk_service")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from integration.dbopt.shop import client_of, dbopt, fill
+from integration.dbopt.shop import client_of, dbopt
 from postgres_servers import PostgresServer
 from souk.client import (
     DbClient,
@@ -23,7 +23,6 @@ from souk.client import (
 from souk.dbopt.v1 import insight_pb2 as pb
 from souk_common.postgres import Pool, Session
 from souk_dbopt import explaining, plan_reading
-from souk_dbopt.adapters import schema
 from souk_dbopt.adapters.explain_catalog import ExplainCatalog
 from souk_dbopt.adapters.query_file import load
 from souk_dbopt.exceptions import DbError
@@ -31,6 +30,7 @@ from souk_dbopt.explaining import Explainer, pool_options
 from souk_dbopt.fingerprints import fingerprint
 from souk_dbopt.plans import Plan
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 LONG = "long_" * 13
 
@@ -355,8 +355,6 @@ ANALYTICAL = _ANALYTICAL.split("\n---\n")
 @pytest.fixture
 async def migrated(postgres: PostgresServer, database: str, owner: Connection) -> str:
     """The DSN of dbopt's role for a database with a shop."""
-    await schema.migrate(owner)
-    await fill(owner)
     return postgres.dsn(database, "souk_service")
 
 

@@ -23,6 +23,7 @@ from souk.dbopt.v1.insight_pb2_grpc import InsightServiceStub
 from souk_common.testing import RunningServer
 from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 SECRET = "correct horse battery staple"
 OWN_FILES = {
@@ -69,8 +70,6 @@ SELECT n FROM generate_series(1, :count::int) AS n
 @pytest.fixture
 async def shop(postgres: PostgresServer, database: str, owner: Connection) -> str:
     """The DSN of dbopt's role for a database with a shop."""
-    await schema.migrate(owner)
-    await fill(owner)
     return postgres.dsn(database, "souk_service")
 
 
@@ -166,7 +165,7 @@ async def test_a_call_that_its_caller_gives_up_is_counted_with_the_time_that_it_
 async def test_queries_are_ordered_as_asked_and_read_by_pages(db: DbClient, node: RunningServer):
     for _ in range(10):
         await db.execute("own.numbers", {"count": 1})
-    for wait in (0.02, 0.02, 0.02, 0.02, 0.3):
+    for wait in (0.02, 0.02, 0.02, 0.02, 1.5):
         await db.execute("own.sleep", {"seconds": wait})
     await db.execute("own.login", {"name": "Anna", "password": SECRET})
     for order in (pb.SLOW_QUERY_ORDER_TOTAL_TIME, pb.SLOW_QUERY_ORDER_MEAN_TIME, pb.SLOW_QUERY_ORDER_P99_TIME):

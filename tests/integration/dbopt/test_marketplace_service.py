@@ -8,12 +8,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from integration.dbopt.shop import PRODUCTS, client_of, dbopt, fill
+from integration.dbopt.shop import PRODUCTS, client_of, dbopt
 from postgres_servers import PostgresServer
 from souk.client import DbClient, InvalidArgumentError
 from souk.dbopt.v1 import marketplace_pb2 as pb
-from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 ORDERS = {
     pb.PRODUCT_ORDER_NEWEST: "created_at DESC, product_id DESC",
@@ -33,8 +33,6 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.fixture
 async def db(postgres: PostgresServer, database: str, owner: Connection) -> AsyncIterator[DbClient]:
-    await schema.migrate(owner)
-    await fill(owner)
     async with dbopt(postgres.dsn(database, "souk_service")) as server, client_of(server, attempts=1) as client:
         yield client
 

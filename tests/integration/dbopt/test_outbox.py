@@ -5,10 +5,9 @@ import random
 
 import asyncpg
 import pytest
-from integration.dbopt.shop import fill
 from postgres_servers import PostgresServer
-from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 ORDER = """
 INSERT INTO shop.orders (buyer_id, request_id, total_cents, currency) VALUES (1, 'a', 300, 'USD'), (2, 'b', 100, 'USD');
@@ -128,8 +127,6 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
 @pytest.fixture
 async def shop(owner: Connection) -> Connection:
     """A shop with orders, whose outbox is empty."""
-    await schema.migrate(owner)
-    await fill(owner)
     await owner.execute(ORDER)
     await owner.execute("DELETE FROM souk.outbox")
     return owner

@@ -6,11 +6,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from integration.dbopt.shop import client_of, dbopt, fill
+from integration.dbopt.shop import client_of, dbopt
 from postgres_servers import PostgresServer
 from souk.client import DbClient
-from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 TODAY = "(now() AT TIME ZONE 'UTC')::date"
 BEFORE = "SELECT product_id, popularity, version, updated_at FROM shop.products ORDER BY product_id"
@@ -18,8 +18,6 @@ BEFORE = "SELECT product_id, popularity, version, updated_at FROM shop.products 
 
 @pytest.fixture
 async def shop(postgres: PostgresServer, owner: Connection, database: str) -> str:
-    await schema.migrate(owner)
-    await fill(owner)
     await owner.execute("DELETE FROM souk.outbox")
     return postgres.dsn(database, "souk_service")
 

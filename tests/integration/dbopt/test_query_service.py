@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from integration.dbopt.shop import PRODUCTS, client_of, dbopt, fill
+from integration.dbopt.shop import PRODUCTS, client_of, dbopt
 from postgres_servers import PostgresServer
 from souk.client import (
     DbClient,
@@ -23,8 +23,8 @@ from souk.client._db import struct
 from souk.client._errors import from_rpc_error
 from souk.dbopt.v1 import query_pb2 as pb
 from souk.dbopt.v1.query_pb2_grpc import QueryServiceStub
-from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 OWN_FILES = {
     "slow": """-- name: own.slow
@@ -68,8 +68,6 @@ INSERT INTO shop.images (product_id, position, image_id) VALUES (:product_id, 9,
 @pytest.fixture
 async def shop(postgres: PostgresServer, database: str, owner: Connection) -> str:
     """The DSN of dbopt's role for a database with a shop."""
-    await schema.migrate(owner)
-    await fill(owner)
     return postgres.dsn(database, "souk_service")
 
 

@@ -13,15 +13,15 @@ import asyncpg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from integration.dbopt.caching import cache_service, told
-from integration.dbopt.shop import client_of, dbopt, fill
+from integration.dbopt.shop import client_of, dbopt
 from postgres_servers import PostgresServer
 from processes import ServiceProcess
 from redis_servers import RedisServer, redis_server
 from souk.client import JSON, CacheClient, DbClient
 from souk.dbopt.v1 import query_pb2 as pb
 from souk_common.testing import RunningServer
-from souk_dbopt.adapters import schema
 
+pytestmark = pytest.mark.shop
 Connection = asyncpg.Connection
 PATIENT = 5.0
 """A time limit that a busy machine keeps."""
@@ -61,8 +61,6 @@ async def cache(tmp_path: Path, redis: RedisServer) -> AsyncIterator[ServiceProc
 
 @pytest.fixture
 async def shop(postgres18: PostgresServer, owner: Connection, database: str) -> str:
-    await schema.migrate(owner)
-    await fill(owner)
     await owner.execute("DELETE FROM souk.outbox")
     return postgres18.dsn(database, "souk_service")
 

@@ -18,6 +18,7 @@ import grpc
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from souk_common import yaml_text
 from souk_common.errors import ServiceError
 from souk_common.settings import problems
 
@@ -80,7 +81,7 @@ class Authenticator:
         if (stat.st_mtime_ns, stat.st_ino) == self._read_at:
             return False
         try:
-            loaded = yaml.safe_load(self._path.read_text())
+            loaded = yaml_text.load(self._path.read_text())
             if not isinstance(loaded, dict):
                 raise ValueError("must be a mapping with a list of `principals`")  # noqa: TRY004 — of a file, not of an argument
             entries = _AuthFile.model_validate(loaded).principals

@@ -10,7 +10,7 @@ from importlib import resources
 from itertools import product
 from typing import Any
 
-import yaml
+from souk_common import yaml_text
 
 from souk_monitor.events import Event, Level
 from souk_monitor.functions import short_type
@@ -162,7 +162,7 @@ def _rule(told: Mapping[str, Any]) -> Rule:
 @cache
 def rules() -> _Rules:
     """The rules, read once."""
-    told = yaml.safe_load((resources.files("souk_monitor") / "categories.yaml").read_text(encoding="utf-8"))
+    told = yaml_text.load((resources.files("souk_monitor") / "categories.yaml").read_text(encoding="utf-8"))
     found = tuple(map(_rule, told))
     by_type: dict[str, int] = {}
     by_module: dict[str, int] = {}

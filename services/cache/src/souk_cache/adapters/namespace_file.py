@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 import yaml
 from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from souk_common import yaml_text
 
 from souk_cache.namespaces import Consistency, LoaderPolicy, Namespace, Namespaces
 
@@ -135,7 +136,7 @@ def load(path: Path | None, *, max_message_bytes: int) -> Namespaces:
 
 def _read(text: str, where: str) -> dict[str, dict[str, Any]]:
     try:
-        content = yaml.safe_load(text)
+        content = yaml_text.load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: {error}") from error
     found = content.get("namespaces") if isinstance(content, dict) else None

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 import yaml
 from annotated_types import Ge, Le
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from souk_common import yaml_text
 
 from souk_dbopt.arguments import MAX_ITEMS, TYPES
 from souk_dbopt.query_classes import CLASSES
@@ -140,8 +141,7 @@ Lines = Mapping[tuple[str, ...], int]
 def read_header(text: str, first_line: int) -> tuple[Header, Lines]:
     """The fields of a header that begins in a line of a file. RefusedFile with all that is wrong."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        content, node = yaml_text.load_located(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = first_line + (mark.line if mark is not None else 0)

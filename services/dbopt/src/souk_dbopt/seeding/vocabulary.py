@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import yaml
+from souk_common import yaml_text
 
 Words = tuple[str, ...]
 UNQUOTED = frozenset('\\\t\n\r"')
@@ -64,7 +64,7 @@ def vocabulary() -> Vocabulary:
     Raises:
         ValueError: a word has a character that COPY or JSON would want escaped.
     """
-    told = yaml.safe_load((resources.files(__package__) / "vocabulary.yaml").read_text(encoding="utf-8"))
+    told = yaml_text.load((resources.files(__package__) / "vocabulary.yaml").read_text(encoding="utf-8"))
     if wrong := next((word for word in _strings(told) if UNQUOTED & set(word)), None):
         raise ValueError(f"vocabulary.yaml: {wrong!r} would have to be escaped")
     tops = tuple(_top(index, name, top) for index, (name, top) in enumerate(told.pop("categories").items()))

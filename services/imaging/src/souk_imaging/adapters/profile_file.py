@@ -7,6 +7,7 @@ from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from souk_common import yaml_text
 
 from souk_imaging.images import Format
 from souk_imaging.profiles import Encoding, Profile, Profiles
@@ -74,7 +75,7 @@ def load(own: Path | None = None) -> Profiles:
 
 def _parse(text: str, name: str) -> dict[str, Profile]:
     try:
-        file = _File.model_validate(yaml.safe_load(text))
+        file = _File.model_validate(yaml_text.load(text))
         return {key: _profile(key, profile) for key, profile in file.profiles.items()}
     except yaml.YAMLError as error:
         raise ValueError(f"{name}: not YAML: {error}") from error
