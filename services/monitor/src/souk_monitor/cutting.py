@@ -178,38 +178,44 @@ class Cutting:
 
     def _object(self, value: Mapping[str, Json], path: str, depth: int = 0) -> dict[str, Json]:
         cut: dict[str, Json] = {}
-        for name, each in islice(value.items(), self._takes(len(value), path)):
+        taken = self._takes(len(value), path)
+        for name, each in value.items() if taken == len(value) else islice(value.items(), taken):
             key = self._text(str(name), self._lengths.name, path)
             cut[key] = self._nested(each, f"{path}.{key[:100]}" if depth < 2 else path, depth + 1)
         return cut
 
     def _takes(self, wanted: int, path: str) -> int:
         """How many members of an object or a list are looked at."""
-        taken = min(wanted, self._lengths.members, max(0, self._left))
+        taken = wanted
+        if wanted > self._lengths.members or wanted > self._left:
+            taken = min(wanted, self._lengths.members, max(0, self._left))
         if taken < wanted:
             self._note(path)
         self._left -= taken
         return taken
 
     def _nested(self, value: Json, path: str, depth: int) -> Json:
-        match value:
-            case str():
-                self._left -= min(len(value), self._lengths.text) // _PER_VALUE
-                return self._text(value, self._lengths.text, path)
-            case None | bool():
-                return value
-            case int():
-                return value if -MAX_INT <= value < MAX_INT else str(value)[:400]
-            case float():
-                return value if math.isfinite(value) else str(value)
-            case dict() | list() | tuple() if depth >= self._lengths.depth:
+        kind = value.__class__
+        if kind is str:
+            return self._inner_text(value, path)
+        if value is None or kind is bool:
+            return value
+        if isinstance(value, int):
+            return value if -MAX_INT <= value < MAX_INT else str(value)[:400]
+        if isinstance(value, float):
+            return value if math.isfinite(value) else str(value)
+        if isinstance(value, (dict, list, tuple)):  # a tuple of classes, as a union is made anew each time
+            if depth >= self._lengths.depth:
                 self._note(path)
                 return self._text(_as_text(value), self._lengths.tag_value, path)
-            case dict():
-                return self._object(value, path, depth)
-            case list() | tuple():
-                return [self._nested(each, path, depth + 1) for each in value[: self._takes(len(value), path)]]
-        return self._text(str(value), self._lengths.text, path)
+            if isinstance(value, dict):
+                return self._object(value, path, depth) if value else {}
+            return [self._nested(each, path, depth + 1) for each in value[: self._takes(len(value), path)]] if value else []
+        return self._inner_text(str(value), path)
+
+    def _inner_text(self, text: str, path: str) -> str:
+        self._left -= min(len(text), self._lengths.text) // _PER_VALUE
+        return self._text(text, self._lengths.text, path)
 
     def _both_ends(self, parts: Sequence[T], limit: int, path: str) -> Sequence[T]:
         if len(parts) > limit:
@@ -217,7 +223,9 @@ class Cutting:
         return both_ends(parts, limit)
 
     def _text(self, text: str, limit: int, path: str) -> str:
-        return mend(self._cut(text, limit, path))
+        if len(text) > limit:
+            text = self._cut(text, limit, path)
+        return text if text.isascii() and "\0" not in text else mend(text)
 
     def _cut(self, text: str, limit: int, path: str) -> str:
         if len(text) > limit:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from souk_monitor.cutting import Cutting, Lengths
 from souk_monitor.decoding import bodies
+from souk_monitor.decoding.lenient import values_in
 from souk_monitor.events import Event, ExceptionInfo, Frame
 from souk_monitor.measuring import Measure
 
@@ -41,7 +42,7 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> bytes:
     cutting = Cutting(limits.lengths, noted.append)
     cutting.head(event)
     body = _body(event)
-    if body is None or _is_to_cut(event, len(body), limits):
+    if body is None or _is_to_cut(event, body, limits):
         cutting.whole(event)
         body = _body(event)
     for lighten in _LIGHTENING:
@@ -55,9 +56,13 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> bytes:
     return body
 
 
-def _is_to_cut(event: Event, size: int, limits: Limits) -> bool:
-    """Much more than is kept is cut in one walk before parts of it are dropped, each of which needs it written anew."""
-    return size > limits.small and (size > 4 * limits.body or not Measure(limits.lengths).fits(event))
+def _is_to_cut(event: Event, body: bytes, limits: Limits) -> bool:
+    """Much more than is kept is cut in one walk before parts of it are dropped, each of which needs it written anew; and what may
+    have more values than are kept, without a look at as many first."""
+    if len(body) <= limits.small:
+        return False
+    is_much = len(body) > 4 * limits.body or values_in(body) > limits.lengths.values
+    return is_much or not Measure(limits.lengths).fits(event)
 
 
 def _body(event: Event) -> bytes | None:

@@ -67,7 +67,7 @@ class Measure:
     def _values(self, values: Collection[Json], depth: int) -> bool:
         """depth: theirs. What is of no class of JSON's is to be cut, for it is to be made a text or a list."""
         limit = self._lengths.text
-        if set(map(type, values)) == _TEXTS:
+        if len(values) >= _SEVERAL and set(map(type, values)) == _TEXTS:
             return longest(values) <= limit
         for value in values:
             kind = value.__class__
@@ -75,7 +75,7 @@ class Measure:
                 if len(value) > limit:
                     return False
             elif kind is dict:
-                if depth >= self._lengths.depth or not self._object(value, depth):
+                if depth >= self._lengths.depth or (value and not self._object(value, depth)):
                     return False
             elif kind is list:
                 self._left -= len(value)
@@ -88,7 +88,8 @@ class Measure:
         return True
 
 
-_TEXTS = {str}
+_TEXTS, _SEVERAL = {str}, 4
+"""Of so many values it is quicker to look at their types together."""
 
 
 def _is_plain(value: Json) -> bool:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from souk_monitor.cutting import both_ends
-from souk_monitor.stack_text import MOST_LINES
+from souk_monitor.stack_text import MOST_LINES, lines_in
 
 T = TypeVar("T")
 Kind = Literal["frames", "values", "lines", "bytes"]
 OF_REQUEST: dict[Kind, int] = {"frames": 50_000, "values": 200_000, "lines": 100_000, "bytes": 32 * 1024 * 1024}
 """frames: of stacks. values: of attributes, contexts and local variables. lines: of texts of stacks that are read. bytes: of
 what its events have in common, for each of them."""
-OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 10_240, "lines": 5_000, "bytes": 1024 * 1024}
+OF_EVENT: dict[Kind, int] = {"frames": 1_000, "values": 10_240, "lines": MOST_LINES, "bytes": 1024 * 1024}
 MOST_EXCEPTIONS = 200
 """Of one event."""
 MOST_SOURCE = 20
@@ -76,7 +76,7 @@ class Budget:
 
     def reads_stack(self, text: str) -> bool:
         """Whether the text of a stack may be read."""
-        return bool(text) and self.takes_whole("lines", min(MOST_LINES, len(text.splitlines())), "stack_text")
+        return bool(text) and self.takes_whole("lines", lines_in(text), "stack_text")
 
     def _ends(self, parts: Sequence[T], most: int, path: str) -> Sequence[T]:
         if len(parts) > most:

@@ -12,14 +12,17 @@ from souk_monitor.events import ExceptionInfo
 from souk_monitor.platforms import FAMILIES
 from souk_monitor.stack_text import csharp, go, java, javascript, others, php, python, ruby
 
-LONGEST = 1 << 20
+LONGEST = 1 << 18
 """Characters of a text that are read: its beginning, and its end, where Python has what counts."""
 
-MOST_LINES = 5_000
+MOST_LINES = 2_000
 """Of such a text that are read, the same ones."""
 
 _LONGEST_LINE = 4_000
-_SAMPLED = 400
+_SAMPLED, _SAMPLED_HEAD, _SAMPLED_TAIL = 400, 1 << 15, 1 << 14
+"""Lines by which the language of a text is known, within so many characters of its beginning and of its end."""
+_SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` parts lines at."""
 _HEADER = re.compile(r"^([A-Za-z_][\w.$\\:]{0,200}?)(?:: (.*))?$", re.DOTALL)
 
 
@@ -43,10 +46,20 @@ _LANGUAGES = {
 }
 
 
+def lines_in(text: str) -> int:
+    """How many lines of a text are read, without it being split: it may have a million."""
+    if len(text) > LONGEST:
+        text = text[: LONGEST // 2] + text[-LONGEST // 2 :]
+    ended = sum(map(text.count, _SEPARATORS)) - text.count("\r\n")
+    return min(MOST_LINES, ended + (text[-1:] not in _SEPARATORS))
+
+
 def _bounded(text: str) -> str:
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
     text = text.replace("\r\n", "\n").replace("\x00", "")
+    if text.count("\n") > MOST_LINES:
+        text = "\n".join((*text.split("\n", MOST_LINES // 2)[:-1], *text.rsplit("\n", MOST_LINES // 2)[1:]))
     if len(text) > _LONGEST_LINE:
         return "\n".join(line[:_LONGEST_LINE] for line in both_ends(text.splitlines(), MOST_LINES))
     return text
@@ -63,9 +76,9 @@ def language_of(text: str, platform: str = "") -> str:
 
 def _sample(text: str) -> str:
     """Enough of a text to know its language by: its first and last lines, and their beginnings."""
-    lines = text[: 1 << 18].splitlines()
-    if len(text) > 1 << 18:
-        lines += text[-(1 << 14) :].splitlines()
+    lines = text[:_SAMPLED_HEAD].splitlines()
+    if len(text) > _SAMPLED_HEAD:
+        lines += text[max(_SAMPLED_HEAD, len(text) - _SAMPLED_TAIL) :].splitlines()
     if len(lines) > _SAMPLED:
         lines = [*lines[: _SAMPLED // 2], *lines[-_SAMPLED // 2 :]]
     return "\n".join(line[-300:] if len(line) > 600 and line.endswith(")") else line[:600] for line in lines)
