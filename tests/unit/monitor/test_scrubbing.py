@@ -10,6 +10,7 @@ import pytest
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
 from souk_monitor.scrubbing import scrub
+from souk_monitor.scrubbing.signs import Run, Signs
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LETTERS = string.ascii_letters + string.digits
@@ -308,3 +309,23 @@ def test_names_that_a_project_adds_may_have_any_letters():
 
 def test_a_name_begins_where_its_line_does():
     assert "hunter2" not in stored(event(message="order 7\npin=hunter2"))
+
+
+@pytest.mark.parametrize("before", ["", "x ", '"', "é"])
+@pytest.mark.parametrize("after", ["", " x", '"', "é", "_" * 60])
+def test_a_run_of_letters_and_digits_is_seen_from_its_length_on_and_wherever_it_is(before: str, after: str) -> None:
+    signs = Signs([("run", Run(51))])
+    word = letters(random.Random(1), 51)
+
+    assert signs.of(f"{before}{word}{after}".encode()) == ["run"]
+    assert signs.of(f"{before}{word[1:]}{after}".encode()) == []
+    assert signs.of(f"{before}{word[:25]}-{word[25:]}{after}".encode()) == []
+
+
+def test_signs_are_told_in_their_order_whatever_their_kinds() -> None:
+    signs = Signs([("first", "aa"), ("run", Run(4)), ("last", "b")])
+
+    assert signs.of(b"b aaaa") == ["first", "run", "last"]
+    assert signs.of(b"aaaa") == ["first", "run"]
+    assert signs.of(b"cccc b") == ["run", "last"]
+    assert signs.of(b"c") == []

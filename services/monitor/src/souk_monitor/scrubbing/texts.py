@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import re2
 
-from souk_monitor.scrubbing.signs import ESCAPE, LETTERS
+from souk_monitor.scrubbing.signs import ESCAPE, LETTERS, Run
 
 SECRET, EMAIL, ADDRESS = "[secret]", "[email]", "[ip]"
 
@@ -34,8 +34,8 @@ class Rewrite(NamedTuple):
 class Detector(NamedTuple):
     """One kind of secret, or several that have a sign in common."""
 
-    sign: str
-    """Pattern of what is in the JSON of every event with one, for `signs.Signs`."""
+    sign: str | Run
+    """Of every event with one, in its JSON, for `signs.Signs`."""
     rewrites: Callable[[bytes], Sequence[Rewrite]]
     """What takes them out, given the JSON of an event with the sign; none where a closer look finds nothing."""
 
@@ -254,7 +254,7 @@ SECRETS: tuple[Detector, ...] = (
         _PREFIXED.replace(r"[\w", f"[{LETTERS}").replace(r"\w", f"[{LETTERS}]"),
         _always(Rewrite(_LONG, "", _sub(re.compile(rf"(?<![A-Za-z0-9]){_PREFIXED}")))),
     ),
-    Detector(r"[0-9A-Za-z]{51}", lambda body: tuple(_keys(body))),
+    Detector(Run(51), lambda body: tuple(_keys(body))),
     Detector(_CARD_SIGN, lambda body: tuple(_cards(body))),
     Detector(_PHRASE_SIGN, lambda body: tuple(_recovery_phrases(body))),
 )
