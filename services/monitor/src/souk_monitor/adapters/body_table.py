@@ -11,13 +11,7 @@ from souk_monitor.adapters.known_rows import KnownRows
 from souk_monitor.preparing import Prepared
 from souk_monitor.thinning import is_kept
 
-_KEEP_BODIES = """
-INSERT INTO monitor.bodies (day, project, event_id, fingerprint, time, received, trace, error_id, people, body)
-SELECT day, project, event_id, fingerprint, time, received, trace, error_id, people::bigint[], body
-FROM unnest($1::date[], $2::integer[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::text[],
-            $9::text[], $10::bytea[])
-    AS b(day, project, event_id, fingerprint, time, received, trace, error_id, people, body)
-"""
+_COLUMNS = ("day", "project", "event_id", "fingerprint", "time", "received", "trace", "error_id", "people", "body")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +46,13 @@ class Bodies:
             self._ready = {id(event): compressed[number].tobytes() for number, event in enumerate(chosen)}
 
     async def keep(self, session: Session, new: Sequence[Claim], totals: Mapping[int, int]) -> None:
-        """Write those of new events that are kept. totals: events that each fingerprint has with them."""
+        """Write those of new events that are kept. totals: events that each fingerprint has with them.
+
+        By COPY: an INSERT of arrays with large bodies takes half as much again of the server's time, and twice the driver's.
+        """
         if kept := self._thinned(new, totals):
-            await session.fetch("bodies.keep", _KEEP_BODIES, self._columns(kept))
+            rows = [self._row(*each) for each in kept]
+            await session.connection.copy_records_to_table("bodies", schema_name="monitor", columns=_COLUMNS, records=rows)
 
     def _thinned(self, new: Sequence[Claim], totals: Mapping[int, int]) -> list[Claim]:
         count = dict(totals)
@@ -67,20 +65,16 @@ class Bodies:
                 kept.append(each)
         return kept
 
-    def _columns(self, kept: Sequence[Claim]) -> Sequence[list[object]]:
-        rows = [
-            (
-                event.time.date(),
-                event.project,
-                event.event_id,
-                number,
-                event.time,
-                event.received,
-                event.trace_id or None,
-                event.error_id or None,
-                "{" + ",".join(map(str, event.people)) + "}" if event.people else None,
-                self._ready.get(id(event)) or self._compressor.compress(event.body),
-            )
-            for event, number in kept
-        ]
-        return [list(column) for column in zip(*rows, strict=True)]
+    def _row(self, event: Prepared, number: int) -> tuple[object, ...]:
+        return (
+            event.time.date(),
+            event.project,
+            event.event_id,
+            number,
+            event.time,
+            event.received,
+            event.trace_id or None,
+            event.error_id or None,
+            event.people or None,
+            self._ready.get(id(event)) or self._compressor.compress(event.body),
+        )
