@@ -146,7 +146,8 @@ class Surroundings:
 
 def trend_of(hours: Mapping[datetime, int], first_seen: datetime, now: datetime) -> Trend:
     """How the rate of an issue goes. hours: its events by the hour, of eight days."""
-    counts = [hours.get(hour_of(now) - HOUR * back, 0) for back in range(HOURS - 1, -1, -1)]
+    this = hour_of(now)
+    counts = [hours.get(this - HOUR * back, 0) for back in range(HOURS - 1, -1, -1)]
     return trend(counts, passed=_passed(now), age_hours=max(0.0, (now - first_seen) / HOUR))
 
 

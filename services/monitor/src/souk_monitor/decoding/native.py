@@ -124,8 +124,9 @@ def report(known: Event) -> pb.ErrorReport:
 
 def values(message: Struct, budget: Budget, path: str) -> dict[str, Any]:
     """A Struct as what JSON would be in Python, as much of it as may be read; a number that JSON cannot say is its name."""
-    members = islice(message.fields.items(), budget.members(len(message.fields), path))
-    return {name: value.string_value or _value(value, budget, path) for name, value in members}  # most are texts
+    fields = message.fields
+    names = islice(fields, budget.members(len(fields), path))  # not its items(), which are slow: they are no part of upb
+    return {name: (value := fields[name]).string_value or _value(value, budget, path) for name in names}  # most are texts
 
 
 def struct(known: Mapping[str, Any]) -> Struct:
@@ -278,13 +279,10 @@ def _exception(message: pb.ExceptionReport, budget: Budget, path: str, stacks: i
     )
 
 
-_PLACE: Callable[[pb.StackFrame], tuple[str, str, str, str, int, int]] = attrgetter(
-    "function", "module", "file", "abs_path", "line", "column"
+_FRAME: Callable[[pb.StackFrame], tuple[str, str, str, str, int, int, str, str, Sequence[str], Sequence[str]]] = attrgetter(
+    "function", "module", "file", "abs_path", "line", "column", "package", "context_line", "pre_context", "post_context"
 )
-_SOURCE: Callable[[pb.StackFrame], tuple[str, str, Sequence[str], Sequence[str]]] = attrgetter(
-    "package", "context_line", "pre_context", "post_context"
-)
-"""Both in the order of `Frame`'s fields: many fields of a message are read at once, for there are many frames."""
+"""In the order of `Frame`'s fields: many fields of a message are read at once, for there are many frames."""
 
 
 def _frames(given: Sequence[pb.StackFrame], budget: Budget, path: str, stacks: int = 1) -> tuple[Frame, ...]:
@@ -292,15 +290,19 @@ def _frames(given: Sequence[pb.StackFrame], budget: Budget, path: str, stacks: i
 
 
 def _frame(message: pb.StackFrame, budget: Budget, path: str) -> Frame:
-    place = _PLACE(message)
-    if place[4] < 0 or place[5] < 0:
+    function, module, file, abs_path, line, column, package, source, before, after = _FRAME(message)
+    if line < 0 or column < 0:
         raise _NegativeError
-    package, line, before, after = _SOURCE(message)
     return Frame(
-        *place,
+        function,
+        module,
+        file,
+        abs_path,
+        line,
+        column,
         message.in_app if message.HasField("in_app") else None,
         package,
-        line,
+        source,
         tuple(before[-MOST_SOURCE:]) if before else (),
         tuple(after[:MOST_SOURCE]) if after else (),
         values(message.local_variables, budget, f"{path}.local_variables") if message.HasField("local_variables") else {},
