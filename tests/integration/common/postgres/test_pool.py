@@ -121,6 +121,24 @@ async def test_a_hundred_callers_on_ten_connections_are_served_in_turn(dsn: str,
     assert pool.status().waits.count > 1500
 
 
+async def test_many_who_come_at_once_get_connections_that_are_opened_two_by_two(dsn: str, pools: MakePool) -> None:
+    pool = await pools(dsn, size=8, max_connecting=2, acquire_timeout=60.0)
+    all_there = asyncio.Barrier(9)
+
+    async def hold() -> None:
+        async with pool.acquire():
+            await all_there.wait()
+
+    holding = [asyncio.create_task(hold()) for _ in range(8)]
+    most = 0
+    while pool.status().in_use < 8:
+        most = max(most, pool.status().connecting)
+        await asyncio.sleep(0)
+    await all_there.wait()
+    await asyncio.gather(*holding)
+    assert (most, pool.status().open) == (2, 8)
+
+
 async def test_a_caller_canceled_with_a_connection_in_hand_keeps_it_from_nobody(dsn: str, pools: MakePool) -> None:
     pool = await pools(dsn, size=1)
     async with pool.acquire():

@@ -31,7 +31,7 @@ async def test_it_is_found_and_its_statements_have_no_names(pooled: str, pools: 
 
 
 async def test_settings_hold_for_each_statement_and_stay_in_it(pooled: str, pools: MakePool) -> None:
-    pool = await pools(pooled, size=4, server_settings={"work_mem": "7MB", "statement_timeout": "50ms"})
+    pool = await pools(pooled, size=4, server_settings={"work_mem": "7MB", "statement_timeout": "500ms"})
     shown = "SELECT current_setting('work_mem') FROM pg_sleep(0.001)"
     assert set(await asyncio.gather(*(pool.fetchval("shown", shown) for _ in range(20)))) == {"7MB"}
     async with pool.transaction() as session:

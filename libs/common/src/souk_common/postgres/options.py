@@ -21,6 +21,9 @@ class PoolOptions:
     """Connections at most."""
     min_open: int = 1
     """Connections that are kept open; `size` at most."""
+    max_connecting: int = 2
+    """Connections that are opened at once. A server that starts processes for all who came at once answers none of them; most are
+    served by those that there are before another is open."""
     max_waiting: int = 100
     """Callers that wait for a connection at once; the next is refused, without I/O."""
     acquire_timeout: float = 5.0
@@ -52,8 +55,8 @@ class PoolOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.min_open <= self.size or self.size < 1:
             raise ValueError("size must be at least 1, and min_open no more than size")
-        if self.max_waiting < 0 or self.max_statements < 1:
-            raise ValueError("max_waiting must not be negative, and max_statements at least 1")
+        if self.max_waiting < 0 or self.max_statements < 1 or self.max_connecting < 1:
+            raise ValueError("max_waiting must not be negative, max_statements and max_connecting at least 1")
         for name in ("acquire_timeout", "connect_timeout", "check_timeout", "keep_alive", "idle_timeout", "max_age"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")

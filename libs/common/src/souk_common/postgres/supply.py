@@ -100,9 +100,10 @@ class Supply:
         """Open sessions, where callers wait for more than are on their way and there may be more."""
         if self.closing or self._retry is not None:
             return
-        while (total := len(self._sessions) + self.connecting) < self._options.size and (
-            total < self._options.min_open or self.connecting < self._slots.waiting
-        ):
+        options = self._options
+        while (total := len(self._sessions) + self.connecting) < options.size and self.connecting < options.max_connecting:
+            if total >= options.min_open and self.connecting >= self._slots.waiting:
+                return
             self._connect()
 
     async def revive(self) -> bool:
