@@ -64,9 +64,14 @@ class CacheCounts:
 class CacheClient:
     """Reads, fills and invalidates what the cache keeps. An async context manager; one client serves any number of calls at once.
 
-    Reads of many callers share one stream. Every method raises SoukError, or what derives from it, and nothing of gRPC. What may
-    be repeated is repeated by itself when the server is UNAVAILABLE, within the `timeout` of the call, which is in seconds; None is
-    what the configuration says. `namespace` gives a typed view, which is what most programs want.
+    Reads of many callers share one stream. What may be repeated is repeated by itself when the server is UNAVAILABLE, within the
+    `timeout` of the call, which is in seconds; None is what the configuration says. `namespace` gives a typed view, which is what
+    most programs want.
+
+    What the server says, and that it does not answer, is a SoukError, or what derives from it, and nothing of gRPC. An argument
+    that cannot be sent is told before the call: a TypeError for one of a wrong type, a ValueError for a number that is too large
+    for its field and for a text that is no Unicode. What a loader raises comes as it is. Methods that are iterated over raise
+    when the iteration begins.
     """
 
     def __init__(

@@ -25,8 +25,13 @@ from souk.imaging.v1 import imaging_pb2_grpc
 class ImagingClient:
     """Uploads, finds, downloads and deletes photos. An async context manager; one client serves any number of calls at once.
 
-    Every method raises SoukError, or what derives from it, and nothing of gRPC. What may be repeated is repeated by itself when the
-    server is UNAVAILABLE, within the `timeout` of the call, which is in seconds; None is what the configuration says.
+    What may be repeated is repeated by itself when the server is UNAVAILABLE, within the `timeout` of the call, which is in
+    seconds; None is what the configuration says.
+
+    What the server says, and that it does not answer, is a SoukError, or what derives from it, and nothing of gRPC. An argument
+    that cannot be sent is told before the call: a TypeError for one of a wrong type, a ValueError for a number that is too large
+    for its field and for a text that is no Unicode. A photo that cannot be read is an OSError, and one that is iterated over
+    raises what its iterator does. Methods that are iterated over raise when the iteration begins.
     """
 
     def __init__(

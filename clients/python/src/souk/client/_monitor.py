@@ -32,9 +32,14 @@ MOST_REPORTS = 1000
 class MonitorClient(IssueCalls, ProjectCalls):
     """Reports errors, and finds out what became of them. Use it as an async context manager, in one event loop.
 
-    `report` waits until an error is stored. A program that must not wait for monitor reports through a MonitorReporter. Every
-    method raises SoukError, or what derives from it. What may be repeated is repeated by itself when the server is UNAVAILABLE,
-    within the `timeout` of the call, which is in seconds; None is what the configuration says.
+    `report` waits until an error is stored. A program that must not wait for monitor reports through a MonitorReporter. What may
+    be repeated is repeated by itself when the server is UNAVAILABLE, within the `timeout` of the call, which is in seconds; None
+    is what the configuration says.
+
+    What the server says, and that it does not answer, is a SoukError, or what derives from it, and nothing of gRPC. An argument
+    that cannot be sent is told before the call: a TypeError for one of a wrong type and for a time without a time zone, a
+    ValueError for a number that is too large for its field and for a text that is no Unicode. Methods that are iterated over
+    raise when the iteration begins.
     """
 
     def __init__(
