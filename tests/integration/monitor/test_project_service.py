@@ -23,6 +23,16 @@ async def test_there_is_a_default_project_with_a_key_from_the_start(monitor: Mon
     assert project.keys[0].dsn == f"https://{project.keys[0].public_key}@monitor.example/errors/1"
 
 
+async def test_the_default_project_can_be_changed_before_anybody_has_looked_for_it(monitor: Monitor, owner: Any) -> None:
+    for change in (
+        lambda: monitor.projects.CreateProjectKey(pb.CreateProjectKeyRequest(project="default")),
+        lambda: monitor.projects.UpdateProject(pb.UpdateProjectRequest(name="default", disabled=False)),
+    ):
+        await owner.execute("DELETE FROM monitor.project_keys")
+        await owner.execute("DELETE FROM monitor.projects")
+        await change()
+
+
 async def test_a_project_is_made_once_changed_and_disabled(monitor: Monitor) -> None:
     create = pb.CreateProjectRequest(name="shop", options=pb.ProjectOptions(in_app=["shop"], events_per_minute=5), request_id="p1")
     create.options.retention.FromSeconds(86_400 * 7)

@@ -80,6 +80,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         options = _options(request.options, violations)
         names, changes_disabled = _changed(request, violations)
         violations.check()
+        await self._projects.refresh()  # which makes the default's, where nobody has looked yet
         await self._changes.update(request.name, options, names, request.disabled if changes_disabled else None)
         return pb.UpdateProjectResponse(project=await self._fresh(request.name))
 
@@ -89,6 +90,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         violations.text("label", request.label, MAX_NAME)
         violations.request_id(request.request_id)
         violations.check()
+        await self._projects.refresh()  # which makes the default's, where nobody has looked yet
         made = await self._changes.create_key(request.project, request.label, _known(request, request.request_id))
         return pb.CreateProjectKeyResponse(key=await self._key(request.project, made))
 
