@@ -214,6 +214,7 @@ async def measure(dsn: str, owner_dsn: str, rounds: int, seconds: float) -> bool
     await connection.execute("ALTER TABLE bare ALTER COLUMN body SET STORAGE EXTERNAL")
     with tempfile.TemporaryDirectory() as folder:
         settings = {"dsn": dsn, "http_port": 0, "keep_bodies": 10_000_000, "log_success_ratio": 0, "max_message_bytes": 16 * 2**20}
+        settings |= {"new_issues_per_hour": 0}  # no limit, above which all would be one issue
         node = await processes.start_service("monitor", Path(folder), "node", **settings)
         try:
             async with grpc.aio.insecure_channel(node.grpc) as channel:
