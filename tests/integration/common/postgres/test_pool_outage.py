@@ -1,8 +1,11 @@
 """The server killed, frozen, gone, full: callers are told at once, no connection is held for ever, and it heals by itself."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import signal
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,6 +14,33 @@ from pools import SLEEP, MakePool, settled, wait_until_active
 from postgres_servers import PostgresServer
 from processes import until
 from souk_common.postgres import Pool, PoolOptions, TooManyConnectionsError, UnavailableError
+
+
+@contextlib.asynccontextmanager
+async def relay(server: PostgresServer, silent: set[int]) -> AsyncIterator[str]:
+    """A DSN of the server through a relay that keeps the connections of these numbers, and never answers them."""
+    numbers = itertools.count()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(numbers) in silent:
+            await reader.read()
+            writer.close()
+            return
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
+
+    relaying = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield server.dsn().replace(f":{server.port}/", f":{relaying.sockets[0].getsockname()[1]}/")
+    finally:
+        relaying.close()
 
 
 async def recovered(pool: Pool) -> None:
@@ -47,6 +77,15 @@ async def test_who_waits_when_the_server_goes_is_told_at_once(server: PostgresSe
     assert {type(error) for error in done} == {UnavailableError}
     assert [error.sent for error in done] == [True] + [False] * 19
     await other.close()
+
+
+async def test_connections_that_never_come_keep_no_others_from_coming(server: PostgresServer, pools: MakePool) -> None:
+    async with relay(server, silent={1, 2}) as dsn:
+        limits = {"slow_connect": 0.02, "connect_timeout": 3600.0, "acquire_timeout": 60.0}
+        pool = await pools(dsn, size=4, max_connecting=2, **limits)
+        async with pool.acquire():
+            assert await pool.fetchval("one", "SELECT 1") == 1
+            assert (pool.status().connecting, pool.status().open) == (2, 2)
 
 
 async def test_a_server_that_comes_late_is_found(server: PostgresServer, pools: MakePool) -> None:

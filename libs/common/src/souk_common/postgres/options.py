@@ -24,6 +24,8 @@ class PoolOptions:
     max_connecting: int = 2
     """Connections that are opened at once. A server that starts processes for all who came at once answers none of them; most are
     served by those that there are before another is open."""
+    slow_connect: float = 0.5
+    """An attempt to connect that takes longer is not counted as one of those: it may hang."""
     max_waiting: int = 100
     """Callers that wait for a connection at once; the next is refused, without I/O."""
     acquire_timeout: float = 5.0
@@ -57,7 +59,8 @@ class PoolOptions:
             raise ValueError("size must be at least 1, and min_open no more than size")
         if self.max_waiting < 0 or self.max_statements < 1 or self.max_connecting < 1:
             raise ValueError("max_waiting must not be negative, max_statements and max_connecting at least 1")
-        for name in ("acquire_timeout", "connect_timeout", "check_timeout", "keep_alive", "idle_timeout", "max_age"):
+        spans = ("acquire_timeout", "connect_timeout", "slow_connect", "check_timeout", "keep_alive", "idle_timeout", "max_age")
+        for name in spans:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be more than 0")
         if not 0 < self.reconnect_delay <= self.max_reconnect_delay:

@@ -35,6 +35,8 @@ class Supply:
         self._sessions: set[Session] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._connectors: set[asyncio.Task[None]] = set()
+        self._prompt: dict[object, asyncio.TimerHandle] = {}
+        """Attempts to connect that may still be quick, with the end of that."""
         self._keeper: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
         self._failures = 0
@@ -101,8 +103,8 @@ class Supply:
         if self.closing or self._retry is not None:
             return
         options = self._options
-        while (total := len(self._sessions) + self.connecting) < options.size and self.connecting < options.max_connecting:
-            if total >= options.min_open and self.connecting >= self._slots.waiting:
+        while (total := len(self._sessions) + self.connecting) < options.size and len(self._prompt) < options.max_connecting:
+            if total >= options.min_open and len(self._prompt) >= self._slots.waiting:
                 return
             self._connect()
 
@@ -178,23 +180,37 @@ class Supply:
 
     def _connect(self) -> None:
         self.connecting += 1
-        self._own(self._open(), self._connectors, "connect")
+        attempt = object()
+        later = asyncio.get_running_loop().call_later
+        self._prompt[attempt] = later(self._options.slow_connect, self._overtake, attempt)
+        self._own(self._open(attempt), self._connectors, "connect")
 
-    async def _open(self) -> None:
+    def _overtake(self, attempt: object) -> None:
+        """Let others connect beside one that may hang."""
+        del self._prompt[attempt]
+        self.grow()
+
+    def _end_attempt(self, attempt: object) -> None:
+        self.connecting -= 1
+        timer = self._prompt.pop(attempt, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def _open(self, attempt: object) -> None:
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 session = await self._new_session()
         except DRIVER_ERRORS as error:
-            self.connecting -= 1
+            self._end_attempt(attempt)
             self.failed_connects += 1
             self._back_off()
             self._go_down(translate_connecting(error))
             self._changed.set()
         except BaseException:
-            self.connecting -= 1
+            self._end_attempt(attempt)
             raise
         else:
-            self.connecting -= 1
+            self._end_attempt(attempt)
             self._opened(session)
 
     async def _new_session(self) -> Session:
