@@ -4,8 +4,9 @@ import asyncio
 import random
 from typing import Any
 
+import grpc
 import pytest
-from monitor_serving import report, serving
+from monitor_serving import Monitor, report, serving
 from monitoring import error, pipeline, stored, user
 from souk.monitor.v1 import error_pb2
 from souk.monitor.v1 import project_pb2 as pb
@@ -137,6 +138,52 @@ async def test_the_listing_of_projects_says_until_when_none_may_be_new(dsn: str,
         assert sorted(issue.title.partition(":")[0] for issue in listed.issues if issue.suggested_fix.rule) == [overflow.TITLE]
         await let_the_hour_pass(owner)
         assert await resumes()
+
+
+async def over_the_limit(monitor: Monitor) -> tuple[str, str]:
+    """The ids of an issue and of its project's overflow, where one issue may be new."""
+    results = await monitor.report(report("A"))
+    results += await monitor.report(report("B"))
+    first, over = (result.accepted.issue_id for result in results)
+    return first, over
+
+
+async def test_the_issue_of_what_is_over_is_merged_into_no_other(dsn: str) -> None:
+    async with serving(dsn, new_issues_per_hour=1) as monitor:
+        first, over = await over_the_limit(monitor)
+        for into in ("", first):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await monitor.errors.MergeIssues(error_pb2.MergeIssuesRequest(issue_ids=[first, over], into_issue_id=into))
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert "into_issue_id" in (refused.value.details() or "")
+        (later,) = await monitor.report(report("C"))
+        assert later.accepted.issue_id == over
+
+
+async def test_what_is_merged_into_the_issue_of_what_is_over_leaves_it_under_its_own_name(dsn: str) -> None:
+    async with serving(dsn, new_issues_per_hour=1) as monitor:
+        first, over = await over_the_limit(monitor)
+        merge = error_pb2.MergeIssuesRequest(issue_ids=[first, over], into_issue_id=over)
+        assert (await monitor.errors.MergeIssues(merge)).issue.title == overflow.TITLE
+        known = await monitor.errors.GetIssue(error_pb2.GetIssueRequest(issue_id=over))
+        own = [each.fingerprint for each in known.fingerprints if each.fingerprint != overflow.FINGERPRINT.hex()]
+        split = await monitor.errors.SplitIssue(error_pb2.SplitIssueRequest(issue_id=over, fingerprints=own))
+        assert split.new_issue.title.startswith("A")
+        assert not split.new_issue.HasField("suggested_fix")
+        assert split.issue.suggested_fix.rule == overflow.FIX.rule
+
+
+async def test_the_issue_of_what_is_over_keeps_its_name_and_fix_when_it_is_split_off(dsn: str) -> None:
+    async with serving(dsn, new_issues_per_hour=1) as monitor:
+        first, over = await over_the_limit(monitor)
+        await monitor.errors.MergeIssues(error_pb2.MergeIssuesRequest(issue_ids=[first, over], into_issue_id=over))
+        (last,) = await monitor.report(report("C"))
+        request = error_pb2.SplitIssueRequest(issue_id=over, fingerprints=[overflow.FINGERPRINT.hex()])
+        made = (await monitor.errors.SplitIssue(request)).new_issue
+        assert (made.title, made.events) == (overflow.TITLE, 2)
+        assert (made.suggested_fix.rule, made.suggested_fix.text) == (overflow.FIX.rule, overflow.FIX.text)
+        (later,) = await monitor.report(report("D"))
+        assert (last.accepted.issue_id, later.accepted.issue_id) == (over, made.issue_id)
 
 
 async def test_a_limit_below_zero_is_refused(dsn: str) -> None:

@@ -9,7 +9,7 @@ from souk_monitor.preparing import Fix, Prepared, Understanding
 FINGERPRINT = blake2b(b"overflow", digest_size=16).digest()
 """No event has it by itself: what fingerprints are made of has two lines at least."""
 TITLE = "Too many new issues"
-_FIX = Fix(
+FIX = Fix(
     "monitor.too-many-new-issues",
     "As many issues of this project were new within an hour as may be, so events of causes that had none yet are counted here. "
     "Look at the newest issues and at these events. If they differ in values alone (ids, addresses, times in types, messages or "
@@ -21,4 +21,4 @@ _GROUPING = Grouping(FINGERPRINT, 0, Method.REPORTER, TITLE, culprit="", type=""
 
 def overflowing(event: Prepared) -> Prepared:
     """An event, as one of that issue."""
-    return replace(event, grouping=_GROUPING, understanding=Understanding(fix=_FIX))
+    return replace(event, grouping=_GROUPING, understanding=Understanding(fix=FIX))

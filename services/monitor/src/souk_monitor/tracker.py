@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from souk_monitor import overflow
 from souk_monitor.events import Event
 from souk_monitor.exceptions import EventUnknownError
 from souk_monitor.grouping import Grouping
 from souk_monitor.issues import Details, EventFilter, Issue, IssueFilter, KeptEvent, Order
 from souk_monitor.lifecycle import Action
+from souk_monitor.preparing import Fix
 from souk_monitor.projects import Project
 from souk_monitor.reports import Report, Span
 
@@ -48,6 +50,8 @@ class Texts:
     template: str = ""
     others: Sequence[str] = ()
     """What else it is found by."""
+    fix: Fix | None = None
+    """What may help. None: what may with the issue that it leaves."""
 
 
 class IssueReads(Protocol):
@@ -170,14 +174,21 @@ class Tracker:
         IssueUnknownError, FieldsError.
         """
         issue = await self.issues.one(await self.issues.find(wanted), self.now())
-        latest = await self.events.latest(issue.project, fingerprints[0])
-        texts = Texts(issue.title, issue.culprit, issue.type, issue.template)
-        if latest is not None:
-            found = self.group(project(issue.project), latest.event)
-            texts = Texts(found.title, found.culprit, found.type, found.message_template, found.others)
+        texts = await self._texts_of(issue, fingerprints, project)
         made = await self.changes.split(issue.issue_id, fingerprints, texts, actor, self.now())
         both = await self.many([issue.issue_id, made])
         return both[issue.issue_id], both[made]
+
+    async def _texts_of(self, issue: Issue, fingerprints: Sequence[bytes], project: Callable[[int], Project]) -> Texts:
+        """What fingerprints are called that leave an issue."""
+        if overflow.FINGERPRINT in fingerprints:
+            return Texts(overflow.TITLE, fix=overflow.FIX)
+        fix = Fix() if issue.fix.rule == overflow.FIX.rule else None
+        latest = await self.events.latest(issue.project, fingerprints[0])
+        if latest is None:
+            return Texts(issue.title, issue.culprit, issue.type, issue.template, fix=fix)
+        found = self.group(project(issue.project), latest.event)
+        return Texts(found.title, found.culprit, found.type, found.message_template, found.others, fix)
 
     async def explain(self, project: Project, event: Event) -> tuple[Grouping, int | None]:
         """What an event is grouped by, and the issue that it is in or would go to."""

@@ -10,6 +10,7 @@ from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.adapters.user_sets import of_issues
 from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknownError, Problem
 from souk_monitor.lifecycle import Change, Counted, act, after_merge
+from souk_monitor.overflow import FINGERPRINT
 from souk_monitor.searching import words
 from souk_monitor.tracker import Request, Texts, Update
 
@@ -54,7 +55,8 @@ RETURNING id
 """
 _TEXTS = """
 INSERT INTO monitor.issue_texts (issue, title, culprit, type, template, fix_rule, fix_text, fix_evidence, words)
-SELECT $2, $3, $4, $5, $6, fix_rule, fix_text, fix_evidence, to_tsvector('simple', $7) FROM monitor.issue_texts WHERE issue = $1
+SELECT $2, $3, $4, $5, $6, coalesce($8, fix_rule), coalesce($9, fix_text), coalesce($10, fix_evidence), to_tsvector('simple', $7)
+FROM monitor.issue_texts WHERE issue = $1
 """
 
 MOST_WORDS = 10_000
@@ -93,7 +95,7 @@ class IssueChangeRows:
         IssueUnknownError, FieldsError.
         """
         async with self._pool.transaction() as session:
-            await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, (issues,))
+            locked = await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, (issues,))
             rows = await _lock(session, issues)
             if len({row["project"] for row in rows}) > 1:
                 raise FieldsError([Problem("issue_ids", "must be of one project")])
@@ -101,6 +103,8 @@ class IssueChangeRows:
             others = [row["id"] for row in rows if row["id"] != target]
             if not others:
                 return int(target)
+            if any(row["fingerprint"] == FINGERPRINT and row["issue"] != target for row in locked):
+                raise FieldsError([Problem("into_issue_id", "must be the issue of too many new issues, which goes into no other")])
             await session.fetch("fingerprints.move", _MOVE, (others, target))
             await session.fetch("issues.merged", _MERGED, (others, target))
             await _take_in(session, rows, target, actor, now)
@@ -165,8 +169,8 @@ async def _copy(session: Session, row: Record, texts: Texts) -> int:
     made: int = (await session.fetch("issues.copy", _COPY, (row["id"], numbered["issue_count"])))[0]["id"]
     called = (texts.title, texts.culprit, texts.type, texts.template)
     found_by = words(*called, *texts.others, numbered["name"], str(numbered["issue_count"]))
-    columns = (row["id"], made, *called, found_by)
-    await session.fetch("issue_texts.copy", _TEXTS, columns)
+    fix = texts.fix if texts.fix is not None else (None, None, None)
+    await session.fetch("issue_texts.copy", _TEXTS, (row["id"], made, *called, found_by, *fix))
     return made
 
 

@@ -188,7 +188,8 @@ class ErrorServiceServicer:
         """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
-        INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
+        INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

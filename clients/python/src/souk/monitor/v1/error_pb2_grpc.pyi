@@ -79,7 +79,8 @@ class ErrorServiceStub:
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
-    INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
+    INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
     """
     SplitIssue: _grpc.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
@@ -158,7 +159,8 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
-    INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
+    INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
     """
     SplitIssue: _aio.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]  # type: ignore[assignment]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
@@ -282,7 +284,8 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
-        INVALID_ARGUMENT: fewer than two, or of different projects. NOT_FOUND with ISSUE_UNKNOWN.
+        INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
         """
 
     @_abc_1.abstractmethod
