@@ -1,6 +1,7 @@
 """Events to report, and pipelines that take them as they are: what tests of monitor's store share."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from souk_monitor.adapters.event_store import EventTables
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event, ExceptionInfo, Source, User
 from souk_monitor.facets import Counts
-from souk_monitor.grouping import group
+from souk_monitor.grouping import Grouping, group
 from souk_monitor.ingest import Pipeline, Queue, Stored
 from souk_monitor.preparing import Preparer, Understanding
 
@@ -34,7 +35,7 @@ def user(name: str) -> User:
     return User(id=name)
 
 
-def preparer() -> Preparer:
+def preparer(group: Callable[[Event], Grouping] = group) -> Preparer:
     """One that leaves events as they are."""
     return Preparer(
         fit=lambda event, _: bodies.encode(event),

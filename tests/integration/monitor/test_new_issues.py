@@ -2,18 +2,27 @@
 
 import asyncio
 import random
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
 import pytest
 from monitor_serving import Monitor, report, serving
-from monitoring import error, pipeline, stored, user
+from monitoring import QUICK, error, pipeline, preparer, stored, user
 from souk.monitor.v1 import error_pb2
 from souk.monitor.v1 import project_pb2 as pb
 from souk_common.postgres import Pool
 from souk_monitor import overflow
+from souk_monitor.adapters.body_table import Keeping
+from souk_monitor.adapters.event_store import EventTables
+from souk_monitor.adapters.issue_changes import IssueChangeRows
 from souk_monitor.adapters.project_table import ProjectRows
+from souk_monitor.facets import Counts
+from souk_monitor.grouping import group
+from souk_monitor.ingest import Pipeline
 from souk_monitor.projects import Project
+from souk_monitor.tracker import Texts
 from structlog.testing import capture_logs
 
 ISSUES = """
@@ -184,6 +193,51 @@ async def test_the_issue_of_what_is_over_keeps_its_name_and_fix_when_it_is_split
         assert (made.suggested_fix.rule, made.suggested_fix.text) == (overflow.FIX.rule, overflow.FIX.text)
         (later,) = await monitor.report(report("D"))
         assert (last.accepted.issue_id, later.accepted.issue_id) == (over, made.issue_id)
+
+
+async def until_somebody_waits(owner: Any) -> None:
+    """For a lock, in this database."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(30):
+        while not await owner.fetchval(waiting):
+            await owner.execute("SELECT pg_stat_clear_snapshot()")
+
+
+async def test_an_issue_is_split_and_events_are_stored_without_waiting_for_one_another(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    """Whoever opens an issue locks its project before any fingerprint."""
+    changes = IssueChangeRows(pool)
+    async with pipeline(pool) as ingest:
+        issue, other = [int(each.issue_id) for each in stored(await ingest.submit(project, [error("A"), error("B")]))]
+        await changes.merge([issue, other], issue, "ana", datetime.now(UTC))
+        (leaving, *_) = await owner.fetch("SELECT fingerprint FROM monitor.fingerprints ORDER BY id")
+        async with owner.transaction():
+            await owner.execute("SELECT FROM monitor.projects FOR NO KEY UPDATE")
+            split = changes.split(issue, [leaving["fingerprint"]], Texts("A"), "ana", datetime.now(UTC))
+            splitting = asyncio.create_task(split)
+            await until_somebody_waits(owner)
+            await owner.execute("SELECT FROM monitor.fingerprints FOR NO KEY UPDATE NOWAIT")
+        assert await splitting not in {issue, other}
+
+
+async def test_a_cause_that_older_rules_know_is_looked_for_when_its_project_is_locked(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    async with pipeline(pool, new_issues=9) as ingest:
+        (known,) = stored(await ingest.submit(project, [error("A")]))
+        (older,) = await owner.fetch("SELECT fingerprint FROM monitor.fingerprints")
+    moved = replace(group(error("Moved")), secondary=(older["fingerprint"],))
+    store = EventTables(pool, Keeping(), Counts(), new_issues_per_hour=9)
+    regrouping = preparer(lambda event: moved if event.exceptions[0].type == "A" else group(event))
+    async with Pipeline(store, regrouping, QUICK) as ingest:
+        async with owner.transaction():
+            await owner.execute("SELECT FROM monitor.projects FOR NO KEY UPDATE")
+            submitting = asyncio.create_task(ingest.submit(project, [error("A"), error("New")]))
+            await until_somebody_waits(owner)
+            await owner.execute("SELECT FROM monitor.fingerprints FOR NO KEY UPDATE NOWAIT")
+        again, new = stored(await submitting)
+    assert (again.issue_id, again.new_issue, new.new_issue) == (known.issue_id, False, True)
 
 
 async def test_a_limit_below_zero_is_refused(dsn: str) -> None:

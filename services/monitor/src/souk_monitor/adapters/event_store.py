@@ -1,7 +1,7 @@
 """Events into PostgreSQL: a batch in one transaction, each event counted once, whoever else writes.
 
-Locks are taken in one order by everybody: projects that open issues, new fingerprints, events, fingerprints, issues; and
-within each by their keys.
+Locks are taken in one order by everybody: projects that may open issues (by events, or by a split), new fingerprints, events,
+fingerprints, issues; and within each by their keys.
 """
 
 import asyncio

@@ -17,7 +17,7 @@ _FIND = """
 SELECT f.project, f.fingerprint, f.id, f.issue
 FROM unnest($1::integer[], $2::bytea[]) AS w(project, fingerprint) JOIN monitor.fingerprints f USING (project, fingerprint)
 """
-_FIND_OLDER = _FIND + "FOR SHARE OF f"
+_FIND_OLDER = _FIND + "ORDER BY f.id FOR SHARE OF f"
 """Who merges or splits their issues meanwhile waits, and finds what is made now."""
 _ADD = """
 INSERT INTO monitor.fingerprints
@@ -105,8 +105,9 @@ async def resolve(session: Session, events: Sequence[Prepared], per_hour: int) -
     missing = [event for event in events if _key(event) not in found]
     over: list[Prepared] = []
     if missing:
+        rooms = await new_issues.rooms(session, [event.project for event in missing], per_hour)  # first: they are locked
         older = await _issues_of_older(session, missing)
-        over = await _over(session, [event for event in missing if _key(event) not in older], per_hour, made)
+        over = await _over(session, [event for event in missing if _key(event) not in older], rooms, made)
         missing = _instead(missing, over)
         added = await _add(session, missing, older)
         await _open_issues(session, [event for event in missing if _key(event) in added], added, made)
@@ -117,11 +118,8 @@ async def resolve(session: Session, events: Sequence[Prepared], per_hour: int) -
     return resolved, made
 
 
-async def _over(session: Session, opening: Sequence[Prepared], per_hour: int, made: NewFingerprints) -> list[Prepared]:
+async def _over(session: Session, opening: Sequence[Prepared], rooms: dict[int, Room], made: NewFingerprints) -> list[Prepared]:
     """Those that are to open issues of their own, and may not."""
-    if not opening:
-        return []
-    rooms = await new_issues.rooms(session, [event.project for event in opening], per_hour)
     if new_issues.beyond(opening, rooms):  # those that others have opened until the projects were locked need no room
         known = await _find(session, list(map(_key, opening)))
         opening = [event for event in opening if _key(event) not in known]

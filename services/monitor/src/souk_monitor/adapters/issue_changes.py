@@ -1,4 +1,6 @@
-"""What people do with issues, in PostgreSQL. Locks are taken as the store takes them: fingerprints, then issues, by their ids."""
+"""What people do with issues, in PostgreSQL. Locks are taken as the store takes them: the project that opens an
+issue (by a split), then fingerprints, then issues, by their ids.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,6 +17,9 @@ from souk_monitor.searching import words
 from souk_monitor.tracker import Request, Texts, Update
 
 _LOCK = "SELECT * FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
+_LOCK_PROJECT = """
+SELECT number FROM monitor.projects WHERE number = (SELECT project FROM monitor.issues WHERE id = $1) FOR NO KEY UPDATE
+"""
 _LOCK_FINGERPRINTS = """
 SELECT id, issue, fingerprint, title, version FROM monitor.fingerprints WHERE issue = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
 """
@@ -121,6 +126,7 @@ class IssueChangeRows:
         IssueUnknownError, FieldsError.
         """
         async with self._pool.transaction() as session:
+            await session.fetch("projects.lock", _LOCK_PROJECT, (issue,))
             known = {
                 row["fingerprint"]: row["id"] for row in await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, ([issue],))
             }
