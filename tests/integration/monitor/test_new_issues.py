@@ -195,6 +195,29 @@ async def test_the_issue_of_what_is_over_keeps_its_name_and_fix_when_it_is_split
         assert (last.accepted.issue_id, later.accepted.issue_id) == (over, made.issue_id)
 
 
+async def test_what_is_over_is_explained_by_the_issue_that_it_went_to(dsn: str, owner: Any) -> None:
+    async with serving(dsn, new_issues_per_hour=1) as monitor:
+
+        async def explained(**what: Any) -> tuple[str, bool]:
+            """The issue, and whether it is said that there were too many."""
+            answer = await monitor.errors.ExplainGrouping(error_pb2.ExplainGroupingRequest(**what))
+            return answer.issue_id, any(each.kind == "overflow" for each in answer.component.children)
+
+        first = await monitor.report(report("A"))
+        assert await explained(report=report("B")) == ("", True)
+        results = first + await monitor.report(report("B"))
+        own, over = (result.accepted for result in results)
+        assert await explained(event_id=own.event_id) == (own.issue_id, False)
+        assert await explained(event_id=over.event_id) == (over.issue_id, True)
+        assert await explained(report=report("A")) == (own.issue_id, False)
+        assert await explained(report=report("C")) == (over.issue_id, True)
+        await let_the_hour_pass(owner)
+        assert await explained(report=report("C")) == ("", False)
+        (later,) = await monitor.report(report("B"))
+        assert later.accepted.issue_id != over.issue_id
+        assert await explained(event_id=over.event_id) == (over.issue_id, True)
+
+
 async def until_somebody_waits(owner: Any) -> None:
     """For a lock, in this database."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

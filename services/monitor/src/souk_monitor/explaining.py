@@ -10,6 +10,7 @@ from souk_monitor.grouping import Found, Method
 from souk_monitor.in_app import NO_RULES, InAppRules
 
 _MOST_KINDS = 20
+_OVERFLOWS = "it would have been a new issue, and no more of its project could be new in that hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Component:
     """A part of what was looked at."""
 
     kind: str
-    """event, reporter, exception, type, value, stack, frame, group, message, template."""
+    """event, overflow, reporter, exception, type, value, stack, frame, group, message, template."""
     value: str = ""
     """After cleaning."""
     original: str = ""
@@ -28,8 +29,8 @@ class Component:
     children: tuple["Component", ...] = ()
 
 
-def explain(event: Event, in_app: InAppRules = NO_RULES) -> Component:
-    """What an event's fingerprint is made of, by the newest rules."""
+def explain(event: Event, in_app: InAppRules = NO_RULES, *, overflows: bool = False) -> Component:
+    """What an event's fingerprint is made of, by the newest rules. overflows: its issue is that of too many new issues."""
     found = grouping.find(event, in_app)
     by_reporter = grouping.is_by_reporter(event)
     counts = not by_reporter or any("default" in part and part.startswith("{{") for part in event.fingerprint)
@@ -41,6 +42,8 @@ def explain(event: Event, in_app: InAppRules = NO_RULES) -> Component:
         children.insert(
             0, Component("reporter", said, "", by_reporter, "what the reporter groups by" if by_reporter else "the default")
         )
+    if overflows:
+        children.insert(0, Component("overflow", "", "", True, _OVERFLOWS))
     method = Method.REPORTER if by_reporter else found.method
     return Component("event", method.value, "", True, f"version {grouping.VERSIONS[0].number} of the rules", tuple(children))
 

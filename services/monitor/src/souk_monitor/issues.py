@@ -109,6 +109,8 @@ class KeptEvent:
     project: int
     issue_id: int
     received: datetime
+    overflows: bool
+    """It was counted in the issue of too many new issues, whatever it is grouped by."""
 
 
 @dataclass(frozen=True, slots=True)

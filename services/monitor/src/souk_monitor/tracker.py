@@ -54,6 +54,18 @@ class Texts:
     """What may help. None: what may with the issue that it leaves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Where an event belongs."""
+
+    grouping: Grouping
+    """By its own fingerprint."""
+    issue: int | None
+    """That it is in, or would go to. None: a new one."""
+    overflows: bool
+    """That is the issue of too many new issues."""
+
+
 class IssueReads(Protocol):
     """Where issues are read."""
 
@@ -190,10 +202,18 @@ class Tracker:
         found = self.group(project(issue.project), latest.event)
         return Texts(found.title, found.culprit, found.type, found.message_template, found.others, fix)
 
-    async def explain(self, project: Project, event: Event) -> tuple[Grouping, int | None]:
-        """What an event is grouped by, and the issue that it is in or would go to."""
+    def explain_kept(self, project: Project, kept: KeptEvent) -> Explained:
+        """What an event is grouped by, and the issue that it is in."""
+        return Explained(self.group(project, kept.event), kept.issue_id, kept.overflows)
+
+    async def explain(self, project: Project, event: Event) -> Explained:
+        """What an event is grouped by that is not stored, and the issue that it would go to."""
         found = self.group(project, event)
-        return found, await self.issues.of_fingerprint(project.number, [found.fingerprint, *found.secondary])
+        issue = await self.issues.of_fingerprint(project.number, [found.fingerprint, *found.secondary])
+        resume = project.new_issues_resume_time
+        if issue is None and resume is not None and resume > self.now():
+            return Explained(found, await self.issues.of_fingerprint(project.number, [overflow.FINGERPRINT]), overflows=True)
+        return Explained(found, issue, overflows=False)
 
     async def report(self, project: Project | None, span: Span, limit: int) -> Report:
         """What went wrong in a span of time."""

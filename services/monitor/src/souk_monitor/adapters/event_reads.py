@@ -10,8 +10,12 @@ from souk_common.postgres import Pool, Record
 from souk_monitor.decoding import bodies
 from souk_monitor.exceptions import EventUnknownError
 from souk_monitor.issues import EventFilter, KeptEvent
+from souk_monitor.overflow import FINGERPRINT
 
-_COLUMNS = "b.project, f.issue, b.received, b.body FROM monitor.bodies b JOIN monitor.fingerprints f ON f.id = b.fingerprint"
+_COLUMNS = (
+    "b.project, f.issue, f.fingerprint, b.received, b.body "
+    "FROM monitor.bodies b JOIN monitor.fingerprints f ON f.id = b.fingerprint"
+)
 _WHICH = {
     "issue": "b.fingerprint = ANY (ARRAY(SELECT id FROM monitor.fingerprints WHERE issue = $1))",
     "trace": "b.trace = $1",
@@ -90,4 +94,4 @@ async def _read(rows: list[Record]) -> list[KeptEvent]:
 
 def _kept(row: Record) -> KeptEvent:
     event = bodies.decode(open_body(row["body"]))
-    return KeptEvent(event, row["project"], row["issue"], row["received"])
+    return KeptEvent(event, row["project"], row["issue"], row["received"], row["fingerprint"] == FINGERPRINT)

@@ -161,16 +161,20 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         validate.explain(request)
         project = await self._projects.known(request.project)
         if request.event_id:
-            event = (await self._tracker.events.one(project.number, request.event_id.lower())).event
+            kept = await self._tracker.events.one(project.number, request.event_id.lower())
+            event, explained = kept.event, self._tracker.explain_kept(project, kept)
         else:
+            await self._projects.refresh()  # whether an issue may be new
+            project = await self._projects.known(request.project)
             event = self._reporting.decode(request.report)
-        grouping, issue = await self._tracker.explain(project, event)
+            explained = await self._tracker.explain(project, event)
+        grouping = explained.grouping
         return pb.ExplainGroupingResponse(
             fingerprint=grouping.fingerprint.hex(),
             version=grouping.version,
             method=grouping.method.value,
-            component=mapping.component(explain(event, self._rules(project.options.in_app))),
-            issue_id=str(issue) if issue is not None else "",
+            component=mapping.component(explain(event, self._rules(project.options.in_app), overflows=explained.overflows)),
+            issue_id=str(explained.issue) if explained.issue is not None else "",
         )
 
     async def GetErrorReport(self, request: pb.GetErrorReportRequest, context: Context) -> pb.GetErrorReportResponse:

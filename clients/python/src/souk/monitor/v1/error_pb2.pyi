@@ -1133,13 +1133,15 @@ class ExplainGroupingResponse(_message.Message):
     COMPONENT_FIELD_NUMBER: _builtins.int
     ISSUE_ID_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
-    """What it is grouped by."""
+    """What it is grouped by; its own, also in the issue "Too many new issues"."""
     version: _builtins.int
     """The version of the rules."""
     method: _builtins.str
     """By which of them: stack, exception, message, template, reporter."""
     issue_id: _builtins.str
-    """The issue that it is in, or would go to. Empty: it would be a new one."""
+    """The issue that it is in, or would go to: "Too many new issues" where it would be new and none may be in this hour. Empty: it would be
+    a new one.
+    """
     @_builtins.property
     def component(self) -> Global___GroupingComponent:
         """What was looked at, as a tree."""
@@ -2255,7 +2257,7 @@ class GroupingComponent(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What it is: exception, stack, frame, type, value, message …"""
+    """What it is: overflow, exception, stack, frame, type, value, message …"""
     value: _builtins.str
     """What it is made of, after cleaning."""
     original: _builtins.str

@@ -206,6 +206,10 @@ class ErrorServiceServicer:
 
     def ExplainGrouping(self, request, context):
         """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
+
+        An event that is kept is explained by the newest rules, in the issue that it was counted in. Where that is "Too many new issues",
+        because no more issues of its project could be new in that hour, the first child of the component is of the kind overflow; so it is for
+        a report that would go there now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

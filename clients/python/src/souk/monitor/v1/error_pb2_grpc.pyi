@@ -88,7 +88,12 @@ class ErrorServiceStub:
     INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
     """
     ExplainGrouping: _grpc.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]
-    """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read."""
+    """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
+
+    An event that is kept is explained by the newest rules, in the issue that it was counted in. Where that is "Too many new issues",
+    because no more issues of its project could be new in that hour, the first child of the component is of the kind overflow; so it is for
+    a report that would go there now.
+    """
     GetErrorReport: _grpc.UnaryUnaryMultiCallable[_error_pb2.GetErrorReportRequest, _error_pb2.GetErrorReportResponse]
     """What went wrong in a span of time, in numbers. Scope: monitor.read."""
     WatchIssues: _grpc.UnaryStreamMultiCallable[_error_pb2.WatchIssuesRequest, _error_pb2.WatchIssuesResponse]
@@ -168,7 +173,12 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
     """
     ExplainGrouping: _aio.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]  # type: ignore[assignment]
-    """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read."""
+    """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
+
+    An event that is kept is explained by the newest rules, in the issue that it was counted in. Where that is "Too many new issues",
+    because no more issues of its project could be new in that hour, the first child of the component is of the kind overflow; so it is for
+    a report that would go there now.
+    """
     GetErrorReport: _aio.UnaryUnaryMultiCallable[_error_pb2.GetErrorReportRequest, _error_pb2.GetErrorReportResponse]  # type: ignore[assignment]
     """What went wrong in a span of time, in numbers. Scope: monitor.read."""
     WatchIssues: _aio.UnaryStreamMultiCallable[_error_pb2.WatchIssuesRequest, _error_pb2.WatchIssuesResponse]  # type: ignore[assignment]
@@ -305,7 +315,12 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _error_pb2.ExplainGroupingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_error_pb2.ExplainGroupingResponse, _abc.Awaitable[_error_pb2.ExplainGroupingResponse]]:
-        """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read."""
+        """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
+
+        An event that is kept is explained by the newest rules, in the issue that it was counted in. Where that is "Too many new issues",
+        because no more issues of its project could be new in that hour, the first child of the component is of the kind overflow; so it is for
+        a report that would go there now.
+        """
 
     @_abc_1.abstractmethod
     def GetErrorReport(

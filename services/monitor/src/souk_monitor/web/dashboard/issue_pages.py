@@ -208,7 +208,7 @@ class IssuePages:
         details = await self._tracker.details(request.path_params["issue"])
         kept = await self._event(request, details)
         project = self._projects.numbered(details.issue.project)
-        found = await self._tracker.explain(project, kept.event) if kept is not None else None
+        found = self._tracker.explain_kept(project, kept) if kept is not None else None
         return await self._pages.page(
             request,
             visitor,
@@ -217,8 +217,8 @@ class IssuePages:
             **self.row(details.issue),
             details=details,
             kept=kept,
-            grouping=found[0] if found is not None else None,
-            component=explain(kept.event, self._rules(project)) if kept is not None else None,
+            grouping=found.grouping if found is not None else None,
+            component=explain(kept.event, self._rules(project), overflows=kept.overflows) if kept is not None else None,
             writable=visitor.may(WRITE),
         )
 
