@@ -69,6 +69,15 @@ def test_frames_of_python_and_of_installed_packages_are_not_of_the_application()
     assert frames[-1].module == "json.decoder"
 
 
+def test_code_without_a_file_is_of_the_application_and_what_is_frozen_into_python_is_not() -> None:
+    def executed(file: str) -> None:
+        exec(compile("1 / 0", file, "exec"))  # noqa: S102
+
+    files = ("<string>", "<stdin>", "<frozen runpy>")
+    frames = [error_report(raised(lambda file=file: executed(file))).exceptions[0].frames[-1] for file in files]
+    assert [(frame.abs_path, frame.in_app) for frame in frames] == list(zip(files, (True, True, False), strict=True))
+
+
 def test_rules_say_which_modules_are_of_the_application_and_the_longest_decides() -> None:
     options = ReportOptions(in_app=("json", "-json.decoder", f"-{__name__}"))
     frames = error_report(raised(lambda: json.loads("{")), options).exceptions[0].frames

@@ -145,9 +145,10 @@ def test_the_way_into_a_program_does_not_count_but_where_it_is_all() -> None:
     assert counting(stack_of([entry], "python")) == [("shop/main", "<module>")]
 
 
-def test_a_comprehension_does_not_count_for_newer_interpreters_have_no_frame_for_it() -> None:
+@pytest.mark.parametrize("name", ["<listcomp>", "place.<locals>.<listcomp>"])
+def test_a_comprehension_does_not_count_for_newer_interpreters_have_no_frame_for_it(name: str) -> None:
     place = Frame(function="place", abs_path="/srv/app/shop/orders.py")
-    within = Frame(function="<listcomp>", abs_path="/srv/app/shop/orders.py")
+    within = Frame(function=name, abs_path="/srv/app/shop/orders.py")
     assert counting(stack_of([place, within], "python")) == counting(stack_of([place], "python"))
 
 

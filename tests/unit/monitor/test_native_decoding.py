@@ -7,9 +7,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor import stack_text
 from souk_monitor.decoding import bodies, native
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError
+from souk_monitor.grouping import group
 from souk_monitor.limits import fit
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -229,6 +231,56 @@ def test_of_several_exceptions_each_has_its_own_stack_of_the_text():
     reports = [pb.ExceptionReport(type="KeyError", value="x"), pb.ExceptionReport(type="OrderError", stack_text=TRACEBACK)]
     made = native.event(pb.ErrorReport(exceptions=reports), NOW)
     assert [(each.type, len(each.frames)) for each in made.exceptions] == [("KeyError", 0), ("OrderError", 1)]
+
+
+GROUPS = {
+    "python": """\
+  + Exception Group Traceback (most recent call last):
+  |   File "/srv/shop/orders.py", line 9, in place
+  |     raise ExceptionGroup("several", found)
+  | ExceptionGroup: several (2 sub-exceptions)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/shop/orders.py", line 5, in take
+    |     return stock[sku]
+    | KeyError: 'lamp'
+    +---------------- 2 ----------------
+    | Traceback (most recent call last):
+    |   File "/srv/shop/orders.py", line 7, in pay
+    |     return 1 / 0
+    | ZeroDivisionError: division by zero
+    +------------------------------------
+""",
+    "node": """\
+AggregateError: several
+    at place (/srv/shop/orders.js:9:3) {
+  [errors]: [
+    TypeError: sku is undefined
+        at take (/srv/shop/orders.js:5:9),
+    RangeError: Division by zero
+        at pay (/srv/shop/orders.js:7:9)
+  ]
+}
+""",
+    "java": """\
+java.lang.ArithmeticException: / by zero
+\tat shop.Orders.place(Orders.java:9)
+\tSuppressed: java.lang.IllegalStateException: cannot close
+\t\tat shop.Orders.close(Orders.java:5)
+\t\tat shop.Orders.place(Orders.java:9)
+""",
+}
+
+
+@pytest.mark.parametrize("platform", GROUPS)
+def test_a_type_beside_the_text_of_a_stack_leaves_its_group_whole(platform: str):
+    def fingerprint(**known: str) -> bytes:
+        exception = pb.ExceptionReport(stack_text=GROUPS[platform], **known)
+        return group(native.event(pb.ErrorReport(platform=platform, exceptions=[exception]), NOW)).fingerprint
+
+    (*_, last) = stack_text.parse(GROUPS[platform])
+    whole = group(Event("0" * 32, NOW, Source.NATIVE, platform=platform, exceptions=stack_text.parse(GROUPS[platform])))
+    assert fingerprint() == fingerprint(type=last.type, value=last.value) == whole.fingerprint
 
 
 def test_a_text_that_is_no_stack_is_kept():

@@ -152,6 +152,14 @@ def test_exceptions_are_read_in_every_form_that_they_had(payload: dict[str, Any]
     assert one(**payload).exceptions == (ExceptionInfo("E", "v"),)
 
 
+@pytest.mark.parametrize("folder", ["/srv/shop/", "C:\\shop\\"])
+@pytest.mark.parametrize("name", ["<string>", "<frozen runpy>"])
+def test_code_without_a_file_is_in_no_folder_and_the_folder_does_not_say_whose_it_is(folder: str, name: str):
+    frames = [{"filename": name, "abs_path": folder + name, "in_app": said, "function": "place"} for said in (True, False)]
+    found = one(exception={"type": "KeyError", "stacktrace": {"frames": frames}}).exceptions[0].frames
+    assert [(frame.file, frame.abs_path, frame.in_app) for frame in found] == [(name, name, None), (name, name, False)]
+
+
 def test_a_tree_of_exceptions_keeps_its_ids():
     mechanism = {"type": "chained", "handled": False, "exception_id": 1, "parent_id": 0, "source": "exceptions[0]"}
     top = {"type": "asyncio", "handled": False, "exception_id": 0, "is_exception_group": True}

@@ -188,6 +188,14 @@ def test_a_cause_printed_by_node_comes_first_and_gives_back_the_frames_that_were
     assert (error.frames[-1].file, error.frames[-1].line, error.frames[-1].column) == ("/srv/app/shop/orders.js", 12, 11)
 
 
+@pytest.mark.parametrize(
+    ("header", "kind"), [("DOMException [AbortError]", "AbortError"), ("TypeError [ERR_INVALID_ARG_TYPE]", "TypeError")]
+)
+def test_beside_the_class_of_an_error_node_prints_its_name_or_its_code(header: str, kind: str) -> None:
+    (raised,) = stack_text.parse(f"{header}: it failed\n    at place (/srv/shop/orders.js:9:3)")
+    assert (raised.type, raised.value) == (kind, "it failed")
+
+
 def test_firefox_and_safari_have_stacks_without_at() -> None:
     (error,) = stack_text.parse(FIREFOX)
     assert [frame.function for frame in error.frames] == ["", "async*place", "place/<", "add"]

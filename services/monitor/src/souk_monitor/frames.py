@@ -133,7 +133,7 @@ def same_call(one: Frame, other: Frame) -> bool:
 def _noise(frame: Frame, place: Place, family: str) -> str:
     """Why a frame never counts; empty: it may."""
     name = frame.function
-    if family == "python" and name in _PYTHON_INLINED:
+    if family == "python" and place[1] in _PYTHON_INLINED:
         return "a comprehension: newer interpreters have no frame for it"
     if family == "java":
         if name.startswith("access$") or "$Proxy" in frame.module or "$$Lambda" in frame.module or "$$FastClass" in frame.module:

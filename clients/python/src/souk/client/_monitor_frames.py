@@ -147,7 +147,7 @@ def _covers(name: str, module: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _is_library(path: str) -> bool:
-    if path.startswith("<") or any(f"{os.sep}{each}{os.sep}" in path for each in _LIBRARIES):
+    if path.startswith("<frozen ") or any(f"{os.sep}{each}{os.sep}" in path for each in _LIBRARIES):
         return True
     return path.startswith(tuple(_library_roots()))
 

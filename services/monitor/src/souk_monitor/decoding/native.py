@@ -237,14 +237,14 @@ def _exceptions(report: pb.ErrorReport, budget: Budget) -> list[tuple[ExceptionI
     found: list[tuple[ExceptionInfo, str]] = []
     for number in reversed(range(len(given))):
         exception = _exception(given[number], budget, f"exceptions[{number}].frames", len(given))
-        read, language = _with_stack(exception, report.platform, budget)
+        read, language = _with_stack(exception, report.platform, budget, only=len(given) == 1)
         found += [(each, language) for each in (reversed(read) if len(given) == 1 else read[-1:])]
     return found[::-1]
 
 
-def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget) -> tuple[tuple[ExceptionInfo, ...], str]:
+def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget, *, only: bool) -> tuple[tuple[ExceptionInfo, ...], str]:
     """The exception with the frames of the text of its stack, after its causes, where it has no frames of its own; and the
-    language."""
+    language. An only one has the number by which members and suppressed ones of the text name it."""
     text: str = exception.extra.get("stack_text", "")
     if not budget.reads_stack(text):
         return (exception,), ""
@@ -261,6 +261,8 @@ def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget) -> tupl
         frames=last.frames,
         extra={},
     )
+    if only and last.exception_id is not None:
+        known = replace(known, exception_id=last.exception_id, parent_id=None, is_group=last.is_group)
     return (*found[:-1], known), language
 
 

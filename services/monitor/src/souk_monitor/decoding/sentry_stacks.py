@@ -93,14 +93,17 @@ def _frame(given: Mapping[str, Json]) -> Frame:
     variables = pop("vars", None)
     if variables.__class__ is not dict:
         rest["vars"], variables = variables, {}
+    file, path, in_app = text_of(pop("filename", None)), text_of(pop("abs_path", None)), _boolean(pop("in_app", None))
+    if file[:1] == "<" and file[-1:] == ">" and path.endswith((f"/{file}", f"\\{file}")):
+        path, in_app = file, None if in_app else in_app  # no file: the SDK makes it one of its working directory
     return Frame(
         text_of(pop("function", None)),
         text_of(pop("module", None)),
-        text_of(pop("filename", None)),
-        text_of(pop("abs_path", None)),
+        file,
+        path,
         _number(pop("lineno", None)) or 0,
         _number(pop("colno", None)) or 0,
-        _boolean(pop("in_app", None)),
+        in_app,
         text_of(pop("package", None)),
         text_of(pop("context_line", None)),
         _lines(pop("pre_context", None), slice(-MOST_SOURCE, None)),

@@ -131,7 +131,8 @@ def _head(draft: Draft, lines: list[str]) -> None:
     if found[3] is None and " " in lines[start].strip():
         draft.add_line(lines[start])
     else:
-        draft.type = found[1]
+        name, beside = found[1], found[2] or ""
+        draft.type = name if not beside or beside.isupper() else beside  # a code, ERR_…, or the name, beside that of its class
         draft.add_line(found[3] or "")
     for line in lines[start + 1 :]:
         draft.add_line(line)
