@@ -1,29 +1,44 @@
-"""Exceptions that real programs raised: what the language prints and what its SDK sends are one issue.
+"""Exceptions that real programs raised are one issue each, by their fingerprints, and by whichever SDK they are sent to a node.
 
-Which languages there are depends on the machine: Python is always there, Node and Go come with the wheels that tests install,
-and Java where it is installed. What is left out is printed.
+Python and Node send them by the SDKs themselves. Those of Go and Java are not installed: what their programs printed is sent as
+they would, by the same protocols. Which languages there are depends on the machine: Python is always there, Node and Go come with
+the wheels that tests install, and Java where it is installed. What is left out is printed.
 """
 
+import asyncio
 import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import grpc
+import processes
 import pytest
+from e2e.monitor import sending
+from postgres_servers import postgres_server
+from processes import ServiceProcess
+from souk.monitor.v1 import error_pb2 as pb
+from souk.monitor.v1 import error_pb2_grpc, project_pb2, project_pb2_grpc
 from souk_monitor import stack_text
+from souk_monitor.adapters import schema
 from souk_monitor.decoding import otlp
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.grouping import group
 
 PROGRAMS = Path(__file__).parent / "programs"
+NODE = Path(__file__).parents[1] / "node"
+PROTOS = Path(__file__).parents[3] / "protos"
 CACHE = Path(__file__).parents[3] / ".tools" / "go-cache"
 
 Report = dict[str, Any]
@@ -79,6 +94,8 @@ LANGUAGES: dict[str, tuple[bool, Callable[[Path], list[Report]]]] = {
     "java": (bool(shutil.which("java")), of_java),
 }
 FOUND = [name for name, (there, _) in LANGUAGES.items() if there]
+SENT = [name for name in FOUND if name != "node" or (NODE / "node_modules" / "@sentry").exists()]
+"""Those whose exceptions can be sent: packages of Node come by `npm ci` in tests/e2e/node."""
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +121,7 @@ def structured(report: Report) -> bytes:
 
 def printed(report: Report) -> bytes:
     """By the text alone."""
-    return group(event(stack_text.parse(report["text"]))).fingerprint
+    return group(event(stack_text.parse(report["text"]), stack_text.language_of(report["text"]))).fingerprint
 
 
 def exported(report: Report) -> bytes:
@@ -158,3 +175,115 @@ def test_a_stack_text_is_known_for_its_language(reports: dict[str, list[Report]]
     assert {report["name"]: stack_text.language_of(report["text"]) for report in reports[language]} == {
         report["name"]: expected for report in reports[language]
     }
+
+
+@dataclass
+class Sent:
+    """What a node has of the failures of a program that came by every way."""
+
+    failures: list[str]
+    ways: list[str]
+    events: list[pb.ErrorEvent]
+    counted: int
+    """Events, as its issues count them."""
+
+    def occurrences(self) -> Counter[tuple[str, str]]:
+        """Events by failure and way."""
+        return Counter((told["failure"], told["way"]) for told in map(told_of, self.events))
+
+    def issues(self, failure: str) -> dict[str, str]:
+        """The issue of a failure by each way."""
+        events = [(told_of(event), event) for event in self.events]
+        return {told["way"]: event.issue_id for told, event in events if told["failure"] == failure}
+
+    def split(self) -> dict[str, list[str]]:
+        """Failures that are more than one issue, and by which ways they are not that of Sentry's SDK."""
+        found = {failure: self.issues(failure) for failure in self.failures}
+        return {
+            failure: [way for way in self.ways if issues[way] != issues["sentry"]]
+            for failure, issues in found.items()
+            if len(set(issues.values())) > 1
+        }
+
+
+def told_of(event: pb.ErrorEvent) -> dict[str, str]:
+    """Which failure and which way an event says that it is of."""
+    contexts = event.report.contexts
+    named = [dict(event.report.tags), *(dict(contexts[name]) for name in ("attributes", "span") if name in contexts)]
+    return next(one for one in named if "failure" in one)
+
+
+def send_all(language: str, reports: list[Report], dsn: str, address: str) -> tuple[list[str], list[str]]:
+    """Have a language's failures sent by every way; their names, and the ways."""
+    if language == "python":
+        (told,) = lines(sys.executable, str(PROGRAMS / "report_failures.py"), dsn, address, language)
+    elif language == "node":
+        (told,) = lines(node(), str(NODE / "report_failures.mjs"), dsn, address, language, str(PROTOS))
+    else:
+        sending.send(reports, dsn, address, language)
+        told = {"failures": [report["name"] for report in reports], "ways": sending.WAYS}
+    return told["failures"], list(told["ways"])
+
+
+async def of_project(service: ServiceProcess, language: str, reports: list[Report]) -> Sent:
+    """Send the failures of a language to a project of its own, and ask for all that is known of them."""
+    async with grpc.aio.insecure_channel(service.grpc) as channel:
+        errors: Any = error_pb2_grpc.ErrorServiceStub(channel)
+        projects: Any = project_pb2_grpc.ProjectServiceStub(channel)
+        made = (await projects.CreateProject(project_pb2.CreateProjectRequest(name=language))).project
+        dsn = f"http://{made.keys[0].public_key}@{service.addresses['http']}/{made.number}"
+        failures, ways = await asyncio.to_thread(send_all, language, reports, dsn, service.grpc)
+        issues = list((await errors.ListIssues(pb.ListIssuesRequest(project=language, page_size=200))).issues)
+        asked = [pb.ListEventsRequest(issue_id=issue.issue_id, page_size=100) for issue in issues]
+        pages = [await errors.ListEvents(request) for request in asked]
+    assert not any(page.next_page_token for page in pages)
+    events = [event for page in pages for event in page.events]
+    return Sent(failures, ways, events, sum(issue.events for issue in issues))
+
+
+@pytest.fixture(scope="module")
+def sent(reports: dict[str, list[Report]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Sent]:
+    """What came of the failures of all languages, which were sent to a node by every way."""
+
+    async def everything() -> dict[str, Sent]:
+        async with postgres_server() as postgres:
+            owner = await asyncpg.connect(postgres.dsn())
+            await schema.migrate(owner)
+            await owner.close()
+            settings = {"dsn": postgres.dsn(user="souk_monitor"), "http_port": 0}
+            service = await processes.start_service("monitor", tmp_path_factory.mktemp("monitor"), "monitor", **settings)
+            try:
+                found = await asyncio.gather(*(of_project(service, language, reports[language]) for language in SENT))
+                return dict(zip(SENT, found, strict=True))
+            finally:
+                await processes.stop(service)
+
+    return asyncio.run(everything())
+
+
+@pytest.mark.parametrize("language", SENT)
+def test_each_occurrence_that_is_sent_is_counted_once_by_each_way(sent: dict[str, Sent], language: str) -> None:
+    """Also one that OpenTelemetry sends both as a log record and as an event of a span."""
+    found = sent[language]
+    assert found.occurrences() == {(failure, way): 1 for failure in found.failures for way in found.ways}
+    assert found.counted == len(found.failures) * len(found.ways)
+
+
+def test_an_exception_that_is_sent_is_one_issue_by_every_way_in_95_of_100(sent: dict[str, Sent]) -> None:
+    total = sum(len(found.failures) for found in sent.values())
+    split = {language: found.split() for language, found in sent.items()}
+    for language, found in sent.items():
+        others = Counter(way for ways in split[language].values() for way in ways)
+        all_of = len(found.failures)
+        by_way = ", ".join(f"{way} {all_of - others[way]}" for way in found.ways)
+        print(f"{language}: {all_of - len(split[language])} of {all_of} by every way ({by_way}); not: {split[language]}")
+    one = total - sum(map(len, split.values()))
+    print(f"{one} of {total}; left out:", ", ".join(sorted(set(LANGUAGES) - set(SENT))) or "none")
+    assert total >= (100 if len(SENT) > 2 else 50)
+    assert one >= 0.95 * total, split
+
+
+@pytest.mark.parametrize("language", SENT)
+def test_different_failures_that_are_sent_are_different_issues(sent: dict[str, Sent], language: str) -> None:
+    found = sent[language]
+    assert len({event.issue_id for event in found.events}) >= 0.6 * len(found.failures)

@@ -1,12 +1,15 @@
 // Fails in many ways, and prints each as Node prints it and as V8's own call sites, a line of JSON each.
-import { inspect } from "node:util";
+import assert from "node:assert/strict";
+import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { EventEmitter } from "node:events";
+import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import vm from "node:vm";
+import { gunzipSync } from "node:zlib";
 
 const sites = new WeakMap();
-Error.stackTraceLimit = 50;
 const keepSites = (error, calls) => {
   sites.set(error, calls);
   return [`${error}`, ...calls.map((call) => `    at ${call}`)].join("\n");
@@ -88,7 +91,7 @@ function endless() {
 const arrow = (order) => order.total.cents;
 const service = { place: (order) => order.id.number, refund: function refundOrder() { throw new RangeError("no refund"); } };
 
-const failures = {
+export const failures = {
   property: () => lookUp({}, 12),
   own: () => { throw new OutOfStockError("none of sku 12 is left"); },
   getterName: () => { throw new PaymentError("declined"); },
@@ -144,6 +147,30 @@ const failures = {
     function inner() { return null.nested; }
     outer();
   },
+  withIds: () => { throw new OutOfStockError(`order ${randomUUID()} of ${Date.now()}`); },
+  badUrl: () => new URL("no url"),
+  badHash: () => createHash("no such hash"),
+  asserted: () => assert.deepStrictEqual({ sku: 12, left: 0 }, { sku: 12, left: 1 }),
+  circular: () => { const order = {}; order.self = order; JSON.stringify(order); },
+  ownJson: () => JSON.stringify({ toJSON: () => lookUp({}, 4) }),
+  cloned: () => structuredClone({ place: () => 0 }),
+  compressed: () => gunzipSync(Buffer.from("no gzip")),
+  missingModule: async () => { await import("./nowhere.mjs"); },
+  trapped: () => new Proxy({}, { get: (target, name) => arrow(target, name) }).price,
+  iterated: () => [...{ [Symbol.iterator]() { return lookUp({}, 5); } }],
+  asyncLines: async () => {
+    async function* lines() { yield 1; lookUp({}, 6); }
+    for await (const line of lines()) void line;
+  },
+  settled: async () => {
+    for (const { reason } of await Promise.allSettled([new Cart().pay("2")])) throw reason;
+  },
+  aborted: async () => { AbortSignal.abort().throwIfAborted(); },
+  frozen: () => { Object.freeze(service).place = null; },
+  destructured: () => { const { id: { number } } = {}; return number; },
+  inFinally: () => { try { divide(0); } finally { lookUp({}, 8); } },
+  linesOfMessage: () => { throw new Error("first line\n  second: line\n\nlast"); },
+  unreachable: async () => { await fetch("http://127.0.0.1:2"); },
 };
 
 // As an SDK would send them, the call that was made last last.
@@ -187,14 +214,17 @@ const failed = async (fail, prepare) => {
   throw new Error(`${fail} does not fail`);
 };
 
-for (const [name, fail] of Object.entries(failures)) {
-  const printed = await failed(fail, undefined);
-  const text = inspect(printed);
-  const structured = await failed(fail, keepSites);
-  const told = {
-    name, platform: "node", type: String(printed.code ?? printed.name), message: printed.message,
-    text, exceptions: exceptionsOf(structured), stack: printed.stack,
-  };
-  Error.prepareStackTrace = undefined;
-  console.log(JSON.stringify(told));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  Error.stackTraceLimit = 50;
+  for (const [name, fail] of Object.entries(failures)) {
+    const printed = await failed(fail, undefined);
+    const text = inspect(printed);
+    const structured = await failed(fail, keepSites);
+    const told = {
+      name, platform: "node", type: String(printed.code ?? printed.name), message: printed.message,
+      text, exceptions: exceptionsOf(structured), stack: printed.stack,
+    };
+    Error.prepareStackTrace = undefined;
+    console.log(JSON.stringify(told));
+  }
 }
