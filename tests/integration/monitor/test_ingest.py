@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import random
 import signal
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
-from monitoring import error, pipeline, preparer, stored, user
+from monitoring import QUICK, error, pipeline, preparer, stored, user
 from postgres_servers import postgres_server
 from souk_common.postgres import Pool, PoolOptions
 from souk_monitor.adapters import schema
@@ -112,6 +113,16 @@ async def test_an_event_that_the_database_refuses_is_rejected_alone(pool: Pool, 
         outcomes = await ingest.submit(project, events)
     assert [n for n, outcome in enumerate(outcomes) if not hasattr(outcome, "issue_id")] == [9]
     assert await counts(owner) == {18}
+
+
+async def test_an_event_whose_body_cannot_be_written_is_rejected_alone(pool: Pool, project: Project, owner: Any) -> None:
+    """The driver refuses its error id itself, while it copies."""
+    events = [*(error(f"E{n}") for n in range(4)), error("KeyError", error_id="\ud800"), *(error(f"E{n}") for n in range(4))]
+    unfitted = replace(preparer(), fit=lambda _event, _received: b"body")
+    async with Pipeline(EventTables(pool, Keeping(), Counts()), unfitted, QUICK) as ingest:
+        outcomes = await ingest.submit(project, events)
+    assert [n for n, outcome in enumerate(outcomes) if not hasattr(outcome, "issue_id")] == [4]
+    assert await counts(owner) == {8}
 
 
 async def test_bodies_are_thinned_and_counts_are_not(pool: Pool, project: Project, owner: Any) -> None:

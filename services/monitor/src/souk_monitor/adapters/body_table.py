@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import zstandard
-from souk_common.postgres import Session
+from souk_common.postgres import InvalidDataError, Session
 
 from souk_monitor.adapters.event_claims import Claim
 from souk_monitor.adapters.known_rows import KnownRows
@@ -49,10 +49,14 @@ class Bodies:
         """Write those of new events that are kept. totals: events that each fingerprint has with them.
 
         By COPY: an INSERT of arrays with large bodies takes half as much again of the server's time, and twice the driver's.
+        InvalidDataError: a value cannot be sent.
         """
         if kept := self._thinned(new, totals):
             rows = [self._row(*each) for each in kept]
-            await session.connection.copy_records_to_table("bodies", schema_name="monitor", columns=_COLUMNS, records=rows)
+            try:
+                await session.connection.copy_records_to_table("bodies", schema_name="monitor", columns=_COLUMNS, records=rows)
+            except (ValueError, TypeError, OverflowError) as error:  # of the codec: the driver translates these of statements alone
+                raise InvalidDataError(str(error)) from error
 
     def _thinned(self, new: Sequence[Claim], totals: Mapping[int, int]) -> list[Claim]:
         count = dict(totals)
