@@ -16,6 +16,7 @@ from souk_monitor.duties import Duties, Duty
 from souk_monitor.facets import Counts, FacetHour, Kind, Limits
 from souk_monitor.lifecycle import Change, Ignore, Resolve, State
 from souk_monitor.projects import Project, ProjectOptions
+from souk_monitor.settings import LONGEST
 from souk_monitor.tracker import Request, Update
 from souk_monitor.trends import Direction
 
@@ -60,6 +61,15 @@ async def test_a_project_may_keep_bodies_for_longer_or_for_less(pool: Pool, proj
     await upkeep(pool, longer, shorter).do(datetime.now(UTC))
     assert [ago for ago in await days(owner) if ago > 0] == [16, 9, 3]
     assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 1
+
+
+async def test_the_longest_retentions_remove_nothing(pool: Pool, project: Project, owner: Any) -> None:
+    await report_days_ago(pool, project, 2)
+    longest = timedelta(seconds=LONGEST)
+    for_ever = Project(project.number, "shop", project.create_time, ProjectOptions(retention=longest))
+    keep = Retention(longest, longest, longest, longest, open_issues=longest, releases=longest)
+    await Upkeep(pool, keep, lambda: [for_ever]).do(datetime.now(UTC))
+    assert await owner.fetchval("SELECT events FROM monitor.issues") == 1
 
 
 async def test_tomorrow_has_its_day_before_it_comes(pool: Pool, project: Project, owner: Any) -> None:
@@ -159,10 +169,31 @@ async def test_open_issues_go_when_nothing_was_heard_of_them_for_longer_where_th
     assert await owner.fetchval("SELECT count(*) FROM monitor.fingerprints") == 2
 
 
-async def test_releases_are_forgotten_that_nothing_has_named_for_long(pool: Pool, project: Project, owner: Any) -> None:
+async def test_a_release_that_an_issue_has_counted_comes_back_as_no_newer_one(pool: Pool, project: Project, owner: Any) -> None:
     now = datetime.now(UTC)
     counts = Counts()
     async with pipeline(pool, counts=counts) as ingest:
+        earlier = [error("A", release="aaaa111"), error("B", release="cccc333")]
+        issue, put_away = (int(each.issue_id) for each in stored(await ingest.submit(project, earlier)))
+        await FacetTables(pool, Limits()).write(counts)
+        await ingest.submit(project, [error("A", release="bbbb222")])
+        resolve = Update(action=Resolve(in_release="bbbb222"))
+        await IssueChangeRows(pool).update(issue, resolve, Request("", "", b""), now)
+        await IssueChangeRows(pool).update(put_away, Update(action=Resolve()), Request("", "", b""), now)
+        await owner.execute("DELETE FROM monitor.facet_hours")
+        await owner.execute("UPDATE monitor.releases SET first_seen = first_seen - interval '101 days'")
+        await owner.execute("UPDATE monitor.issues SET last_seen = now() - interval '101 days' WHERE id = $1", put_away)
+        await upkeep(pool, project, releases=100 * DAY).do(now)
+        assert {row["release"] for row in await owner.fetch("SELECT release FROM monitor.releases")} == {"aaaa111", "bbbb222"}
+    async with pipeline(pool) as ingest:
+        await ingest.submit(project, [error("A", release="aaaa111")])
+    assert await owner.fetchval("SELECT state FROM monitor.issues") == State.RESOLVED
+
+
+async def test_releases_are_forgotten_that_nothing_has_named_for_long(pool: Pool, project: Project, owner: Any) -> None:
+    now = datetime.now(UTC)
+    counts = Counts()
+    async with pipeline(pool) as ingest:
         events = [error("A", release=release) for release in ("old", "resolved-in", "in-use", "young")]
         (first, *_) = stored(await ingest.submit(project, events))
         in_use = FacetHour(project.number, Kind.RELEASE, "in-use", now.replace(minute=0, second=0, microsecond=0))

@@ -60,13 +60,16 @@ class Duties:
 
     async def _keep_doing(self, duty: Duty) -> None:
         while True:
+            problem = ""
+            fault: Exception | None = None
             try:
                 await self.do_due(duty)
-                problem = ""
             except PostgresError as error:
                 problem = str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 — of whatever kind, it ends neither this duty nor others
+                problem, fault = f"{type(error).__name__}: {error}", error
             if problem != self._problems.get(duty.name, ""):
                 self._problems[duty.name] = problem
-                tell = log.warning if problem else log.info
-                tell("duty", name=duty.name, done=not problem, problem=problem)
+                tell = log.error if fault else log.warning if problem else log.info
+                tell("duty", name=duty.name, done=not problem, problem=problem, exc_info=fault)
             await asyncio.sleep(duty.interval)

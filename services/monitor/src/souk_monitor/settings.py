@@ -7,6 +7,8 @@ from pydantic_settings import SettingsConfigDict
 from souk_common.settings import OperationSettings, is_loopback
 
 DAY = 86_400.0
+LONGEST = 36_500 * DAY
+"""That anything can be kept; a time so long ago can be told."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -114,23 +116,30 @@ class MonitorSettings(OperationSettings):
         description="Seconds that bodies of events are kept, by the time of the event; whole days go.",
     )
     count_retention: float = Field(
-        90 * DAY, ge=9 * DAY, description="Seconds that counts by the hour are kept. The counts of issues stay."
+        90 * DAY,
+        ge=9 * DAY,
+        le=LONGEST,
+        description="Seconds that counts by the hour are kept, up to 36,500 days. The counts of issues stay.",
     )
     issue_retention: float = Field(
         400 * DAY,
         ge=30 * DAY,
-        description="Seconds after its last event that an issue is kept that is resolved or ignored; never less than bodies are.",
+        le=LONGEST,
+        description="Seconds after its last event that an issue is kept that is resolved or ignored, up to 36,500 days; never less "
+        "than bodies are.",
     )
     open_issue_retention: float = Field(
         800 * DAY,
         ge=0,
+        le=LONGEST,
         description="The same of an issue that is neither resolved nor ignored; never less than of those. 0: it stays.",
     )
     release_retention: float = Field(
         800 * DAY,
         ge=0,
-        description="Seconds after it was seen first that a release is known, and as long as counts by the hour, or an issue that "
-        "was resolved in it, name it. 0: it stays.",
+        le=LONGEST,
+        description="Seconds after it was seen first that a release is known, up to 36,500 days, and as long as counts by the "
+        "hour, an issue that has counted it, or one that was resolved in it, name it. 0: it stays.",
     )
     keep_bodies: int = Field(
         100,
@@ -143,7 +152,9 @@ class MonitorSettings(OperationSettings):
     facet_interval: float = Field(
         2.0, gt=0, le=60, description="Seconds between two writes of counts of tags; a node that is killed loses as much of these."
     )
-    request_retention: float = Field(DAY, ge=60, description="Seconds that the request id of a change is kept.")
+    request_retention: float = Field(
+        DAY, ge=60, le=LONGEST, description="Seconds that the request id of a change is kept, up to 36,500 days."
+    )
 
     # Understanding
     trend_interval: float = Field(60.0, gt=0, le=3600, description="Seconds between two looks at how the rates of issues go.")

@@ -22,6 +22,10 @@ DELETE FROM monitor.releases WHERE ctid = ANY (ARRAY(
             WHERE h.project = r.project AND h.kind = {Kind.RELEASE:d} AND h.value = left(r.release, {MAX_VALUE})
         )
         AND NOT EXISTS (
+            SELECT FROM monitor.facets c JOIN monitor.fingerprints f ON f.id = c.fingerprint
+            WHERE c.kind = {Kind.RELEASE:d} AND c.value = left(r.release, {MAX_VALUE}) AND f.project = r.project
+        )
+        AND NOT EXISTS (
             SELECT FROM monitor.issues i WHERE i.resolved_release <> '' AND i.project = r.project AND i.resolved_release = r.release
         )
     LIMIT $2 FOR UPDATE SKIP LOCKED
@@ -31,7 +35,8 @@ AT_ONCE = 5_000
 
 
 async def forget(pool: Pool, before: datetime) -> None:
-    """Forget those that were seen first earlier, and that neither counts by the hour nor issues that were resolved in them name."""
+    """Forget those that were seen first earlier, and that nothing names: neither counts by the hour, nor an issue that has counted
+    them (else they would come back to it as newer than what it was resolved in), nor one that was resolved in them."""
     while await pool.fetch("releases.forget", _FORGET, (before, AT_ONCE)):
         pass
 
