@@ -3,7 +3,7 @@
 import asyncio
 import random
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -14,7 +14,7 @@ from souk.monitor.v1 import error_pb2
 from souk.monitor.v1 import project_pb2 as pb
 from souk_common.postgres import Pool
 from souk_monitor import overflow
-from souk_monitor.adapters.body_table import Keeping
+from souk_monitor.adapters.body_table import Bodies, Keeping
 from souk_monitor.adapters.event_store import EventTables
 from souk_monitor.adapters.issue_changes import IssueChangeRows
 from souk_monitor.adapters.project_table import ProjectRows
@@ -64,6 +64,27 @@ async def test_the_issue_of_what_is_over_says_what_to_do(pool: Pool, project: Pr
     row = await owner.fetchrow("SELECT t.* FROM monitor.issue_texts t JOIN monitor.issues i ON i.id = t.issue WHERE number = 2")
     assert (row["title"], row["fix_rule"]) == ("Too many new issues", "monitor.too-many-new-issues")
     assert "new_issues_per_hour" in row["fix_text"]
+
+
+async def test_the_first_of_a_call_open_the_last_issues_that_may_be_new(pool: Pool, project: Project, owner: Any) -> None:
+    kinds = [f"Kind{number}" for number in range(20)]
+    async with pipeline(pool, new_issues=5) as ingest:
+        await ingest.submit(project, [error(kind) for kind in kinds])
+    assert set(await issues(owner)) == {*kinds[:5], overflow.TITLE}
+
+
+async def test_a_clock_that_was_set_back_makes_the_hour_no_longer(pool: Pool, project: Project, owner: Any) -> None:
+    ahead = "UPDATE monitor.projects SET new_issues_since = new_issues_since + $1::interval"
+    async with pipeline(pool, new_issues=1) as ingest:
+        await ingest.submit(project, [error("A")])
+        await owner.execute(ahead, timedelta(seconds=30))
+        await ingest.submit(project, [error("B")])
+        assert await issues(owner) == {"A": 1, overflow.TITLE: 1}
+        await owner.execute(ahead, timedelta(days=1))
+        assert [each.new_issues_resume_time for each in await ProjectRows(pool, "shop", new_issues_per_hour=1).all()] == [None]
+        assert stored(await ingest.submit(project, [error("B")]))[0].new_issue
+        await ingest.submit(project, [error("C")])
+    assert await issues(owner) == {"A": 1, overflow.TITLE: 2, "B": 1}
 
 
 async def test_a_cause_has_an_issue_of_its_own_once_the_hour_is_over(pool: Pool, project: Project, owner: Any) -> None:
@@ -261,6 +282,32 @@ async def test_a_cause_that_older_rules_know_is_looked_for_when_its_project_is_l
             await owner.execute("SELECT FROM monitor.fingerprints FOR NO KEY UPDATE NOWAIT")
         again, new = stored(await submitting)
     assert (again.issue_id, again.new_issue, new.new_issue) == (known.issue_id, False, True)
+
+
+async def compressed_ahead(node: EventTables, project: Project, kinds: int) -> int:
+    """How many bodies a node makes ready that are each of another new cause, before it knows which are kept."""
+    made = Bodies(Keeping(first=10))
+    events = [preparer().prepare(project, error(f"Kind{number}"), datetime.now(UTC)) for number in range(kinds)]
+    await asyncio.to_thread(made.compress, events, node._known)
+    return len(made._ready)
+
+
+async def test_of_events_over_the_limit_only_bodies_are_compressed_that_may_be_kept(
+    pool: Pool, project: Project, owner: Any
+) -> None:
+    node = EventTables(pool, Keeping(first=10), Counts(), new_issues_per_hour=1)
+    async with Pipeline(node, preparer(), QUICK) as ingest:
+        await ingest.submit(project, [error("A")])
+        assert await compressed_ahead(node, project, 90) == 90
+        await ingest.submit(project, [error(kind) for kind in "BCDEF"])
+        assert await compressed_ahead(node, project, 90) == 15
+        await ingest.submit(project, [error(f"E{number}") for number in range(60)])
+        assert await compressed_ahead(node, project, 90) == 0
+        await let_the_hour_pass(owner)
+        await ingest.submit(project, [error("G")])
+        assert await compressed_ahead(node, project, 90) == 90
+    assert await issues(owner) == {"A": 1, overflow.TITLE: 65, "G": 1}
+    assert await owner.fetchval("SELECT count(*) FROM monitor.bodies") == 2 + 10 + 5 + 5 + 3
 
 
 async def test_a_limit_below_zero_is_refused(dsn: str) -> None:

@@ -37,7 +37,7 @@ class Bodies:
         ahead: dict[int, int] = {}
         chosen: list[Prepared] = []
         for event in events:
-            number = known.fingerprints.get((event.project, event.grouping.fingerprint), 0)
+            number = known.counted_by(event)
             ahead[number] = ahead.get(number, known.events.get(number, 0)) + 1
             if ahead[number] <= 2 * self._keeping.first or not number:
                 chosen.append(event)

@@ -93,6 +93,9 @@ class EventTables:
         known.events.remember(writing.totals.items())
         known.people.remember((key, None) for key in writing.people)
         known.releases.remember((key, None) for key in writing.releases)
+        for project in writing.opened:
+            known.full.pop(project, None)
+        known.full.update((room.number, room.end_time) for room in writing.full)
         self._telling.tell(writing.full)
         for event, number in writing.new:
             self._counts.add(number, event.project, event.hour, event.named)
@@ -113,6 +116,8 @@ class _Writing:
         """Events that each fingerprint has now."""
         self.people: set[tuple[int, int]] = set()
         self.releases: set[tuple[int, str]] = set()
+        self.opened: Sequence[int] = ()
+        """Projects that opened issues."""
         self.full: Sequence[Room] = ()
         """Of projects that may open no more issues."""
 
@@ -124,6 +129,7 @@ class _Writing:
         self.resolved = {key: each for key, each in self.resolved.items() if each.number not in gone}
         issues = await self._count(session, tallied(self.new), set(made.issues.values()))
         await self._bodies.keep(session, self.new, self.totals)
+        self.opened = list(made.projects.values())
         return await self._outcomes(session, issues, made)
 
     async def _resolve(self, session: Session) -> NewFingerprints:
@@ -132,7 +138,7 @@ class _Writing:
             number = self._known.fingerprints.get(key)
             if number is not None:
                 self.resolved[key] = Resolved(*key, number)
-        unknown = [wanted[key] for key in sorted(wanted.keys() - self.resolved.keys())]
+        unknown = [event for key, event in wanted.items() if key not in self.resolved]
         found, made = await resolve(session, unknown, self._new_issues)
         self.full = made.full
         self.resolved.update({(each.project, each.fingerprint): each for each in found})

@@ -93,10 +93,11 @@ class NewFingerprints:
 
 
 async def resolve(session: Session, events: Sequence[Prepared], per_hour: int) -> tuple[list[Resolved], NewFingerprints]:
-    """The fingerprints of events, one of each, in their order; those that nobody has yet are made, with issues.
+    """The fingerprints of events, one of each; those that nobody has yet are made, with issues.
 
-    Of a project that may open no more issues in this hour, they have its overflow's row. per_hour: new issues of projects that
-    do not say how many may be; 0: any number. Who makes one that another transaction makes too waits until that has ended.
+    Of a project that may open no more issues in this hour, they have its overflow's row: all but the first of the events, for which
+    there is room. per_hour: new issues of projects that do not say how many may be; 0: any number. Who makes one that another
+    transaction makes too waits until that has ended.
     """
     made = NewFingerprints()
     if not events:
@@ -109,7 +110,7 @@ async def resolve(session: Session, events: Sequence[Prepared], per_hour: int) -
         older = await _issues_of_older(session, missing)
         over = await _over(session, [event for event in missing if _key(event) not in older], rooms, made)
         missing = _instead(missing, over)
-        added = await _add(session, missing, older)
+        added = await _add(session, sorted(missing, key=_key), older)
         await _open_issues(session, [event for event in missing if _key(event) in added], added, made)
         others = [_key(event) for event in missing if _key(event) not in added]
         found |= {key: number for key, (number, _) in added.items()} | (await _find(session, others) if others else {})

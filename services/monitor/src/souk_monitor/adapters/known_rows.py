@@ -3,8 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Generic, TypeVar
+
+from souk_monitor.overflow import FINGERPRINT
+from souk_monitor.preparing import Prepared
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -32,3 +35,12 @@ class KnownRows:
     people: Recent[tuple[int, int], None] = field(default_factory=Recent)
     releases: Recent[tuple[int, str], None] = field(default_factory=Recent)
     days: set[date] = field(default_factory=set)
+    full: dict[int, datetime] = field(default_factory=dict)
+    """Of projects that may open no more issues: until when."""
+
+    def counted_by(self, event: Prepared) -> int:
+        """The fingerprint that an event is counted by, as far as is known: its own, or its project's overflow. 0: not known."""
+        number = self.fingerprints.get((event.project, event.grouping.fingerprint), 0)
+        if not number and event.received < self.full.get(event.project, event.received):
+            number = self.fingerprints.get((event.project, FINGERPRINT), 0)
+        return number

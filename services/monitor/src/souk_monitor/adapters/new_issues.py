@@ -11,7 +11,8 @@ from souk_common.postgres import Session
 from souk_monitor.preparing import Prepared
 
 log = structlog.get_logger(__name__)
-_RUNS = "new_issues_since > now() - interval '1 hour'"
+_RUNS = "new_issues_since > now() - interval '1 hour' AND new_issues_since <= now() + interval '1 minute'"
+"""An hour that begins in the future is over, since the server's clock was set back; a minute of that is let pass."""
 LIMIT = "coalesce(nullif((options ->> 'new_issues_per_hour')::bigint, 0), $1::bigint)"
 """Of a row of monitor.projects; $1 is that of projects that say none. 0: no limit."""
 RESUME_TIME = f"""
@@ -38,6 +39,8 @@ FROM unnest($1::integer[], $2::integer[]) AS c(number, issues) WHERE p.number = 
 class Room:
     """What a project may still open."""
 
+    number: int
+    """Of the project."""
     project: str
     most: int
     """In an hour. 0: any number."""
@@ -53,7 +56,7 @@ class Room:
 async def rooms(session: Session, projects: Iterable[int], per_hour: int) -> dict[int, Room]:
     """The room of projects, which stay locked until the transaction ends. per_hour: of those that say none; 0: no limit."""
     rows = await session.fetch("projects.rooms", _ROOMS, (per_hour, sorted(set(projects))))
-    return {row["number"]: Room(row["name"], row["most"], row["opened"], row["end_time"]) for row in rows}
+    return {row["number"]: Room(row["number"], row["name"], row["most"], row["opened"], row["end_time"]) for row in rows}
 
 
 def beyond(events: Sequence[Prepared], rooms: dict[int, Room]) -> list[Prepared]:
