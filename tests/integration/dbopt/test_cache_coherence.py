@@ -187,7 +187,7 @@ async def test_no_cached_query_shows_what_any_change_has_made_old(shop: str, own
         assert await wrong_ones(db, oracle) == []
         for name, parameters in READS:
             assert (await db.execute(name, parameters)).source == pb.SOURCE_CACHE, (name, parameters)
-        while made < count(1000, 100):
+        while made < count(1000, 40):
             with contextlib.suppress(asyncpg.IntegrityConstraintViolationError):
                 await owner.execute(changes.next())
                 made += 1
