@@ -142,21 +142,29 @@ async def test_what_was_acknowledged_is_there_after_a_kill_and_counted_once(post
         await processes.stop(service)
 
 
+WRITES = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'monitor.fingerprints'::regclass)"
+"""Whether events wait to be written."""
+
+
 async def test_sigterm_stores_what_was_taken_ends_watches_and_exits_with_0(postgres: PostgresServer, tmp_path: Path) -> None:
-    service = await start(postgres, tmp_path, batch_delay=1)
+    service = await start(postgres, tmp_path, batch_delay=0.5)
+    owner = await asyncpg.connect(postgres.dsn())
     try:
         async with MonitorClient(service.grpc) as client:
             assert [issue async for issue in client.issues()] == []
-            reporting = [asyncio.create_task(client.report_all([report(f"E{number}Error")])) for number in range(5)]
-            await asyncio.wait(reporting, timeout=0.5)
-            service.signal(signal.SIGTERM)
+            async with owner.transaction():
+                await owner.execute("LOCK monitor.fingerprints IN SHARE MODE")  # the batch of half a second waits
+                reporting = [asyncio.create_task(client.report_all([report(f"E{number}Error")])) for number in range(5)]
+                async with asyncio.timeout(20):
+                    while not await owner.fetchval(WRITES):
+                        await asyncio.sleep(0.01)
+                service.signal(signal.SIGTERM)
             stored = [accepted(each).issue_id for answer in await asyncio.gather(*reporting) for each in answer]
         assert await service.exit_status() == 0
         assert not [line for line in service.lines() if line["level"] == "error"]
-        owner = await asyncpg.connect(postgres.dsn())
         assert await owner.fetchval("SELECT count(DISTINCT event_id) FROM monitor.events") == len(set(stored)) == 5
-        await owner.close()
     finally:
+        await owner.close()
         await processes.stop(service)
 
 

@@ -24,13 +24,13 @@ async def test_there_is_a_default_project_with_a_key_from_the_start(monitor: Mon
 
 
 async def test_the_default_project_can_be_changed_before_anybody_has_looked_for_it(monitor: Monitor, owner: Any) -> None:
-    for change in (
-        lambda: monitor.projects.CreateProjectKey(pb.CreateProjectKeyRequest(project="default")),
-        lambda: monitor.projects.UpdateProject(pb.UpdateProjectRequest(name="default", disabled=False)),
-    ):
-        await owner.execute("DELETE FROM monitor.project_keys")
-        await owner.execute("DELETE FROM monitor.projects")
-        await change()
+    gone = "DELETE FROM monitor.project_keys; DELETE FROM monitor.projects"
+    await owner.execute(gone)
+    made = await monitor.projects.CreateProjectKey(pb.CreateProjectKeyRequest(project="default"))
+    assert made.key.public_key
+    await owner.execute(gone)
+    changed = await monitor.projects.UpdateProject(pb.UpdateProjectRequest(name="default", disabled=False))
+    assert changed.project.name == "default"
 
 
 async def test_a_project_is_made_once_changed_and_disabled(monitor: Monitor) -> None:

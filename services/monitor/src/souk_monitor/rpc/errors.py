@@ -159,13 +159,13 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
     async def ExplainGrouping(self, request: pb.ExplainGroupingRequest, context: Context) -> pb.ExplainGroupingResponse:
         """See the proto."""
         validate.explain(request)
+        if not request.event_id:
+            await self._projects.refresh()  # whether an issue may be new
         project = await self._projects.known(request.project)
         if request.event_id:
             kept = await self._tracker.events.one(project.number, request.event_id.lower())
             event, explained = kept.event, self._tracker.explain_kept(project, kept)
         else:
-            await self._projects.refresh()  # whether an issue may be new
-            project = await self._projects.known(request.project)
             event = self._reporting.decode(request.report)
             explained = await self._tracker.explain(project, event)
         grouping = explained.grouping
