@@ -1,19 +1,24 @@
-"""What monitor takes: errors by ReportErrors, and by Sentry's envelopes over HTTP, into a node of its own process and a PostgreSQL
-18, beside a COPY of their bodies.
+"""What monitor takes: errors by ReportErrors, and by Sentry's envelopes over HTTP, into nodes of their own processes and a
+PostgreSQL 18, beside a COPY of their bodies.
 
 Every event is another, over 1,000 issues and more, and all bodies are kept (thinning is off). The rate is that of events that were
-acknowledged, so committed; a block ends when all are. The floor is asyncpg's COPY of the same bodies, uncompressed, into a table
-with a primary key, 500 rows a transaction, on the same server. Blocks of all three alternate, and a ratio is of neighbours. An
-envelope has one event, as those of the SDKs have, is not compressed, and comes from another process over 32 kept connections.
-Latencies are those of single reports at 50 a second beside batches at half the rate.
+acknowledged, so committed; a block ends when all are. A node is one process, so at most one core; the target is of the machine, and
+is held against by all of --nodes at once. The floor is asyncpg's COPY of the same bodies, uncompressed, into a table with a primary
+key, 500 rows a transaction, on the same server. Blocks alternate, and a ratio is of neighbours. An envelope has one event, as those
+of the SDKs have, is not compressed, and comes from another process over 32 kept connections to one node. Latencies are those of
+single reports at 50 a second beside batches at half the rate, of one node.
 
-    python bench/monitor_ingest.py [--rounds 5] [--seconds 3]
+Where the time goes: the CPU of a node for each event, and of that what it takes to decode, cut, scrub, group and classify one, seen
+in this process, beside the least that has to be done with one in Python: its message is parsed, and its body written as JSON.
+
+    python bench/monitor_ingest.py [--rounds 5] [--seconds 3] [--nodes 2]
 
 With these numbers it takes about four minutes on two cores.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import statistics
@@ -21,7 +26,8 @@ import sys
 import tempfile
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,9 +37,11 @@ import machine
 import orjson
 import uvloop
 from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor import app
 from souk_monitor.adapters import schema
 from souk_monitor.decoding import native
-from souk_monitor.limits import fit
+from souk_monitor.limits import Limits, fit
+from souk_monitor.projects import Project
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # where the starters of servers are
 import processes
@@ -159,18 +167,18 @@ async def dsn_of(connection: asyncpg.Connection, http: str) -> Dsn:
     return Dsn(http.removeprefix("http://"), row["project"], row["public_key"])
 
 
-async def ingest(channel: grpc.aio.Channel, made: Load, batch: int) -> float:
-    """Events a second, until all are acknowledged."""
-    call = channel.unary_unary(METHOD)
+async def ingest(channels: Sequence[grpc.aio.Channel], made: Load) -> float:
+    """Events a second into nodes, until all are acknowledged."""
     waiting = iter(made.requests)
 
-    async def send() -> None:
+    async def send(channel: grpc.aio.Channel) -> None:
+        call = channel.unary_unary(METHOD)
         for request in waiting:
             answer = pb.ReportErrorsResponse.FromString(await call(request))
             assert all(result.WhichOneof("outcome") == "accepted" and not result.accepted.repeated for result in answer.results)
 
     start = time.perf_counter()
-    await asyncio.gather(*(send() for _ in range(IN_FLIGHT)))
+    await asyncio.gather(*(send(channel) for channel in channels for _ in range(IN_FLIGHT)))
     return len(made.bodies) / (time.perf_counter() - start)
 
 
@@ -206,55 +214,134 @@ async def latencies(channel: grpc.aio.Channel, rate: float, seconds: float, chan
     return sorted(found)
 
 
-async def measure(dsn: str, owner_dsn: str, rounds: int, seconds: float) -> bool:
+@dataclass
+class Cost:
+    """Microseconds of processor time an event, of each block."""
+
+    node: list[float] = field(default_factory=list)
+    """All that a node does."""
+    ready: list[float] = field(default_factory=list)
+    """Of that, what is done without the database."""
+    least: list[float] = field(default_factory=list)
+    """To parse the message and to write a body, and nothing else."""
+
+
+def ready(made: Load) -> tuple[float, float]:
+    """What it takes to make events ready, and the least of it, in microseconds of this process's time an event."""
+    project, preparer = Project(1, "shop", datetime.now(UTC), secret=b"0" * 32), app.preparer(Limits())
+    begin = time.process_time()
+    for request in made.requests:
+        now, reports = datetime.now(UTC), pb.ReportErrorsRequest.FromString(request).reports
+        for each in reports:
+            preparer.prepare(project, native.event(each, now), now)
+    between = time.process_time()
+    events = [orjson.loads(body) for body in made.bodies]
+    parsed = time.process_time()
+    for request in made.requests:
+        pb.ReportErrorsRequest.FromString(request)
+    for known in events:
+        orjson.dumps(known)
+    end = time.process_time()
+    return (between - begin) / len(events) * 1e6, (end - parsed) / len(events) * 1e6
+
+
+@dataclass
+class Nodes:
+    """Nodes of monitor on one database, and what reaches them."""
+
+    processes: list[processes.ServiceProcess]
+    channels: list[grpc.aio.Channel]
+    connection: asyncpg.Connection
+    """Of the owner of the database."""
+
+
+async def sizes(nodes: Nodes, rounds: int, seconds: float, chance: random.Random) -> tuple[bool, float]:
+    """Whether the targets of both sizes are met, and the rate of one node with the smaller."""
+    met, rate = True, 0.0
+    for name, (size, batch, target) in SIZES.items():
+        guess = 4_000 if size < 10_000 else 600
+        await ingest(nodes.channels, load(ISSUES * 2, size, batch, chance))
+        sentry = await dsn_of(nodes.connection, nodes.processes[0].http)
+        one, every, floor, posted, cost = [], [], [], [], Cost()
+        for _ in range(rounds):
+            numbers = [chance.getrandbits(40) for _ in range(int(guess * seconds / HTTP_SHARE))]
+            posted.append(await sentry.post([envelope(report(number, size, chance)) for number in numbers]))
+            made = load(int(guess * seconds), size, batch, chance)
+            before = processor_seconds(nodes.processes[0].process.pid)
+            one.append(await ingest(nodes.channels[:1], made))
+            cost.node.append((processor_seconds(nodes.processes[0].process.pid) - before) / len(made.bodies) * 1e6)
+            every.append(await ingest(nodes.channels, load(int(guess * seconds), size, batch, chance)))
+            floor.append(await copy(nodes.connection, made))
+            stages = ready(made)
+            cost.ready.append(stages[0])
+            cost.least.append(stages[1])
+            await nodes.connection.execute("CHECKPOINT")
+        ratios = [a / b for a, b in zip(every, floor, strict=True)]
+        holds = statistics.median(ratios) >= target
+        met &= holds
+        rate = rate or statistics.median(one)
+        print(f"{name}: COPY {machine.spread(floor)} rows/s")
+        print(f"{name}: {len(nodes.channels)} nodes {machine.spread(every)} events/s, share of COPY", end=" ")
+        print(f"{machine.spread(ratios, '.2f')}   target >= {target}: {verdict(holds)}")
+        told_one, told_http = shares(one, floor), shares(posted, floor)
+        print(f"{name}: one node {machine.spread(one)} events/s, share of COPY {told_one}")
+        print(f"{name} as Sentry envelopes: {machine.spread(posted)} events/s, share of COPY {told_http}")
+        print(f"{name}: a node's processor time an event {machine.spread(cost.node)} us, of that before the database", end=" ")
+        print(f"{machine.spread(cost.ready)}; message parsed and body written {machine.spread(cost.least)}")
+    return met, rate
+
+
+def shares(rates: Sequence[float], floor: Sequence[float]) -> str:
+    return machine.spread([a / b for a, b in zip(rates, floor, strict=True)], ".2f")
+
+
+async def acknowledged(channel: grpc.aio.Channel, rate: float, seconds: float, chance: random.Random) -> bool:
+    """Whether acknowledgements are as soon as they are to be."""
+    times = await latencies(channel, rate, seconds, chance)
+    p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+    holds = statistics.mean(times) < 0.1 and times[-1] < 0.5
+    print(f"acknowledgement at half the rate of one node: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f}", end=", ")
+    print(f"mean {statistics.mean(times) * 1e3:.0f}, max {times[-1] * 1e3:.0f}", end="   ")
+    print(f"target mean < 100, max < 500: {verdict(holds)}")
+    return holds
+
+
+@contextlib.asynccontextmanager
+async def serving(dsn: str, owner_dsn: str, count: int) -> AsyncIterator[Nodes]:
+    """So many nodes."""
+    settings = {"dsn": dsn, "http_port": 0, "keep_bodies": 10_000_000, "log_success_ratio": 0, "max_message_bytes": 16 * 2**20}
+    settings |= {"new_issues_per_hour": 0}  # no limit, above which all would be one issue
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        connection = await asyncpg.connect(owner_dsn)
+        stack.push_async_callback(connection.close)
+        nodes = Nodes([], [], connection)
+        for number in range(count):
+            node = await processes.start_service("monitor", folder, f"node-{number}", **settings)
+            stack.push_async_callback(processes.stop, node)
+            nodes.processes.append(node)
+            nodes.channels.append(await stack.enter_async_context(grpc.aio.insecure_channel(node.grpc)))
+        yield nodes
+
+
+async def measure(nodes: Nodes, rounds: int, seconds: float) -> bool:
     chance = random.Random(1)
-    met = True
-    connection = await asyncpg.connect(owner_dsn)
-    await connection.execute("CREATE TABLE bare (id uuid PRIMARY KEY, body bytea NOT NULL)")
-    await connection.execute("ALTER TABLE bare ALTER COLUMN body SET STORAGE EXTERNAL")
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"dsn": dsn, "http_port": 0, "keep_bodies": 10_000_000, "log_success_ratio": 0, "max_message_bytes": 16 * 2**20}
-        settings |= {"new_issues_per_hour": 0}  # no limit, above which all would be one issue
-        node = await processes.start_service("monitor", Path(folder), "node", **settings)
-        try:
-            async with grpc.aio.insecure_channel(node.grpc) as channel:
-                rss = memory(node.process.pid)
-                print(f"idle memory of the node {rss:.0f} MB   target <= 120: {verdict(rss <= 120)}")
-                rate = 0.0
-                for name, (size, batch, target) in SIZES.items():
-                    guess = 4_000 if size < 10_000 else 600
-                    await ingest(channel, load(ISSUES * 2, size, batch, chance), batch)
-                    sentry = await dsn_of(connection, node.http)
-                    ours, floor, posted = [], [], []
-                    for _ in range(rounds):
-                        numbers = [chance.getrandbits(40) for _ in range(int(guess * seconds / HTTP_SHARE))]
-                        posted.append(await sentry.post([envelope(report(number, size, chance)) for number in numbers]))
-                        made = load(int(guess * seconds), size, batch, chance)
-                        ours.append(await ingest(channel, made, batch))
-                        floor.append(await copy(connection, made))
-                        await connection.execute("CHECKPOINT")
-                    ratios = [a / b for a, b in zip(ours, floor, strict=True)]
-                    holds = statistics.median(ratios) >= target
-                    met &= holds
-                    rate = rate or statistics.median(ours)
-                    print(f"{name}: {machine.spread(ours)} events/s, COPY {machine.spread(floor)} rows/s")
-                    told = machine.spread(ratios, ".2f")
-                    print(f"{name}: share of COPY {told}   target >= {target}: {verdict(holds)}")
-                    shares = machine.spread([a / b for a, b in zip(posted, floor, strict=True)], ".2f")
-                    print(f"{name} as Sentry envelopes: {machine.spread(posted)} events/s, share of COPY {shares}")
-                times = await latencies(channel, rate, seconds, chance)
-                p50, p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
-                holds = statistics.mean(times) < 0.1 and times[-1] < 0.5
-                met &= holds and rss <= 120
-                print(f"acknowledgement at half the rate: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f}", end=", ")
-                print(f"mean {statistics.mean(times) * 1e3:.0f}, max {times[-1] * 1e3:.0f}", end="   ")
-                print(f"target mean < 100, max < 500: {verdict(holds)}")
-                count = await connection.fetchval("SELECT count(*) FROM monitor.issues")
-                print(f"{count:,} issues, {memory(node.process.pid):.0f} MB in the end")
-        finally:
-            await processes.stop(node)
-            await connection.close()
-    return met
+    await nodes.connection.execute("CREATE TABLE bare (id uuid PRIMARY KEY, body bytea NOT NULL)")
+    await nodes.connection.execute("ALTER TABLE bare ALTER COLUMN body SET STORAGE EXTERNAL")
+    pid = nodes.processes[0].process.pid
+    rss = memory(pid)
+    print(f"idle memory of a node {rss:.0f} MB   target <= 120: {verdict(rss <= 120)}")
+    met, rate = await sizes(nodes, rounds, seconds, chance)
+    met &= await acknowledged(nodes.channels[0], rate, seconds, chance)
+    count = await nodes.connection.fetchval("SELECT count(*) FROM monitor.issues")
+    print(f"{count:,} issues, {memory(pid):.0f} MB in the end")
+    return met and rss <= 120
+
+
+def processor_seconds(pid: int) -> float:
+    """That a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def verdict(holds: bool) -> str:
@@ -269,21 +356,23 @@ def memory(pid: int) -> float:
     return 0.0
 
 
-async def run(rounds: int, seconds: float) -> bool:
+async def run(rounds: int, seconds: float, count: int) -> bool:
     async with postgres_server(18, *DURABLE) as server:
         owner = await asyncpg.connect(server.dsn())
         await schema.migrate(owner)
         await owner.close()
-        return await measure(server.dsn(user="souk_monitor"), server.dsn(), rounds, seconds)
+        async with serving(server.dsn(user="souk_monitor"), server.dsn(), count) as nodes:
+            return await measure(nodes, rounds, seconds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--nodes", type=int, default=2)
     options = parser.parse_args()
     print(f"{machine.describe()}\nload average {os.getloadavg()[0]:.1f}")
-    sys.exit(not uvloop.run(run(options.rounds, options.seconds)))
+    sys.exit(not uvloop.run(run(options.rounds, options.seconds, options.nodes)))
 
 
 if __name__ == "__main__":

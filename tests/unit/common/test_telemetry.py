@@ -16,7 +16,9 @@ from opentelemetry import propagate
 from souk_common.call import CURRENT, Call
 from souk_common.telemetry.logs import MAX_WAITING_LINES, LineWriter
 from souk_common.telemetry.metrics import Buckets, Method, cumulative
-from souk_common.telemetry.tracing import attach_unsampled, decide
+from souk_common.telemetry.tracing import context_of_calls, new_call
+
+METHOD = "/a.B/C"
 
 
 def test_buckets_are_cumulative_and_end_with_everything() -> None:
@@ -38,48 +40,59 @@ def test_a_quantile_is_no_less_than_the_value_of_its_rank_and_no_more_than_the_l
     assert ranked <= buckets.quantile(share) <= max(values)
 
 
+def test_values_are_counted_once_that_come_while_others_are_read() -> None:
+    buckets, count, seen = Buckets(), 50_000, [0]
+    reading = threading.Thread(target=lambda: [seen.append(buckets.count) for _ in iter(lambda: seen[-1] < count, False)])
+    reading.start()
+    for _ in range(count):
+        buckets.record(0.5)
+    reading.join()
+    assert seen == sorted(seen)
+    assert (buckets.count, buckets.total, buckets.largest) == (count, count * 0.5, 0.5)
+
+
 def test_the_callers_decision_is_followed() -> None:
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-    sampled = decide(f"00-{trace_id}-{span_id}-01", 0.0)
-    assert (sampled.sampled, f"{sampled.trace_id:032x}", f"{sampled.span_id:016x}") == (True, trace_id, span_id)
+    sampled = new_call(METHOD, f"00-{trace_id}-{span_id}-01", 0.0)
+    assert (sampled.traced, f"{sampled.trace_id:032x}", f"{sampled.span_id:016x}") == (True, trace_id, span_id)
     assert sampled.from_caller
-    unsampled = decide(f"00-{trace_id}-{span_id}-00", 1.0)
-    assert (unsampled.sampled, unsampled.from_caller) == (False, True)
+    unsampled = new_call(METHOD, f"00-{trace_id}-{span_id}-00", 1.0)
+    assert (unsampled.traced, unsampled.from_caller) == (False, True)
 
 
 @pytest.mark.parametrize(
     "header", [None, "", "nonsense", "00-" + "0" * 32 + "-" + "1" * 16 + "-01", "00-" + "z" * 32 + "-" + "1" * 16 + "-01"]
 )
 def test_without_a_valid_traceparent_the_ratio_decides(header: str | None) -> None:
-    assert decide(header, 1.0).sampled
-    assert not decide(header, 0.0).sampled
-    assert decide(header, 0.0).trace_id != decide(header, 0.0).trace_id
-    assert not decide(header, 0.0).from_caller
+    assert new_call(METHOD, header, 1.0).traced
+    assert not new_call(METHOD, header, 0.0).traced
+    assert new_call(METHOD, header, 0.0).trace_id != new_call(METHOD, header, 0.0).trace_id
+    assert not new_call(METHOD, header, 0.0).from_caller
 
 
 async def test_what_a_call_that_is_not_traced_asks_of_others_is_of_its_trace_and_not_traced() -> None:
     async def serve(trace_id: int) -> dict[str, str]:
         CURRENT.set(Call("/a.B/C", trace_id, 7))
-        attach_unsampled()
         await asyncio.sleep(0)
         headers: dict[str, str] = {}
         propagate.inject(headers)
         return headers
 
-    found = await asyncio.gather(serve(0xA), serve(0xB))
+    server = context_of_calls()
+    tasks = [asyncio.create_task(serve(trace_id), context=server.copy()) for trace_id in (0xA, 0xB)]
+    found = await asyncio.gather(*tasks)
     assert [each["traceparent"] for each in found] == [f"00-{number:032x}-{7:016x}-00" for number in (0xA, 0xB)]
 
 
 async def test_where_there_is_no_call_no_trace_goes_on() -> None:
-    attach_unsampled()
     headers: dict[str, str] = {}
-    propagate.inject(headers)
+    context_of_calls().run(propagate.inject, headers)
     assert headers == {}
 
 
 @given(st.text(max_size=80))
 def test_no_traceparent_breaks_the_reading(header: str) -> None:
-    assert decide(header, 0.5).trace_id > 0
+    assert new_call(METHOD, header, 0.5).trace_id > 0
 
 
 def test_lines_are_written_in_order_by_another_thread() -> None:

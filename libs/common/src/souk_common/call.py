@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -32,6 +33,8 @@ class Call:
     """Of a traced call: what gRPC ends it with."""
     responses: AsyncGenerator[Any, None] | None = None
     """Of a traced stream, within its span."""
+    parts: Mapping[str, float] = MappingProxyType({})
+    """Seconds, by what they went into."""
 
     def __init__(self, method: str, trace_id: int, span_id: int, from_caller: bool = False) -> None:
         """from_caller: the trace is its caller's, and may have other calls; else this is the first of it."""
@@ -41,7 +44,6 @@ class Call:
         self.from_caller = from_caller
         self.started = time.perf_counter()
         self.facts: dict[str, Any] = {}
-        self.parts: dict[str, float] = {}
 
     def remaining(self) -> float | None:
         """Seconds until the caller's deadline; None where there is none. What the call asks of others must take no longer."""
@@ -96,7 +98,7 @@ def add_part(name: str, seconds: float) -> None:
     """Say that the current call spent `seconds` on `name`; its parts are logged where it is slow."""
     call = CURRENT.get()
     if call is not None:
-        call.parts[name] = call.parts.get(name, 0.0) + seconds
+        call.parts = {**call.parts, name: call.parts.get(name, 0.0) + seconds}
 
 
 @contextlib.contextmanager

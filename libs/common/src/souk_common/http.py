@@ -15,7 +15,7 @@ from souk_common.http_arrivals import Arrival, Arrivals, TimedProtocol
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import logs, names
 from souk_common.telemetry.metrics import Method
-from souk_common.telemetry.tracing import attach_unsampled, decide
+from souk_common.telemetry.tracing import new_call
 
 _STREAM = "STREAM"
 _METHODS = {_STREAM, "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH"}
@@ -42,11 +42,10 @@ class Measured:
             await self._app(scope, receive, send)
             return
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        decision = decide(headers.get(b"traceparent", b"").decode("latin-1") or None, 0.0)
-        call = Call(f"{scope['method']} {scope['path'][:200]}", decision.trace_id, decision.span_id, decision.from_caller)
+        call = new_call(f"{scope['method']} {scope['path'][:200]}", headers.get(b"traceparent", b"").decode("latin-1"), 0.0)
+        call.traced = False  # HTTP has no spans
         call.peer = ":".join(map(str, scope.get("client") or ()))
         CURRENT.set(call)
-        attach_unsampled()
         status = 0
         is_stream = scope["path"] in self._streams
         arrival = Arrival(receive, self._arrivals)
@@ -83,7 +82,7 @@ class Measured:
         slow = seconds > self._settings.slow_seconds and method != _STREAM
         failed = status >= 500
         if failed or slow or random.random() < self._settings.log_success_ratio:  # noqa: S311 — a sample, not a secret
-            logs.call_line(call, event=names.EVENT_HTTP, code=str(status), seconds=seconds, slow=slow, failed=failed)
+            logs.call_line(call, event=names.EVENT_HTTP, code=str(status), seconds=seconds, slow=slow, failed=failed, more={})
 
 
 class HttpServer(uvicorn.Server):

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import grpc
@@ -20,6 +21,7 @@ from souk_common.telemetry.metrics import Method
 
 log = structlog.get_logger(__name__)
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 """The codes that make a server's span an error, by OpenTelemetry's semantic conventions."""
 
@@ -40,7 +42,7 @@ class Policy:
 
 
 class Lifetime:
-    """The calls of one method, each from the first look at its credentials to its log line: `begin`, and then `succeed` or `fail`.
+    """The calls of one method, each from the first look at its credentials to its log line: `begin`, and then `finish` or `fail`.
 
     No context manager: an `async with` costs two coroutines and an object for each call.
     """
@@ -75,22 +77,18 @@ class Lifetime:
         policy.admission.enter(caller)
         call.admitted = caller
 
-    def succeed(self, call: Call) -> None:
-        """The servicer's method has returned."""
-        self._finish(call, "OK")
-
     async def fail(self, call: Call, context: Context, error: BaseException) -> None:
         """It has not: tell the caller, whom `abort` tells by an exception, or leave the error to be raised again."""
         if isinstance(error, asyncio.CancelledError) and call.ended and call.task:
             call.task.uncancel()
             await self._abort(call, context, errors.shutting_down())
         elif isinstance(error, GeneratorExit):  # a stream that nobody ends is ended with the loop: the context may be gone by then
-            self._finish(call, "CANCELLED")
+            self.finish(call, "CANCELLED")
         elif isinstance(error, asyncio.CancelledError):
             remaining = context.time_remaining()
-            self._finish(call, "CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED")
+            self.finish(call, "CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED")
         elif isinstance(error, grpc.aio.AbortError):
-            self._finish(call, grpc.StatusCode(_code(context)).name)
+            self.finish(call, grpc.StatusCode(_code(context)).name)
         elif isinstance(error, Exception):
             await self._abort(call, context, errors.translate(error, self._policy.errors) or _unforeseen(call, error))
 
@@ -102,13 +100,14 @@ class Lifetime:
             call.span.set_attribute(names.ERROR_REASON, error.reason)
             if "error_id" in error.metadata:
                 call.span.set_attribute(names.ERROR_ID, error.metadata["error_id"])
-        self._finish(call, error.code.name, **more)
+        self.finish(call, error.code.name, more)
         try:
             await context.abort(error.code, error.message, error.trailers())
         except grpc.aio.InternalError as gone:  # the caller gave up meanwhile, and nobody is left to be told
             raise asyncio.CancelledError from gone
 
-    def _finish(self, call: Call, code: str, **more: str) -> None:
+    def finish(self, call: Call, code: str, more: Mapping[str, str] = NOTHING) -> None:
+        """It is over; `OK`: the servicer's method has returned. more: for its log line."""
         policy = self._policy
         seconds = time.perf_counter() - call.started
         self._calls.discard(call)
@@ -121,7 +120,7 @@ class Lifetime:
         slow = seconds > policy.slow_seconds and not self._is_long_lived
         if code != "OK" or slow or random.random() < policy.log_success_ratio:  # noqa: S311 — a sample, not a secret
             failed = code in SERVER_FAULTS
-            logs.call_line(call, event=names.EVENT_RPC, code=code, seconds=seconds, slow=slow, failed=failed, **more)
+            logs.call_line(call, event=names.EVENT_RPC, code=code, seconds=seconds, slow=slow, failed=failed, more=more)
 
 
 def _unforeseen(call: Call, error: Exception) -> errors.ServiceError:

@@ -18,7 +18,7 @@ from souk_common.call import CURRENT, Call, current
 from souk_common.handlers import UNDECODABLE, Handler, Handlers, behavior_of, remade
 from souk_common.lifetime import Context, Lifetime, Policy
 from souk_common.telemetry.metrics import Method
-from souk_common.telemetry.tracing import attach_unsampled, decide
+from souk_common.telemetry.tracing import leave_unsampled, new_call
 from souk_common.traced import traced
 
 
@@ -48,15 +48,13 @@ class Dispatcher(grpc.GenericRpcHandler):
                 authorization = str(value)
             elif key == "traceparent":
                 traceparent = str(value)
-        decision = decide(traceparent, self.policy.trace_ratio)
-        call = Call(method, decision.trace_id, decision.span_id, decision.from_caller)
+        call = new_call(method, traceparent, self.policy.trace_ratio)
         if authorization is not None:
             call.authorization = authorization
         CURRENT.set(call)
-        if decision.sampled:
-            call.traced = True
+        if call.traced:
+            leave_unsampled()
             return self._traced[method]
-        attach_unsampled()
         return plain
 
     def end_calls(self, *, only_long_lived: bool) -> None:
@@ -67,44 +65,45 @@ class Dispatcher(grpc.GenericRpcHandler):
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         behavior = behavior_of(handler)
-        decoded = _each_decoded if handler.request_streaming else _decoded
+        is_stream = handler.request_streaming
         lifetime = Lifetime(method, self.policy, self.calls, self.methods[method])
 
         async def one(request: Any, context: Context) -> Any:
             call = current()
             try:
                 lifetime.begin(call, context)
-                response = await behavior(decoded(request), context)
+                if request is UNDECODABLE:
+                    raise errors.malformed()
+                response = await behavior(_each_decoded(request) if is_stream else request, context)
             except BaseException as error:
                 await lifetime.fail(call, context, error)
                 raise
-            lifetime.succeed(call)
+            lifetime.finish(call, "OK")
             return response
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             call = current()
             try:
                 lifetime.begin(call, context)
-                async with contextlib.aclosing(behavior(decoded(request), context)) as responses:
+                if request is UNDECODABLE:
+                    raise errors.malformed()
+                given = _each_decoded(request) if is_stream else request
+                async with contextlib.aclosing(behavior(given, context)) as responses:
                     async for response in responses:
                         yield response
             except BaseException as error:
                 await lifetime.fail(call, context, error)
                 raise
-            lifetime.succeed(call)
+            lifetime.finish(call, "OK")
 
         if handler.response_streaming and not inspect.isasyncgenfunction(behavior):
             raise TypeError(f"{method} must be an async generator")
         return remade(handler, stream if handler.response_streaming else one)
 
 
-def _decoded(request: Any) -> Any:
-    """The request; MALFORMED where it is none."""
-    if request is UNDECODABLE:
-        raise errors.malformed()
-    return request
-
-
 async def _each_decoded(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    """The requests; MALFORMED where one is none."""
     async for request in requests:
-        yield _decoded(request)
+        if request is UNDECODABLE:
+            raise errors.malformed()
+        yield request

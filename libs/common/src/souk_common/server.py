@@ -32,6 +32,7 @@ from souk_common.lifetime import Policy
 from souk_common.rpc import Dispatcher
 from souk_common.settings import ServiceSettings, unknown_variables
 from souk_common.telemetry import Telemetry, names, process
+from souk_common.telemetry.tracing import context_of_calls
 
 log = structlog.get_logger(__name__)
 S = TypeVar("S", bound=ServiceSettings)
@@ -190,10 +191,11 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         if authenticator := dispatcher.policy.authenticator:
             following = asyncio.create_task(_follow(authenticator, settings.auth_reload_interval), name="auth-file")
             stack.callback(following.cancel)
+        context = context_of_calls()
         for each in servers:
-            await each.start()
+            await asyncio.create_task(each.start(), context=context)
         if http:
-            await http.open()
+            await asyncio.create_task(http.open(), context=context)
         bound = Addresses(**addresses)
         log.info(names.EVENT_LISTENING, **asdict(bound), pid=os.getpid())
         _write_ready_file(settings, bound)

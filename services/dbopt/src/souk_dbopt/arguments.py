@@ -60,13 +60,18 @@ class Parameter:
     """Whether it takes a list."""
     is_required: bool = field(init=False, repr=False, compare=False)
     """Whether it must be given."""
+    _is_limited: bool = field(init=False, repr=False, compare=False)
+    """Whether not every value of its type is allowed."""
     _of_json: Callable[[Any], Any] = field(init=False, repr=False, compare=False)
     """Makes an argument of a value, or of an element of it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_array", self.type.endswith("[]"))
         object.__setattr__(self, "is_required", self.default is None and not self.nullable)
-        object.__setattr__(self, "_of_json", TYPES[self.type.removesuffix("[]")])
+        of_json = TYPES[self.type.removesuffix("[]")]
+        object.__setattr__(self, "_of_json", of_json)
+        is_text = of_json in (_text, _json)
+        object.__setattr__(self, "_is_limited", is_text or self.min is not None or self.max is not None)
 
     def convert(self, value: Any) -> Any:
         """As asyncpg takes it. ArgumentsError with one problem."""
@@ -75,7 +80,13 @@ class Parameter:
                 raise self._error("must not be null")
             return None
         if not self.is_array:
-            return self._element(value, self.name)
+            try:
+                converted = self._of_json(value)
+                if self._is_limited:
+                    self._check(converted)
+            except _Refused as refused:
+                raise self._error(str(refused)) from None
+            return converted
         if not isinstance(value, list | tuple):
             raise self._error(f"must be an array of {self.type.removesuffix('[]')}")
         if not self.min_items <= len(value) <= self.max_items:
@@ -121,8 +132,11 @@ def convert(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[
     """
     converted: dict[str, Any] = {}
     problems: list[ArgumentProblem] = []
+    paired: list[Parameter] = []
     given = 0
     for parameter in parameters:
+        if parameter.as_many_as:
+            paired.append(parameter)
         name, value = parameter.name, parameter.default
         if name in values:
             given, value = given + 1, values[name]
@@ -133,8 +147,8 @@ def convert(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> dict[
             converted[name] = parameter.convert(value)
         except ArgumentsError as error:
             problems += error.problems
-    for parameter in parameters:
-        if parameter.as_many_as and {parameter.name, parameter.as_many_as} <= converted.keys():
+    for parameter in paired:
+        if {parameter.name, parameter.as_many_as} <= converted.keys():
             count, other = (len(converted[name] or ()) for name in (parameter.name, parameter.as_many_as))
             if count != other:
                 text = f"must have as many elements as {parameter.as_many_as}, which has {other:,}, and has {count:,}"
@@ -169,8 +183,11 @@ def _bool(value: Any) -> bool:
 
 def _integer(bits: int) -> Callable[[Any], int]:
     expected, least, most = f"must be a whole number of {bits} bits", -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    low, high = max(least, -_EXACT), min(most, _EXACT)
 
     def convert_integer(value: Any) -> int:
+        if value.__class__ is float and low <= value <= high and (whole := int(value)) == value:
+            return whole  # as most are
         if isinstance(value, float) and value.is_integer():
             if abs(value) > _EXACT:
                 raise _Refused("must be a string where it is beyond 2^53")

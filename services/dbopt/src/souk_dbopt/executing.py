@@ -143,8 +143,9 @@ class Executor:
     async def read(self, query: Query, arguments: Sequence[Any], position: Position | None = None) -> Rows:
         """Run a query that reads, on a server that has seen `position`. One that fails on a server is run on another."""
         # one coroutine, for the call that is made most: not through `_observed`, and another only where one may have to wait
+        failed: list[Server] = []
+        router = self._router
         started = began = self._clock()
-        router, failed = self._router, list[Server]()
         try:
             while True:
                 if position is None:
@@ -162,7 +163,7 @@ class Executor:
                     began = self._clock()
                     continue
                 text, count, lsn, now_started = rows[0]
-                same = server.saw(lsn, now_started)
+                same = (lsn == known and now_started == was_started) or server.saw(lsn, now_started)
                 if position is not None and server.role is Role.REPLICA and now_started != was_started:
                     continue  # it was started anew, and what it was known to have seen it may not have seen since
                 if text is None:
@@ -175,8 +176,11 @@ class Executor:
             self._observe(query, arguments, self._clock() - started, 0, error, None)
             raise
         self._observe(query, arguments, seconds, count, None, server.role)
-        seen = server.place(known) if same and now_started == was_started else None
-        return Rows(text, count, server.place(lsn), server.role, seconds, seen=seen)
+        place = server.place(lsn)
+        seen = None
+        if same and now_started == was_started:
+            seen = place if lsn == known else server.place(known)
+        return Rows(text, count, place, server.role, seconds, seen=seen)
 
     async def stream(
         self, query: Query, arguments: Sequence[Any], position: Position | None = None, *, batch: int

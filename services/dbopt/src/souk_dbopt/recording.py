@@ -30,6 +30,8 @@ SLOW_SAMPLES, RANDOM_SAMPLES = 24, 8
 MAX_SAMPLE_BYTES, MAX_SAMPLES_BYTES = 4_096, 4 * 2**20
 """Of one set as JSON, and of all that wait to be written; what is more is not sampled."""
 NO_SAMPLE = float("inf")
+AT_ONCE = 16
+"""Calls that windows are told of together."""
 
 
 class Window:
@@ -52,34 +54,33 @@ class Window:
         self.written = 0
         """Calls that the database has of it."""
 
-    def add(self, recent: "_Recent") -> None:
-        """Count calls."""
-        self.calls += recent.calls
+    def add(self, recent: "_Recent", buckets: Sequence[int]) -> None:
+        """Count calls. buckets: of the histogram, of each."""
+        self.calls += len(buckets)
         self.errors += recent.errors
         self.rows += recent.rows
-        self.seconds += recent.seconds
-        self.longest = max(self.longest, recent.longest)
+        self.seconds += sum(recent.times)
+        self.longest = max(self.longest, max(recent.times))
         counts = self.histogram.counts
-        for number, count in recent.counts.items():
-            counts[number] = counts.get(number, 0) + count
+        for number in buckets:
+            counts[number] = counts.get(number, 0) + 1
 
 
 class _Recent:
-    """Calls of one query that its windows do not have yet: each call is counted once, and the windows are told when a minute is
-    over, or somebody looks."""
+    """Calls of one query that its windows do not have yet. These are told of some at once, when a minute is over, or when somebody
+    looks: to count one by itself, among all the rest that a call does, takes several times as long."""
 
-    __slots__ = ("calls", "counts", "errors", "longest", "rows", "seconds")
+    __slots__ = ("errors", "rows", "times")
 
     def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
-        """By the bucket of a histogram."""
+        self.times: list[float] = []
+        """Seconds of each."""
         self.clear()
 
     def clear(self) -> None:
         """The windows have them."""
-        self.calls = self.errors = self.rows = 0
-        self.seconds = self.longest = 0.0
-        self.counts.clear()
+        self.errors = self.rows = 0
+        self.times.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,10 @@ class _Series:
 
     def settle(self) -> None:
         """Have the windows have every call."""
-        if self.recent.calls:
-            self.minute.add(self.recent)
-            self.hour.add(self.recent)
+        if self.recent.times:
+            buckets = list(map(bucket, self.recent.times))
+            self.minute.add(self.recent, buckets)
+            self.hour.add(self.recent, buckets)
             self.recent.clear()
 
     def text(self) -> str:
@@ -171,16 +173,14 @@ class Recorder:
         if now >= series.minute.end:
             self._turn(series, now)
         self.seconds += seconds
-        recent, number = series.recent, bucket(seconds)
-        recent.calls += 1
+        recent = series.recent
         recent.rows += rows
-        recent.seconds += seconds
         if error is not None:
             recent.errors += 1
-        if seconds > recent.longest:
-            recent.longest = seconds
-        recent.counts[number] = recent.counts.get(number, 0) + 1
-        if seconds > series.floor or self._chance() * (series.hour.calls + recent.calls) < RANDOM_SAMPLES:
+        recent.times.append(seconds)
+        if len(recent.times) >= AT_ONCE:
+            series.settle()
+        if seconds > series.floor or self._chance() * (series.hour.calls + len(recent.times)) < RANDOM_SAMPLES:
             self._sample(series, arguments, seconds, now)
         if self._repeated is not None:
             self._repeated.record(query, arguments, seconds, rows)

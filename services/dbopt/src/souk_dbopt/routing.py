@@ -25,6 +25,8 @@ class Role(Enum):
     PRIMARY = "primary"
     REPLICA = "replica"
 
+    __hash__ = object.__hash__  # each is one object; Enum's is a call in Python
+
 
 @dataclass(eq=False, slots=True)
 class Server:

@@ -195,7 +195,7 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     keeping = Keeping(settings.keep_bodies, settings.compression_level)
     patience = settings.statement_timeout + 5
     store = EventTables(write, keeping, counts, timeout=patience, new_issues_per_hour=settings.new_issues_per_hour)
-    pipeline = await stack.enter_async_context(Pipeline(store, _preparer(settings), _queue(settings)))
+    pipeline = await stack.enter_async_context(Pipeline(store, preparer(_limits(settings)), _queue(settings)))
     events = EventRows(read)
     issues = IssueRows(read, events)
     tracker = Tracker(issues, events, IssueChangeRows(read), ReportSums(read, issues), _group)
@@ -204,9 +204,10 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
     return _Core(read, write, rows, projects, pipeline, tracker, watch)
 
 
-def _preparer(settings: MonitorSettings) -> Preparer:
+def preparer(limits: EventLimits) -> Preparer:
+    """What makes events ready within these limits."""
     categories.rules()  # read now, not while the first event waits
-    return Preparer(fit=partial(fit, limits=_limits(settings)), scrub=_scrub, group=_group, understand=understand)
+    return Preparer(fit=partial(fit, limits=limits), scrub=_scrub, group=_group, understand=understand)
 
 
 def _group(project: Project, event: Event) -> Grouping:

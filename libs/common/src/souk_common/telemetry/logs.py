@@ -5,7 +5,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, BinaryIO
 
 import orjson
@@ -131,7 +131,7 @@ def ids(call: Call) -> dict[str, str]:
     return {names.LOG_TRACE_ID: f"{call.trace_id:032x}", names.LOG_SPAN_ID: f"{call.span_id:016x}"}
 
 
-def call_line(call: Call, *, event: str, code: str, seconds: float, slow: bool, failed: bool, **more: Any) -> None:
+def call_line(call: Call, *, event: str, code: str, seconds: float, slow: bool, failed: bool, more: Mapping[str, str]) -> None:
     """The one canonical line of a call."""
     line: dict[str, Any] = {
         names.LOG_METHOD: call.method,

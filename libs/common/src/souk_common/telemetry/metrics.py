@@ -5,31 +5,65 @@ attribute, cumulative, as Prometheus has them.
 """
 
 import bisect
+import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 Attributes = Mapping[str, str | int | float]
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+AT_ONCE = 64
+"""Values that are counted together."""
+_SETTLING = threading.Lock()
 
 
 class Buckets:
-    """A histogram of seconds: counts between fixed bounds, their sum and the largest."""
+    """A histogram of seconds: counts between fixed bounds, their sum and the largest.
 
-    __slots__ = ("bounds", "counts", "largest", "total")
+    Values are counted some at a time: one by itself, among all else that a call does, takes several times as long.
+    """
+
+    __slots__ = ("_counts", "_largest", "_new", "_total", "bounds")
 
     def __init__(self, bounds: tuple[float, ...] = SECONDS) -> None:
         self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-        self.largest = 0.0
+        self._counts = [0] * (len(bounds) + 1)
+        self._total = 0.0
+        self._largest = 0.0
+        self._new: list[float] = []
 
     def record(self, seconds: float) -> None:
         """Count one value."""
-        self.counts[bisect.bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
-        if seconds > self.largest:
-            self.largest = seconds
+        self._new.append(seconds)
+        if len(self._new) >= AT_ONCE:
+            self._settle()
+
+    @property
+    def counts(self) -> list[int]:
+        """Of each bucket: up to each bound, and above the last."""
+        self._settle()
+        return self._counts
+
+    @property
+    def total(self) -> float:
+        """The sum of all values."""
+        self._settle()
+        return self._total
+
+    @property
+    def largest(self) -> float:
+        """The largest value; 0 where there were none."""
+        self._settle()
+        return self._largest
+
+    def _settle(self) -> None:
+        with _SETTLING:  # exports read in a thread of their own, while values come
+            if new := self._new.copy():
+                for seconds in new:
+                    self._counts[bisect.bisect_left(self.bounds, seconds)] += 1
+                self._total += sum(new)
+                self._largest = max(self._largest, *new)
+                del self._new[: len(new)]
 
     @property
     def count(self) -> int:

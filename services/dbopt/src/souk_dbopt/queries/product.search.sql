@@ -4,9 +4,11 @@
 --   A page of products for sale whose title or description has the words, the best match first. Words are written as for a web search:
 --   "in quotes" is a phrase, or, -not. The 500 most popular products that match are ranked, so that a word which is on every second product
 --   costs no more than one that is on a thousand. Pages are of one order while titles, descriptions and popularities stay.
---   The index knows each product's octave: the binary digits of its popularity. Octaves are walked from the most popular down, until
---   500 matches are found; the fewer were found so far, the more octaves at once, and those that nobody looked at by themselves.
---   A step takes 8,192 matches at the most: more in one are of a shop whose products are all about as popular.
+--   The index knows each product's octave: the binary digits of its popularity. Octaves are walked from the most popular product's
+--   down, until 500 matches are found. An octave has about twice as many products as the one above, so a step takes as many octaves as
+--   are likely to have what is missing, six at the most. The last step, which takes all that are left, does not ask the index for their
+--   octaves: it would read their lists, which are the longest, and of the few matches that there are most are new anyhow.
+--   A step takes 16,384 matches at the most: more in one are of a shop whose products are all about as popular.
 -- class: search
 -- parameters:
 --   words: {type: text, max_length: 200, description: What is looked for.}
@@ -48,14 +50,17 @@ WITH RECURSIVE asked AS MATERIALIZED (
                  && coalesce(quote_literal('seller ' || :seller_id::bigint)::tsquery, '') AS wanted
     FROM websearch_to_tsquery('english', :words::text) AS words
 ), walk AS (
-    SELECT 41 AS octave, 0 AS found, NULL::bigint[] AS product_ids, NULL::double precision[] AS ranks
+    SELECT coalesce((
+               SELECT 1 + least(length(ltrim(popularity::bit(64)::text, '0')), 40)
+               FROM shop.products WHERE status = 'active' ORDER BY popularity DESC, product_id DESC LIMIT 1
+           ), 1) AS octave, 0 AS found, NULL::bigint[] AS product_ids, NULL::double precision[] AS ranks
     UNION ALL
     SELECT next.octave, walk.found + step.found, step.product_ids, step.ranks
     FROM walk
     CROSS JOIN asked
     CROSS JOIN LATERAL (
-        SELECT greatest(CASE WHEN walk.octave > 1 THEN 1 ELSE 0 END,
-                        walk.octave - CASE WHEN walk.found < 30 THEN 4 WHEN walk.found < 120 THEN 2 ELSE 1 END) AS octave
+        SELECT CASE WHEN tried.octave <= 2 THEN 0 ELSE tried.octave END AS octave
+        FROM (SELECT walk.octave - greatest(1, round(log(2, 500.0 / greatest(walk.found, 8)))::integer) AS octave) AS tried
     ) AS next
     CROSS JOIN LATERAL (
         SELECT count(*)::integer AS found, array_agg(best.product_id) AS product_ids,
@@ -66,14 +71,15 @@ WITH RECURSIVE asked AS MATERIALIZED (
                 SELECT p.product_id, p.search, p.popularity
                 FROM shop.products p
                 WHERE p.status = 'active'
-                  AND shop.search_terms(p.search, p.popularity, p.category_id, p.seller_id) @@ (asked.wanted && (
+                  AND shop.search_terms(p.search, p.popularity, p.category_id, p.seller_id) @@ (asked.wanted && CASE WHEN next.octave = 0 THEN '' ELSE (
                           SELECT string_agg(quote_literal('popularity ' || each), '|')::tsquery
-                          FROM generate_series(next.octave, walk.octave - 1) AS each))
+                          FROM generate_series(next.octave, walk.octave - 1) AS each) END)
+                  AND p.popularity < CASE WHEN walk.octave > 40 THEN 9223372036854775807 ELSE 1::bigint << (walk.octave - 1) END
                   AND (:min_price_cents::bigint IS NULL OR p.price_cents >= :min_price_cents)
                   AND (:max_price_cents::bigint IS NULL OR p.price_cents <= :max_price_cents)
                   AND (:attributes::jsonb IS NULL OR p.attributes @> :attributes)
                   AND (NOT :in_stock::boolean OR p.stock > 0)
-                LIMIT 8192
+                LIMIT 16384
             ) AS matching
             ORDER BY matching.popularity DESC, matching.product_id DESC
             LIMIT 500 - walk.found

@@ -22,7 +22,11 @@ ROLES = {Role.PRIMARY: pb.ROLE_PRIMARY, Role.REPLICA: pb.ROLE_REPLICA, Role.UNKN
 def values(struct: Struct) -> dict[str, Any]:
     """A Struct as what JSON would be in Python."""
     fields = struct.fields
-    return {name: plain(fields[name]) for name in fields}
+    known = {}
+    for name in fields:
+        value = fields[name]
+        known[name] = value.number_value or value.string_value or plain(value)  # most are one or the other
+    return known
 
 
 def plain(value: Value) -> Any:

@@ -2,8 +2,8 @@
 
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import orjson
@@ -20,10 +20,11 @@ from souk_dbopt.result_cache import ResultCache
 from souk_dbopt.routing import Router
 from souk_dbopt.rpc import encoding, mapping, validate
 from souk_dbopt.rpc.flow import taken_in_time
-from souk_dbopt.rpc.refusals import Refusals
+from souk_dbopt.rpc.refusals import REFUSED, Refusals
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 WRITE_SCOPE = "dbopt.write"
+R = TypeVar("R", pb.ExecuteQueryRequest, pb.StreamQueryRequest)
 
 
 class QueryServicer(pb_grpc.QueryServiceServicer):
@@ -43,11 +44,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         self, request: pb.ExecuteQueryRequest, context: Context
     ) -> bytes:
         """See the proto."""
-        refusals = Refusals()
-        named = refusals.of(self._query, request)
-        if request.request_id or (named is not None and named.is_write):
-            refusals.of(validate.request_id, request.request_id)
-        query, position, arguments = self._given(refusals, named, request)
+        query, position, arguments = self._given(request, _check_request_id)
         if query.is_write:
             return await self._write(query, arguments, request)
         if request.request_id:
@@ -56,10 +53,7 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
 
     async def StreamQuery(self, request: pb.StreamQueryRequest, context: Context) -> AsyncIterator[pb.StreamQueryResponse]:
         """See the proto."""
-        refusals = Refusals()
-        named = refusals.of(self._query, request)
-        refusals.of(validate.batch_size, request.batch_size)
-        query, position, arguments = self._given(refusals, named, request)
+        query, position, arguments = self._given(request, _check_batch_size)
         if query.is_write:
             raise QueryKindError(query.name, "writes: use ExecuteQuery")
         size = request.batch_size or validate.BATCH
@@ -90,22 +84,44 @@ class QueryServicer(pb_grpc.QueryServiceServicer):
         self._results.wrote()
         return encoding.rows(rows)
 
-    def _given(
-        self, refusals: Refusals, query: Query | None, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest"
-    ) -> tuple[Query, Position | None, dict[str, Any]]:
-        """The query of a request, the place that it must have seen, and its parameters. Raises what names all that is wrong."""
-        position = refusals.of(Position.parse, request.consistency_token)
-        arguments = refusals.of(query.converted, mapping.values(request.parameters)) if query is not None else None
+    def _given(self, request: R, check: Callable[[R, Query | None], None]) -> tuple[Query, Position | None, dict[str, Any]]:
+        """The query of a request, the place that it must have seen, and its parameters. Raises what names all that is wrong.
+
+        check: of what else the request has, whose query may be unknown.
+        """
+        try:
+            query = self._query(request)
+            check(request, query)
+            position = Position.parse(request.consistency_token)
+            return query, position, query.converted(mapping.values(request.parameters))
+        except REFUSED:
+            self._refuse(request, check)
+            raise
+
+    def _refuse(self, request: R, check: Callable[[R, Query | None], None]) -> None:
+        """Raise what names all that is wrong, once something is: what is right is looked at once, and gathers nothing."""
+        refusals = Refusals()
+        query = refusals.of(self._query, request)
+        refusals.of(check, request, query)
+        refusals.of(Position.parse, request.consistency_token)
+        if query is not None:
+            refusals.of(query.converted, mapping.values(request.parameters))
         refusals.check()
-        assert query is not None  # noqa: S101 — else it was refused
-        assert arguments is not None  # noqa: S101 — likewise
-        return query, position, arguments
 
     def _query(self, request: "pb.ExecuteQueryRequest | pb.StreamQueryRequest") -> Query:
         validate.named(request)
         query = self._catalogue.get(request.name, request.version or None)
         annotate(query=query.key)
         return query
+
+
+def _check_request_id(request: pb.ExecuteQueryRequest, query: Query | None) -> None:
+    if request.request_id or (query is not None and query.is_write):
+        validate.request_id(request.request_id)
+
+
+def _check_batch_size(request: pb.StreamQueryRequest, _: Query | None) -> None:
+    validate.batch_size(request.batch_size)
 
 
 def fingerprint(query: Query, values: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,8 @@ from souk_dbopt.exceptions import ArgumentsError, ConsistencyTokenInvalidError, 
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+REFUSED = (ServiceError, ArgumentsError, ConsistencyTokenInvalidError, QueryUnknownError)
+"""What checks of a request raise."""
 
 
 class Refusals:
@@ -22,7 +24,7 @@ class Refusals:
         """What a check returns; None where it refuses, which `check` raises."""
         try:
             return check(*arguments)
-        except (ServiceError, ArgumentsError, ConsistencyTokenInvalidError, QueryUnknownError) as error:
+        except REFUSED as error:
             self._errors.append(error)
             return None
 
