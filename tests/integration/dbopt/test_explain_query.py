@@ -633,6 +633,14 @@ async def test_what_the_server_has_against_a_text_is_told(db: DbClient):
         assert refused.value.metadata["problem"]
 
 
+async def test_a_setting_says_how_large_a_plan_may_be(migrated: str, postgres: PostgresServer, database: str):
+    explain = postgres.dsn(database, "souk_explain")
+    async with dbopt(migrated, explain_dsn=explain, explain_max_plan=2_000) as server, client_of(server, attempts=1) as client:
+        assert (await client.explain(sql="SELECT 1")).plan.root.type
+        with pytest.raises(InvalidArgumentError, match="and 2,000 are the most"):
+            await client.explain(sql=f"SELECT '{'x' * 2_000}'")
+
+
 LARGE = (
     "SELECT repeat('x', 3000000)",
     "SELECT 1 FROM shop.products WHERE title = repeat('x', 3000000)",

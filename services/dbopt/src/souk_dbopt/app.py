@@ -233,7 +233,10 @@ async def _explainer(settings: DboptSettings, stack: contextlib.AsyncExitStack, 
     pool = None
     if dsn is not None:
         options = explaining.pool_options(
-            timeout=settings.explain_timeout, connect_timeout=settings.connect_timeout, behind_pooler=settings.behind_pooler
+            timeout=settings.explain_timeout,
+            connect_timeout=settings.connect_timeout,
+            behind_pooler=settings.behind_pooler,
+            max_plan=settings.explain_max_plan,
         )
         pool = await stack.enter_async_context(Pool(dsn.get_secret_value(), options))
     return explaining.Explainer(pool, ExplainCatalog(), timeout=settings.explain_timeout)

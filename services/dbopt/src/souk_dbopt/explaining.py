@@ -41,7 +41,8 @@ WAITING = 20
 LOCK_TIMEOUT = 1.0
 """Seconds that a table's lock is waited for."""
 MAX_PLAN = 1_000_000
-"""Characters of a plan as JSON. It has every constant of the statement, also those that the planner makes."""
+"""Characters of a plan as JSON, where nothing else is said. It has every constant of the statement, also those that the planner
+makes."""
 _NUMBERS = itertools.count(1)
 _OF_THE_TEXT = (InvalidStatementError, InvalidDataError, ConstraintError, ProgramLimitError, ReadOnlyError, RaisedError)
 """What the server has against a text, or the values that came with it."""
@@ -65,8 +66,8 @@ class ServerCatalog(Protocol):
         """What is known of the tables in a plan."""
 
 
-def pool_options(*, timeout: float, connect_timeout: float, behind_pooler: bool | None) -> PoolOptions:
-    """How the role that explains comes. timeout: seconds for one statement."""
+def pool_options(*, timeout: float, connect_timeout: float, behind_pooler: bool | None, max_plan: int = MAX_PLAN) -> PoolOptions:
+    """How the role that explains comes. timeout: seconds for one statement. max_plan: characters of one."""
     return PoolOptions(
         name="explain",
         size=CONNECTIONS,
@@ -74,7 +75,7 @@ def pool_options(*, timeout: float, connect_timeout: float, behind_pooler: bool 
         max_waiting=WAITING,
         acquire_timeout=timeout,
         connect_timeout=connect_timeout,
-        server_settings={"application_name": "souk-dbopt explain", **_limits(timeout)},
+        server_settings={"application_name": "souk-dbopt explain", "souk.max_plan": str(max_plan), **_limits(timeout)},
         behind_pooler=behind_pooler,
     )
 
@@ -175,10 +176,10 @@ class Explainer:
         given = f"({', '.join(map(literal, values))})" if values else ""
         await session.fetch("explain-statement", _STATEMENT, [f"EXPLAIN ({options}) EXECUTE {name}{given}"])
         await session.run(_EXPLAIN)
-        plan, length = (await session.fetch("explain-plan", _PLAN))[0]
+        plan, length, most = (await session.fetch("explain-plan", _PLAN))[0]
         if not plan:
             raise NotExplainableError(
-                f"its plan has {length:,} characters, and {MAX_PLAN:,} are the most: constants are a part of it, also those that "
+                f"its plan has {length:,} characters, and {most:,} are the most: constants are a part of it, also those that "
                 "the planner makes of calls; give long values as parameters, and ask for the generic plan"
             )
         return str(plan)
@@ -191,18 +192,23 @@ def _ended(what: str, error: QueryCanceledError, began: float, limit: float) -> 
 _SEARCH_PATH = "SELECT set_config('search_path', 'pg_catalog, ' || current_setting('search_path'), true)"
 """The database's own, after what came with PostgreSQL: nothing of a user's is taken for a function of that."""
 _STATEMENT = "SELECT set_config('souk.explain', $1, true)"
-_EXPLAIN = f"""
+_EXPLAIN = """
 DO $$
     DECLARE plan text;
     BEGIN
         EXECUTE current_setting('souk.explain') INTO plan;
-        PERFORM set_config('souk.plan', CASE WHEN length(plan) <= {MAX_PLAN} THEN plan ELSE '' END, true);
+        PERFORM set_config(
+            'souk.plan', CASE WHEN length(plan) <= current_setting('souk.max_plan')::integer THEN plan ELSE '' END, true
+        );
         PERFORM set_config('souk.plan_length', length(plan)::text, true);
     END
 $$
 """
 """Within the server, so that a plan that is too large never leaves it."""
-_PLAN = "SELECT current_setting('souk.plan') AS plan, current_setting('souk.plan_length')::integer AS length"
+_PLAN = """
+SELECT current_setting('souk.plan') AS plan, current_setting('souk.plan_length')::integer AS length,
+    current_setting('souk.max_plan')::integer AS most
+"""
 _IS_SUPERUSER = "SELECT current_setting('is_superuser')::bool"
 _PARAMETERS = "SELECT coalesce(cardinality(parameter_types), 0) FROM pg_prepared_statements WHERE name = $1"
 

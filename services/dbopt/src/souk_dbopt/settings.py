@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from souk_common.settings import ServiceSettings
 
 from souk_dbopt.catalogue import MAX_RESULT_BYTES
+from souk_dbopt.explaining import MAX_PLAN
 from souk_dbopt.query_classes import CLASSES
 
 CONNECTIONS = {"lookup": 8, "listing": 4, "search": 4, "analytics": 2, "write": 8}
@@ -38,6 +39,13 @@ class DboptSettings(ServiceSettings):
         None, description="The same as a role that may only read, for queries that callers bring to be explained. Unset: none are."
     )
     explain_timeout: float = Field(10.0, gt=0, le=600, description="Seconds that one statement to be explained may take.")
+    explain_max_plan: int = Field(
+        MAX_PLAN,
+        ge=1_000,
+        le=100_000_000,
+        description="Characters of the plan of such a statement, as JSON with its constants. A larger one does not leave the "
+        "database, and its caller is told.",
+    )
     connections: dict[str, int] = Field(
         CONNECTIONS,
         description='Connections to each server at the most, by class of queries, as JSON, {"lookup": 16}. What is not said stays.',
