@@ -2,11 +2,11 @@
 PostgreSQL 18, beside a COPY of their bodies.
 
 Every event is another, over 1,000 issues and more, and all bodies are kept (thinning is off). The rate is that of events that were
-acknowledged, so committed; a block ends when all are. A node is one process, so at most one core; the target is of the machine, and
-is held against by all of --nodes at once. The floor is asyncpg's COPY of the same bodies, uncompressed, into a table with a primary
-key, 500 rows a transaction, on the same server. Blocks alternate, and a ratio is of neighbours. An envelope has one event, as those
-of the SDKs have, is not compressed, and comes from another process over 32 kept connections to one node. Latencies are those of
-single reports at 50 a second beside batches at half the rate, of one node.
+acknowledged, so committed; a block ends when all are. A node is one process, of which little but compression goes beyond one core;
+the target is of the machine, and all of --nodes at once are held against it. The floor is asyncpg's COPY of the same bodies,
+uncompressed, into a table with a primary key, 500 rows a transaction, on the same server. Blocks alternate, and a ratio is of
+neighbours. An envelope has one event, as those of the SDKs have, is not compressed, and comes from another process over 32 kept
+connections to one node. Latencies are those of single reports at 50 a second beside batches at half the rate, of one node.
 
 Where the time goes: the CPU of a node for each event, and of that what it takes to decode, cut, scrub, group and classify one, seen
 in this process, beside the least that has to be done with one in Python: its message is parsed, and its body written as JSON.

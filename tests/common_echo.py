@@ -106,7 +106,7 @@ def add_to_server(servicer: Echo, server: Any) -> None:
     server.add_registered_method_handlers(SERVICE, handlers)
 
 
-def application(servicer: Echo, *dependencies: Dependency) -> Any:
+def application(servicer: Echo, *dependencies: Dependency, http: Any = None) -> Any:
     """What opens the service."""
 
     @contextlib.asynccontextmanager
@@ -117,6 +117,7 @@ def application(servicer: Echo, *dependencies: Dependency) -> Any:
             errors={EchoError: lambda error: ServiceError(grpc.StatusCode.ABORTED, "ECHO", str(error), domain="souk.test.v1")},
             scopes={f"/{SERVICE}/Echo": "echo.read"},
             dependencies=dependencies,
+            http=http,
             long_lived=frozenset({f"/{SERVICE}/Watch"}),
         )
 

@@ -43,25 +43,25 @@ class Database:
         self.owner_of_wallet = {"wallet:0xa11ce": "alice", "wallet:0xb0b": "bob"}
         self.queries = 0
         self.loading: dict[str, list[int]] = {key: [] for key in self.versions}
-        """For each load that is under way, the changes of its product that had been announced when it began."""
+        """For each load that is under way, the changes of its product that had been announced when it was asked for."""
         self.changing: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
         """Changes of each product that the cache was told of, and those of them that it has announced."""
         self.loaded_twice = 0
         """Loads of a product that another was loading at that time, with no change between them."""
 
-    async def product(self, key: str) -> Loaded[dict[str, int]]:
-        """What the namespace product keeps."""
+    async def product(self, key: str, asked: int) -> Loaded[dict[str, int]]:
+        """What the namespace product keeps. asked: the changes that had been announced when its reader asked the cache, which may
+        have given the right to load before the next change, and have been heard after it."""
         self.loaded_twice += self.changing[key] in self.loading[key]
-        begun = self.changed[key]
-        self.loading[key].append(begun)
+        self.loading[key].append(asked)
         try:
             version = self.versions[key]
             self.queries += 1
             await asyncio.sleep(QUERY_SECONDS)
             return Loaded({"id": int(key), "version": version}, tags=[f"seller:{int(key) % SELLERS}"])
         finally:
-            self.loading[key].remove(begun)
+            self.loading[key].remove(asked)
 
     async def search(self, colour: str, sizes: list[int]) -> Loaded[list[dict[str, int]]]:
         """A page of results. It shows what each product is now, and is known by their ids where one of them changes."""
@@ -129,8 +129,8 @@ async def _shopper(number: int, client: CacheClient, database: Database, seen: S
 
 
 async def _look(client: CacheClient, key: str, database: Database, seen: Seen) -> None:
-    least = database.announced[key]
-    product = await _timed(client, "product", key, lambda: database.product(key), seen)
+    least, asked = database.announced[key], database.changed[key]
+    product = await _timed(client, "product", key, lambda: database.product(key, asked), seen)
     seen.stale += product is None or product["version"] < least
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 import yaml
 from common_echo import SERVICE, Echo, Stub, application
@@ -18,6 +19,10 @@ from souk_common.errors import ServiceError
 from souk_common.settings import ServiceSettings
 from souk_common.telemetry import names
 from souk_common.testing import Collector, RunningServer, collecting, running_server
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 
 def attributes(thing: Any) -> dict[str, Any]:
@@ -145,6 +150,35 @@ async def test_a_refusal_that_its_caller_did_not_wait_for_is_no_exception(collec
         waiting.cancel()
         span = await span_of(collector, "Wait")
     assert (list(span.events), span.status.code) == ([], Status.STATUS_CODE_UNSET)
+
+
+async def test_what_a_call_that_is_not_traced_asks_of_others_is_of_its_callers_trace(collector: Collector) -> None:
+    """Also a task that it starts, and what a request over HTTP asks."""
+    carried: list[str] = []
+
+    async def ask() -> None:
+        headers: dict[str, str] = {}
+        propagate.inject(headers)
+        carried.append(headers.get("traceparent", ""))
+
+    class Asking(Echo):
+        async def Echo(self, request: StringValue, context: Any) -> StringValue:
+            await ask()
+            await asyncio.create_task(ask())
+            return request
+
+    async def page(_: Request) -> Response:
+        await ask()
+        return Response()
+
+    parents = [f"00-{trace_id}-b7ad6b7169203331-00" for trace_id in (32 * "a", 32 * "b", 32 * "c")]
+    app = application(Asking(), http=Starlette(routes=[Route("/", page)]))
+    async with running_server(settings(collector, trace_ratio=0.0, http_port=0), "echo", app) as server:
+        stub = Stub(server.channel())
+        await asyncio.gather(*(stub.call("Echo", metadata=(("traceparent", parent),)) for parent in parents[:2]))
+        async with httpx.AsyncClient() as client:
+            await client.get(f"{server.http_url}/", headers={"traceparent": parents[2]})
+    assert sorted(carried) == [parents[0], parents[0], parents[1], parents[1], parents[2]]
 
 
 async def test_what_a_call_asks_of_others_is_under_its_span(collector: Collector) -> None:

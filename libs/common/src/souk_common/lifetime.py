@@ -78,7 +78,7 @@ class Lifetime:
         call.admitted = caller
 
     async def fail(self, call: Call, context: Context, error: BaseException) -> None:
-        """It has not: tell the caller, whom `abort` tells by an exception, or leave the error to be raised again."""
+        """The servicer's method has raised: tell the caller, by an exception of `abort`, or leave the error to be raised again."""
         if isinstance(error, asyncio.CancelledError) and call.ended and call.task:
             call.task.uncancel()
             await self._abort(call, context, errors.shutting_down())

@@ -7,8 +7,10 @@
 --   The index knows each product's octave: the binary digits of its popularity. Octaves are walked from the most popular product's
 --   down, until 500 matches are found. An octave has about twice as many products as the one above, so a step takes as many octaves as
 --   are likely to have what is missing, six at the most. The last step, which takes all that are left, does not ask the index for their
---   octaves: it would read their lists, which are the longest, and of the few matches that there are most are new anyhow.
---   A step takes 16,384 matches at the most: more in one are of a shop whose products are all about as popular.
+--   octaves: it would read their lists, which are the longest, and of the few matches that there are most are new anyhow; unless the
+--   words are such that the index has no place to look, as in -red.
+--   A step takes 8,192 matches at the most. One that has so many, out of several octaves, is taken again, and they one by one from
+--   there: more in one octave are of a shop whose products are all about as popular.
 -- class: search
 -- parameters:
 --   words: {type: text, max_length: 200, description: What is looked for.}
@@ -53,38 +55,41 @@ WITH RECURSIVE asked AS MATERIALIZED (
     SELECT coalesce((
                SELECT 1 + least(length(ltrim(popularity::bit(64)::text, '0')), 40)
                FROM shop.products WHERE status = 'active' ORDER BY popularity DESC, product_id DESC LIMIT 1
-           ), 1) AS octave, 0 AS found, NULL::bigint[] AS product_ids, NULL::double precision[] AS ranks
+           ), 1) AS octave, 0 AS found, false AS by_one, NULL::bigint[] AS product_ids, NULL::double precision[] AS ranks
     UNION ALL
-    SELECT next.octave, walk.found + step.found, step.product_ids, step.ranks
+    SELECT CASE WHEN cut.off THEN walk.octave ELSE next.octave END, CASE WHEN cut.off THEN walk.found ELSE walk.found + step.found END,
+           walk.by_one OR cut.off, CASE WHEN NOT cut.off THEN step.product_ids END, CASE WHEN NOT cut.off THEN step.ranks END
     FROM walk
     CROSS JOIN asked
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN tried.octave <= 2 THEN 0 ELSE tried.octave END AS octave
+        SELECT CASE WHEN walk.by_one THEN walk.octave - 1 WHEN tried.octave <= 2 THEN 0 ELSE tried.octave END AS octave
         FROM (SELECT walk.octave - greatest(1, round(log(2, 500.0 / greatest(walk.found, 8)))::integer) AS octave) AS tried
     ) AS next
     CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS found, array_agg(best.product_id) AS product_ids,
+        SELECT count(*)::integer AS found, max(best.looked_at) AS looked_at, array_agg(best.product_id) AS product_ids,
                array_agg(ts_rank_cd(best.search, asked.words)::double precision) AS ranks
         FROM (
-            SELECT matching.product_id, matching.search
+            SELECT matching.product_id, matching.search, count(*) OVER () AS looked_at
             FROM (
                 SELECT p.product_id, p.search, p.popularity
                 FROM shop.products p
                 WHERE p.status = 'active'
-                  AND shop.search_terms(p.search, p.popularity, p.category_id, p.seller_id) @@ (asked.wanted && CASE WHEN next.octave = 0 THEN '' ELSE (
-                          SELECT string_agg(quote_literal('popularity ' || each), '|')::tsquery
-                          FROM generate_series(next.octave, walk.octave - 1) AS each) END)
-                  AND p.popularity < CASE WHEN walk.octave > 40 THEN 9223372036854775807 ELSE 1::bigint << (walk.octave - 1) END
+                  AND shop.search_terms(p.search, p.popularity, p.category_id, p.seller_id) @@ (
+                          asked.wanted && CASE WHEN next.octave = 0 AND querytree(asked.wanted) <> 'T' THEN '' ELSE (
+                              SELECT string_agg(quote_literal('popularity ' || each), '|')::tsquery
+                              FROM generate_series(next.octave, walk.octave - 1) AS each) END)
+                  AND (walk.octave > 40 OR p.popularity < 1::bigint << (walk.octave - 1))
                   AND (:min_price_cents::bigint IS NULL OR p.price_cents >= :min_price_cents)
                   AND (:max_price_cents::bigint IS NULL OR p.price_cents <= :max_price_cents)
                   AND (:attributes::jsonb IS NULL OR p.attributes @> :attributes)
                   AND (NOT :in_stock::boolean OR p.stock > 0)
-                LIMIT 16384
+                LIMIT 8192
             ) AS matching
             ORDER BY matching.popularity DESC, matching.product_id DESC
             LIMIT 500 - walk.found
         ) AS best
     ) AS step
+    CROSS JOIN LATERAL (SELECT step.looked_at IS NOT DISTINCT FROM 8192 AND walk.octave - next.octave > 1 AS off) AS cut
     WHERE walk.octave > 0 AND walk.found < 500 AND asked.any_words
 ), ranked AS (
     SELECT unnest(walk.product_ids) AS product_id, unnest(walk.ranks) AS rank FROM walk

@@ -6,7 +6,7 @@ COMMENT ON INDEX shop.products_newest IS 'serves product.list_newest';
 CREATE INDEX products_by_price ON shop.products (price_cents, product_id) WHERE status = 'active';
 COMMENT ON INDEX shop.products_by_price IS 'serves product.list_cheapest, product.list_dearest';
 CREATE INDEX products_popular ON shop.products (popularity DESC, product_id DESC) WHERE status = 'active';
-COMMENT ON INDEX shop.products_popular IS 'serves product.list_popular';
+COMMENT ON INDEX shop.products_popular IS 'serves product.list_popular, product.search';
 CREATE INDEX products_category_newest ON shop.products (category_id, created_at DESC, product_id DESC) WHERE status = 'active';
 COMMENT ON INDEX shop.products_category_newest IS 'serves product.list_newest of one category';
 CREATE INDEX products_category_by_price ON shop.products (category_id, price_cents, product_id) WHERE status = 'active';
@@ -15,7 +15,7 @@ CREATE INDEX products_category_popular ON shop.products (category_id, popularity
 COMMENT ON INDEX shop.products_category_popular IS 'serves product.list_popular of one category';
 CREATE INDEX products_seller_newest ON shop.products (seller_id, created_at DESC, product_id DESC);
 COMMENT ON INDEX shop.products_seller_newest IS 'serves product.list_newest of one seller, seller.dashboard';
--- A search looks into it some ten times, and each time would read all that waits to be put into it: nothing waits.
+-- A search looks into it a few times, and each time would read all that waits to be put into it: nothing waits.
 CREATE INDEX products_search ON shop.products USING gin (shop.search_terms(search, popularity, category_id, seller_id))
     WITH (fastupdate = off) WHERE status = 'active';
 COMMENT ON INDEX shop.products_search IS 'serves product.search';
