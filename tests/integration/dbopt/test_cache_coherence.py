@@ -344,8 +344,14 @@ class Lagging:
         await self.replica.execute("SELECT pg_wal_replay_resume()")
         async with asyncio.timeout(20):
             there = await self.owner.fetchval("SELECT pg_current_wal_lsn()")
-            while await self.replica.fetchval("SELECT pg_last_wal_replay_lsn()") < there:
+            while not await self._has_replayed(there):
                 await asyncio.sleep(0.005)
+
+    async def _has_replayed(self, place: str) -> bool:
+        try:
+            return bool(await self.replica.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn", place))
+        except asyncpg.SerializationError:  # the server ended it, for what it replays removes rows that it might have read
+            return False
 
     async def change(self, stock: int) -> None:
         """Change a product, and have the cache told of it."""
