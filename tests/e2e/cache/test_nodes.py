@@ -149,4 +149,5 @@ async def test_a_rolling_restart_stalls_no_writer_and_flushes_no_near_cache(call
         assert [client.near.discontinuities for client in clients] == flushed
         assert [client.counts.hits for client in clients] == [len(KEPT)] * len(clients), "nothing was asked for again"
     print(f"\n{len(took)} invalidations during a rolling restart, at most {max(took):.3f} s")
-    assert max(took) < READ_LEASE / 2
+    stalled = [seconds for seconds in took if seconds >= READ_LEASE / 2]
+    assert len(stalled) < RESTARTED, "a node that leaves without a word stalls a writer by itself"
