@@ -106,7 +106,9 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         projects = ProjectServicer(core.projects, core.project_rows, settings.public_url)
 
         async def check() -> None:
-            await core.read.fetchval("check", "SELECT 1 FROM monitor.projects LIMIT 1")
+            for pool in (core.read, core.write):  # each waits by itself before it connects again
+                await pool.revive()
+                await pool.fetchval("check", "SELECT 1 FROM monitor.projects LIMIT 1")
 
         dashboard = _dashboard(core, settings)
         yield Application(
