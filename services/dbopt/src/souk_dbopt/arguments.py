@@ -79,7 +79,7 @@ class Parameter:
             if not self.nullable:
                 raise self._error("must not be null")
             return None
-        if not self.is_array:
+        if not self.is_array:  # not by `_element`, which is a call more, for what most parameters are
             try:
                 converted = self._of_json(value)
                 if self._is_limited:
