@@ -58,10 +58,10 @@ def fit(event: Event, received: datetime, limits: Limits = DEFAULT) -> bytes:
 
 def _is_to_cut(event: Event, body: bytes, limits: Limits) -> bool:
     """Much more than is kept is cut in one walk before parts of it are dropped, each of which needs it written anew; and what may
-    have more values than are kept, without a look at as many first."""
+    have many more values than are kept, without a look at as many first."""
     if len(body) <= limits.small:
         return False
-    is_much = len(body) > 4 * limits.body or values_in(body) > limits.lengths.values
+    is_much = len(body) > 4 * limits.body or (len(body) > limits.body // 4 and values_in(body) > limits.lengths.values)
     return is_much or not Measure(limits.lengths).fits(event)
 
 
@@ -71,7 +71,7 @@ def _body(event: Event) -> bytes | None:
         body = bodies.encode(event)
     except (TypeError, RecursionError):  # half of a surrogate pair, a number beyond 64 bits, or no JSON at all
         return None
-    return None if b"\\u0000" in body else body
+    return None if b"\\" in body and b"\\u0000" in body else body  # one byte is found at a tenth of the cost
 
 
 def _drop_variables(event: Event) -> Iterator[str]:

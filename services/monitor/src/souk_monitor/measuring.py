@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 
 from souk_monitor.cutting import MAX_INT, NAMES, Lengths, longest
@@ -39,14 +40,18 @@ class Measure:
         )
 
     def _frames(self, frames: Sequence[Frame]) -> bool:
-        return len(frames) <= self._lengths.frames and all(map(self._frame, frames))
-
-    def _frame(self, frame: Frame) -> bool:
+        """What all frames have is looked at together."""
         lengths = self._lengths
         return (
-            longest(_frame_names(frame)) <= lengths.name
-            and len(frame.context_line) <= lengths.line
-            and self._lines(frame.pre_context)
+            len(frames) <= lengths.frames
+            and longest(chain.from_iterable(map(_frame_names, frames))) <= lengths.name
+            and longest(map(_context_line, frames)) <= lengths.line
+            and all(map(self._rest, frames))
+        )
+
+    def _rest(self, frame: Frame) -> bool:
+        return (
+            self._lines(frame.pre_context)
             and self._lines(frame.post_context)
             and (not frame.local_variables or self._object(frame.local_variables))
             and (not frame.extra or self._object(frame.extra))
@@ -101,3 +106,4 @@ def _is_plain(value: Json) -> bool:
 
 _exception_names: Callable[[ExceptionInfo], tuple[str, ...]] = attrgetter(*NAMES[ExceptionInfo])
 _frame_names: Callable[[Frame], tuple[str, ...]] = attrgetter(*NAMES[Frame])
+_context_line: Callable[[Frame], str] = attrgetter("context_line")

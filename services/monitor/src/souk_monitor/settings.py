@@ -148,7 +148,7 @@ class MonitorSettings(OperationSettings):
     )
     max_tag_values: int = Field(100, ge=1, le=10_000, description="Values of one tag that are counted apart, for one cause.")
     max_tags: int = Field(100, ge=1, le=1_000, description="Tags that are counted, for one cause.")
-    compression_level: int = Field(3, ge=1, le=19, description="Of zstd, for bodies.")
+    compression_level: int = Field(1, ge=1, le=19, description="Of zstd, for bodies.")
     facet_interval: float = Field(
         2.0, gt=0, le=60, description="Seconds between two writes of counts of tags; a node that is killed loses as much of these."
     )

@@ -20,7 +20,7 @@ class Keeping:
 
     first: int = 100
     """Of the first so many events of a fingerprint all are kept."""
-    level: int = 3
+    level: int = 1
     """Of zstd."""
 
 
