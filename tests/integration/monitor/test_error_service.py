@@ -159,9 +159,11 @@ async def test_a_resolved_issue_regresses_only_by_releases_that_count(monitor: M
         await monitor.report(report("KeyError", release=release))
         return int((await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue_id))).issue.state)
 
+    await monitor.report(report("OtherError", release="shop@1.3.0"), report("OtherError", release="web@7.0.0"))
     resolve = pb.UpdateIssueRequest(issue_id=issue_id, resolve=pb.Resolve(in_next_release=True))
     await monitor.errors.UpdateIssue(resolve)
     assert await state_after("shop@1.2.0") == pb.ISSUE_STATE_RESOLVED
+    assert await state_after("shop@1.3.0") == pb.ISSUE_STATE_RESOLVED  # out before it was mended
     assert await state_after("shop@1.1.9") == pb.ISSUE_STATE_RESOLVED
     assert await state_after("shop@1.10.0") == pb.ISSUE_STATE_REGRESSED
 

@@ -31,7 +31,7 @@ SEEN = {
     "ccc333": NOW + HOUR,
     "ddd444": NOW + 2 * HOUR,
 }
-COUNTED = Counted(events=10, users=4, last_release="b")
+COUNTED = Counted(events=10, users=4, newest_release="b")
 
 
 def after(action: Action, *releases: str, when: datetime = NOW + HOUR) -> State:
@@ -64,7 +64,8 @@ def after(action: Action, *releases: str, when: datetime = NOW + HOUR) -> State:
         (Resolve("fff000"), "ccc333", State.REGRESSED),
         (Resolve("ddd444"), "ccc333", State.REGRESSED),
         (Resolve(in_next_release=True), "b", State.RESOLVED),
-        (Resolve(in_next_release=True), "shop@2.0.0", State.REGRESSED),
+        (Resolve(in_next_release=True), "a", State.RESOLVED),
+        (Resolve(in_next_release=True), "ccc333", State.REGRESSED),
         (Acknowledge(), "a", State.ACKNOWLEDGED),
         (Reopen(), "a", State.OPEN),
         (Ignore(), "a", State.IGNORED),

@@ -87,7 +87,8 @@ class Counted:
 
     events: int
     users: int
-    last_release: str = ""
+    newest_release: str = ""
+    """The latest of the package that it was seen in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def act(action: Action, counted: Counted, now: datetime) -> Transition:
         case Acknowledge():
             return Transition(Status(State.ACKNOWLEDGED), Change.UPDATED, "acknowledged")
         case Resolve():
-            release = counted.last_release if action.in_next_release else action.in_release
+            release = counted.newest_release if action.in_next_release else action.in_release
             status = Status(
                 State.RESOLVED,
                 resolved_at=now,

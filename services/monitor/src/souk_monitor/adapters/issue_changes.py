@@ -7,11 +7,11 @@ from datetime import datetime
 
 from souk_common.postgres import Pool, Record, Session
 
-from souk_monitor.adapters import issue_rows
+from souk_monitor.adapters import issue_rows, release_table
 from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.adapters.user_sets import of_issues
 from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknownError, Problem
-from souk_monitor.lifecycle import Change, Counted, act, after_merge
+from souk_monitor.lifecycle import Action, Change, Counted, Resolve, act, after_merge
 from souk_monitor.overflow import FINGERPRINT
 from souk_monitor.searching import words
 from souk_monitor.tracker import Request, Texts, Update
@@ -83,7 +83,7 @@ class IssueChangeRows:
             if update.revision and row["revision"] != update.revision:
                 raise IssueChangedError(str(issue), row["revision"])
             if update.action is not None:
-                counted = Counted(row["events"], row["users"], row["last_release"])
+                counted = Counted(row["events"], row["users"], await _newest_release(session, row, update.action))
                 await issue_rows.turn(session, issue_rows.hot(row), act(update.action, counted, now), actor=update.actor, now=now)
             if update.assignee is not None:
                 await session.fetch("issues.assign", _ASSIGN, (issue, update.assignee))
@@ -148,6 +148,12 @@ async def _lock(session: Session, issues: Sequence[int]) -> list[Record]:
     if gone:
         raise IssueUnknownError(", ".join(map(str, sorted(gone))))
     return rows
+
+
+async def _newest_release(session: Session, row: Record, action: Action) -> str:
+    """What an issue is resolved after, where it is to be resolved in the next release."""
+    after_newest = isinstance(action, Resolve) and action.in_next_release
+    return await release_table.newest_of(session, row["project"], row["last_release"]) if after_newest else ""
 
 
 async def _take_in(session: Session, rows: Sequence[Record], target: int, actor: str, now: datetime) -> None:

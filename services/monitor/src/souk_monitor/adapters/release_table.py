@@ -6,6 +6,7 @@ from datetime import datetime
 from souk_common.postgres import Pool, Session
 
 from souk_monitor.facets import MAX_VALUE, Kind
+from souk_monitor.releases import newest
 
 _ADD = """
 INSERT INTO monitor.releases (project, release, first_seen)
@@ -13,6 +14,8 @@ SELECT project, release, first_seen FROM unnest($1::integer[], $2::text[], $3::t
 ON CONFLICT DO NOTHING
 """
 _FIRST_SEEN = "SELECT release, first_seen FROM monitor.releases WHERE project = $1 AND release = ANY ($2::text[])"
+_NEWEST = "SELECT release, first_seen FROM monitor.releases WHERE project = $1 ORDER BY first_seen DESC LIMIT $2"
+_LOOKED_AT = 1_000
 _FORGET = f"""
 DELETE FROM monitor.releases WHERE ctid = ANY (ARRAY(
     SELECT r.ctid FROM monitor.releases r
@@ -54,3 +57,12 @@ async def first_seen(session: Session, project: int, releases: Sequence[str]) ->
         return {}
     rows = await session.fetch("releases.first_seen", _FIRST_SEEN, (project, releases))
     return {row["release"]: row["first_seen"] for row in rows}
+
+
+async def newest_of(session: Session, project: int, release: str) -> str:
+    """The latest release of the package that one is of, of those that were seen in the project at last; empty where none is named."""
+    if not release:
+        return ""
+    rows = await session.fetch("releases.newest", _NEWEST, (project, _LOOKED_AT))
+    own = await first_seen(session, project, [release])
+    return newest(release, {**{row["release"]: row["first_seen"] for row in rows}, **own})

@@ -900,12 +900,14 @@ class Resolve(_message.Message):
     IN_RELEASE_FIELD_NUMBER: _builtins.int
     IN_NEXT_RELEASE_FIELD_NUMBER: _builtins.int
     in_release: _builtins.str
-    """Only events of this release or of a later one make it regressed. The later of two is the one with the higher semantic version (one that
-    names no package, as 1.4, is compared with those of any, as shop@1.5), else the one seen first later; a release that was not seen
-    yet counts as seen when the issue was resolved. Empty: any event.
+    """Only events of this release or of a later one make it regressed. The later of two is the one with the higher version, where both are
+    versions of one package: numbers parted by dots, with a pre-release and a build as semantic versions have (shop@1.4.0-rc.1+12,
+    build-119, 2026.03.01; of two builds of one version the one with the higher number; one that names no package, as 1.4, is compared
+    with those of any, as shop@1.5). Else it is the one seen first later; a release that was not seen yet counts as seen when the
+    issue was resolved. Empty: any event.
     """
     in_next_release: _builtins.bool
-    """As in_release, with whatever release comes next after the one seen last."""
+    """As in_release, with whatever release comes next after the latest that the project knows of the package that the issue was seen in last."""
     def __init__(
         self,
         *,
