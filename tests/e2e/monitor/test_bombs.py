@@ -1,0 +1,65 @@
+"""Messages of gRPC that are small as they come and large once they are inflated: refused before they are in the node's memory."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import grpc
+import processes
+import pytest
+from postgres_servers import postgres_server
+from processes import ServiceProcess
+from souk.monitor.v1 import error_pb2 as pb
+from souk_monitor.adapters import schema
+
+NATIVE = "/souk.monitor.v1.ErrorService/ReportErrors"
+STREAM = "/souk.monitor.v1.ErrorService/ReportErrorStream"
+OTLP = "/opentelemetry.proto.collector.{0}.v1.{1}Service/Export"
+MEBIBYTE = 1024 * 1024
+INFLATED = 64 * MEBIBYTE
+BOMB = b"\x0a\x80\x80\x80\x20" + bytes(INFLATED)
+"""A message whose field 1 has so many bytes, all of them 0."""
+GROWTH = 32 * MEBIBYTE
+"""That the node may take more for a few of them: each is inflated up to the largest message, 4 MiB."""
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[ServiceProcess]:
+    async with postgres_server() as server:
+        owner = await asyncpg.connect(server.dsn())
+        await schema.migrate(owner)
+        await owner.close()
+        node = await processes.start_service("monitor", tmp_path, "node", dsn=server.dsn(user="souk_monitor"), http_port=0)
+        yield node
+        await processes.stop(node)
+
+
+def peak(node: ServiceProcess) -> int:
+    """The most memory that it has had, in bytes."""
+    lines = Path(f"/proc/{node.process.pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+async def test_a_compressed_bomb_is_refused_and_never_inflated_whole(node: ServiceProcess) -> None:
+    async with grpc.aio.insecure_channel(node.grpc, options=[("grpc.max_send_message_length", -1)]) as channel:
+        whole = channel.unary_unary(NATIVE, pb.ReportErrorsRequest.SerializeToString, pb.ReportErrorsResponse.FromString)
+        report = pb.ErrorReport(exceptions=[pb.ExceptionReport(type="KeyError", value="x" * MEBIBYTE)])
+        request = pb.ReportErrorsRequest(reports=[report])
+        await whole(request, compression=grpc.Compression.Gzip)
+        before = peak(node)
+        logs, traces = OTLP.format("logs", "Logs"), OTLP.format("trace", "Trace")
+        for method, compression in (
+            (NATIVE, grpc.Compression.Gzip),
+            (logs, grpc.Compression.Gzip),
+            (traces, grpc.Compression.Deflate),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(method)(BOMB, compression=compression)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, method
+        stream = channel.stream_stream(STREAM)(compression=grpc.Compression.Gzip)
+        await stream.write(BOMB)
+        assert await stream.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert peak(node) - before < GROWTH
+        answer = await whole(request, compression=grpc.Compression.Gzip)
+        assert answer.results[0].accepted.issue_id
