@@ -397,6 +397,10 @@ async def test_a_user_is_erased_and_counts_stay(monitor: Monitor) -> None:
     assert one.issue.events == one.issue.users == 1
 
 
+def values_of(tag: pb.TagValues) -> dict[str, int]:
+    return {value.name: value.events for value in tag.values}
+
+
 async def erased(monitor: Monitor, user: str) -> int:
     """How many bodies were rewritten."""
     started = await monitor.errors.EraseUser(pb.EraseUserRequest(user=user))
@@ -422,7 +426,7 @@ async def test_every_name_of_an_erased_user_goes_and_others_find_their_events_la
     known = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=issue_id))
     assert (known.issue.title, known.issue.users) == ("PaymentError: card of [erased] was declined", 2)
     assert [each.title for each in known.fingerprints] == [known.issue.title]
-    assert not known.tags
+    assert [(tag.name, values_of(tag)) for tag in known.tags] == [("buyer", {"[erased]": 1})]
     one = await monitor.errors.GetEvent(pb.GetEventRequest(event_id=result.accepted.event_id))
     assert "zebra" not in str(one)
     assert await owner.fetchval("SELECT count(*) FROM monitor.users") == 1
@@ -437,18 +441,30 @@ async def test_every_name_of_an_erased_user_goes_and_others_find_their_events_la
     assert await erased(monitor, "zebra.fan") == 0
 
 
-async def test_an_erased_user_is_in_no_title_and_is_found_no_more_and_others_stay(monitor: Monitor) -> None:
+async def test_an_erased_user_is_in_no_title_and_is_found_no_more_and_others_stay(
+    monitor: Monitor, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
     def told(who: str, kind: str) -> pb.ErrorReport:
         said = pb.ExceptionReport(type=kind, value=f"basket of bob-{who} is gone")
-        return pb.ErrorReport(exceptions=[said], user=pb.ReportedUser(id=f"bob-{who}"))
+        tags = {"of": f"a bob-{who}", "other": f"bob-{who}ert", "by": who}
+        return pb.ErrorReport(exceptions=[said], user=pb.ReportedUser(id=f"bob-{who}"), tags=tags)
 
     results = await monitor.report(told("klein", "OwnError"), told("gross", "OtherError"))
     own, other = (result.accepted.issue_id for result in results)
-    (mention,) = await monitor.report(pb.ErrorReport(message="bob-klein called again"))
+    (mention,) = await monitor.report(pb.ErrorReport(message="bob-klein called again", tags={"from": "bob-klein", "to": "klein"}))
+    async with asyncio.timeout(10):
+        while await owner.fetchval("SELECT count(*) FROM monitor.facets WHERE kind = 4") < 8:
+            await asyncio.sleep(0.02)
     await erased(monitor, "bob-klein")
     issue = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=own))
     assert (issue.issue.title, issue.issue.events) == ("OwnError: basket of [erased] is gone", 1)
-    assert "klein" not in str(issue)
+    assert {tag.name: values_of(tag) for tag in issue.tags} == {
+        "of": {"[erased]": 1},
+        "other": {"bob-kleinert": 1},
+        "by": {"klein": 1},
+    }
+    mentioned = await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=mention.accepted.issue_id))
+    assert {tag.name: values_of(tag) for tag in mentioned.tags} == {"from": {"[erased]": 1}, "to": {"klein": 1}}
 
     async def found(search: str) -> set[str]:
         return {each.issue_id for each in (await monitor.errors.ListIssues(pb.ListIssuesRequest(search=search))).issues}

@@ -34,7 +34,7 @@ def test_every_name_that_the_event_knew_its_user_by_goes() -> None:
     user = User(id="u-17", email="ana@shop.example", username="ana@shop", extra={"name": "Ana"})
     body, names = erase(bodies.encode(event(user, "ana@shop.example or ana@shop")), "u-17")
     left = bodies.decode(body)
-    assert names == ["ana@shop.example", "ana@shop", "u-17"]
+    assert names.all == ["ana@shop.example", "ana@shop", "u-17"]
     assert left.user is None
     assert left.exceptions[0].value == f"no basket of {ERASED} or {ERASED}"
     assert left.tags == {"buyer": f"{ERASED} or {ERASED}"}
@@ -58,3 +58,45 @@ def test_a_number_is_a_name_where_it_is_data() -> None:
 def test_a_short_name_goes_where_it_is_the_whole_value() -> None:
     left = erased(User(id="ana"), "ana", "ana")
     assert (left.message, left.tags, left.contexts) == ("ana again", {"buyer": ERASED}, {"basket": {ERASED: [1, ERASED]}})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "left"),
+    [
+        ("2024", "/orders/20241 on 2024-01-01 took 12024 ms", "/orders/20241 on 2024-01-01 took 12024 ms"),
+        ("2024", "no basket of 2024: v1.2024, 2024.5, 20:24:2024", "no basket of [erased]: v1.2024, 2024.5, 20:24:2024"),
+        ("2024", "/users/2024/basket?user=2024&x=1", "/users/[erased]/basket?user=[erased]&x=1"),
+        ("admin", "administration denied to admin", "administration denied to [erased]"),
+        ("u-17", "u-17, u-170 and su-17", "[erased], u-170 and su-17"),
+        ("ana@shop.example", "<ana@shop.example>, diana@shop.example", "<[erased]>, diana@shop.example"),
+        ("10.1.2.3", "10.1.2.3:80 and 10.1.2.34", "[erased]:80 and 10.1.2.34"),
+        ("Zoë Ü", "of Zoë Ü, not of Zoë Über", "of [erased], not of Zoë Über"),
+    ],
+)
+def test_a_name_goes_where_it_is_a_word_by_itself(name: str, text: str, left: str) -> None:
+    assert erased(User(id=name), text, name).tags == {"buyer": left}
+
+
+def test_code_stays_and_homes_go() -> None:
+    frame = Frame(
+        function="admin",
+        module="shop.admin",
+        file="shop/admin/views.py",
+        abs_path="/home/admin/shop/admin/views.py",
+        context_line="    if role == 'admin':",
+        local_variables={"role": "admin"},
+    )
+    before = Event(
+        event_id=uuid.uuid4().hex,
+        time=TIME,
+        source=Source.NATIVE,
+        service="admin",
+        exceptions=(ExceptionInfo(type="admin", module="shop.admin", value="not for admin", frames=(frame,)),),
+        user=User(username="admin"),
+    )
+    left = bodies.decode(erase(bodies.encode(before), "admin")[0])
+    (exception,) = left.exceptions
+    assert (left.service, exception.type, exception.module, exception.value) == ("admin", "admin", "shop.admin", "not for [erased]")
+    (kept,) = exception.frames
+    assert (kept.function, kept.module, kept.file, kept.context_line) == ("admin", "shop.admin", frame.file, frame.context_line)
+    assert (kept.abs_path, kept.local_variables) == ("/home/[erased]/shop/admin/views.py", {"role": ERASED})

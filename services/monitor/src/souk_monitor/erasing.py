@@ -1,6 +1,11 @@
-"""A user taken out of what was stored of errors: their part of the event, and each of their names wherever it is said."""
+"""A user taken out of what was stored of errors: their part of the event, and each of their names wherever it is said.
 
-from collections.abc import Iterable, Sequence
+A name is looked for in what people and programs say, as a word by itself: `ana-17` is in "basket of ana-17", and is not in ana-170.
+What is code (functions, modules, lines of source) says nothing of a user; of paths, the home of somebody does.
+"""
+
+import re
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,55 +15,101 @@ from souk_monitor.events import ExceptionInfo, Frame, User
 ERASED = "[erased]"
 SHORTEST = 4
 """Characters of a name that is also taken out of longer texts; a shorter one is part of too much else."""
-_NO_TEXT = frozenset(("event_id", "time", "source", "level", "platform", "trace_id", "span_id", "error_id"))
+DISTINCTIVE = 8
+"""Characters of a name that means the same user wherever it is a word of a text."""
+_NO_TEXT = frozenset(("event_id", "time", "source", "level", "trace_id", "span_id", "error_id"))
 """What of an event nobody writes, and it is found and read by."""
+_CODE = frozenset(
+    ("platform", "service", "release", "environment", "dist", "logger", "type", "module", "mechanism", "function", "package")
+) | frozenset(("context_line", "pre_context", "post_context", "source"))
+_PATHS = frozenset(("file", "abs_path"))
+_NAME_OF_CODE = re.compile(r"[\w.$:<>#()-]*")
 
 
-def erase(body: bytes, asked: str) -> tuple[bytes, list[str]]:
+class Names:
+    """The names of one user."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.all = sorted({name for name in names if name}, key=lambda name: (-len(name), name))
+        """The longest first: one may be a part of another."""
+        self._whole = frozenset(self.all)
+        longer = "|".join(_word(name) for name in self.all if len(name) >= SHORTEST)
+        self._words = re.compile(longer) if longer else None
+        quoted = "|".join(map(re.escape, self.all))
+        self._homes = re.compile(rf"(?i)((?:^|[/\\])(?:home|users)[/\\])(?:{quoted})(?=[/\\]|$)")
+
+    def are_in(self, text: str) -> bool:
+        """Whether a text says one of them."""
+        return text in self._whole or (self._words is not None and self._words.search(text) is not None)
+
+    def without(self, text: str) -> str:
+        """A text without them."""
+        if text in self._whole:
+            return ERASED
+        return self._words.sub(ERASED, text) if self._words is not None else text
+
+    def without_in_code(self, text: str) -> str:
+        """The same of what may be the name of a function or module, which then is left as it is."""
+        return text if _NAME_OF_CODE.fullmatch(text) else self.without(text)
+
+    def without_home(self, path: str) -> str:
+        """A path without them as the home of somebody."""
+        return self._homes.sub(rf"\1{ERASED}", path)
+
+
+def erase(body: bytes, asked: str) -> tuple[bytes, Names]:
     """A body without its user, and the names that it knew them by. asked: the one of these that they are erased by."""
     event = bodies.decode(body)
     names = names_of(event.user, asked)
     event.user = None
     for each in fields(event):
         if each.name not in _NO_TEXT:
-            setattr(event, each.name, _without(getattr(event, each.name), names))
+            setattr(event, each.name, _field(each.name, getattr(event, each.name), names))
     return bodies.encode(event), names
 
 
-def names_of(user: User | None, asked: str) -> list[str]:
-    """All that a user is known by, the longest first."""
+def names_of(user: User | None, asked: str) -> Names:
+    """All that a user is known by."""
     known = () if user is None else (user.id, user.email, user.username, user.ip_address)
-    return longest_first({name for name in (asked, *known) if name})
+    return Names((asked, *known))
 
 
-def longest_first(names: Iterable[str]) -> list[str]:
-    """Names in the order in which they are taken out of texts: one may be a part of another."""
-    return sorted(names, key=lambda name: (-len(name), name))
+def is_distinctive(name: str) -> bool:
+    """Whether a name means the same user in every text of a project, and is not also a year, a region or a role."""
+    return len(name) >= DISTINCTIVE or "@" in name
 
 
-def without(text: str, names: Sequence[str]) -> str:
-    """A text without these names."""
-    if text in names:
-        return ERASED
-    for name in names:
-        if len(name) >= SHORTEST:
-            text = text.replace(name, ERASED)
-    return text
+def _word(name: str) -> str:
+    """A pattern of a name that is a word by itself; one of digits is no part of a date, a time or a number either."""
+    before = r"(?<![^\W_])" if name[0].isalnum() else ""
+    after = r"(?![^\W_])" if name[-1].isalnum() else ""
+    if name.isdecimal():
+        before, after = rf"{before}(?<!\d[.,:-])", rf"{after}(?![.,:-]\d)"
+    return f"{before}{re.escape(name)}{after}"
 
 
-def _without(value: Any, names: Sequence[str], *, said: bool = False) -> Any:
+def _field(name: str, value: Any, names: Names) -> Any:
+    """What is left of a field of an event, an exception or a frame."""
+    if name in _CODE:
+        return value
+    if name in _PATHS:
+        return names.without_home(value)
+    return _without(value, names)
+
+
+def _without(value: Any, names: Names, *, said: bool = False) -> Any:
     """said: it is data of the program's, in which a number may be a name; others are lines and columns."""
     match value:
         case str():
-            return without(value, names)
+            return names.without(value)
         case int() | float() if said:
-            return ERASED if str(value) in names else value
+            return ERASED if str(value) in names.all else value
         case dict():
-            return {without(name, names): _without(each, names, said=True) for name, each in value.items()}
+            return {names.without(name): _without(each, names, said=True) for name, each in value.items()}
         case list():
             return [_without(each, names, said=said) for each in value]
         case tuple():
             return tuple(_without(each, names, said=said) for each in value)
         case ExceptionInfo() | Frame():
-            return replace(value, **{each.name: _without(getattr(value, each.name), names) for each in fields(value)})
+            return replace(value, **{each.name: _field(each.name, getattr(value, each.name), names) for each in fields(value)})
     return value

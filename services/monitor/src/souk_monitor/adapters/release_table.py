@@ -60,7 +60,7 @@ async def first_seen(session: Session, project: int, releases: Sequence[str]) ->
 
 
 async def newest_of(session: Session, project: int, release: str) -> str:
-    """The latest release of the package that one is of, of those that were seen in the project at last; empty where none is named."""
+    """The latest release of the package that one is of, among the newest of the project; empty where none is named."""
     if not release:
         return ""
     rows = await session.fetch("releases.newest", _NEWEST, (project, _LOOKED_AT))

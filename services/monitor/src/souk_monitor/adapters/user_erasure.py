@@ -1,15 +1,15 @@
 """A user erased from PostgreSQL: their bodies and what their issues are called are rewritten without them, their hash goes; counts
 stay."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import zstandard
 from souk_common.operations import Progress, Work
-from souk_common.postgres import Pool, Session
+from souk_common.postgres import Pool, Record, Session
 
 from souk_monitor.adapters.event_reads import open_body
-from souk_monitor.erasing import erase, longest_first, without
+from souk_monitor.erasing import ERASED, Names, erase, is_distinctive
 from souk_monitor.people import person
 from souk_monitor.projects import Project
 from souk_monitor.searching import words
@@ -17,7 +17,6 @@ from souk_monitor.searching import words
 METHOD = "souk.monitor.v1.ErrorService/EraseUser"
 AT_ONCE = 100
 TIME_LIMIT = timedelta(hours=6)
-_REWORDED = ("title", "culprit", "template", "fix_evidence")
 _DAYS = "SELECT day FROM monitor.days() ORDER BY day"
 _FIND = """
 SELECT event_id, fingerprint, people, body FROM monitor.bodies
@@ -54,13 +53,28 @@ FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::te
 WHERE t.issue = n.issue AND ((t.title, t.culprit, t.template, t.fix_evidence) <> (n.title, n.culprit, n.template, n.evidence)
     OR t.words <> ts_delete(t.words, tsvector_to_array(to_tsvector('simple', n.gone))))
 """
-_FORGET_TAGS = """
-DELETE FROM monitor.facets a USING monitor.fingerprints f
-WHERE f.id = a.fingerprint AND f.project = $1 AND a.kind = 4 AND (a.value = $2 OR length($2) >= 4 AND strpos(a.value, $2) > 0)
+_TAGS_OF_PROJECT = """
+SELECT a.fingerprint, a.name, a.value FROM monitor.facets a JOIN monitor.fingerprints f ON f.id = a.fingerprint
+WHERE f.project = $1 AND a.kind = 4 AND strpos(a.value, $2) > 0
+ORDER BY a.fingerprint, a.name COLLATE "C", a.value COLLATE "C" FOR UPDATE OF a
 """
-_FORGET_TAGS_OF = """
-DELETE FROM monitor.facets a USING unnest($1::bigint[], $2::text[]) AS n(fingerprint, name)
-WHERE a.fingerprint = n.fingerprint AND a.kind = 4 AND (a.value = n.name OR length(n.name) >= 4 AND strpos(a.value, n.name) > 0)
+_TAGS = """
+SELECT a.fingerprint, a.name, a.value FROM monitor.facets a
+WHERE a.fingerprint = ANY ($1::bigint[]) AND a.kind = 4 AND EXISTS (
+    SELECT FROM unnest($1::bigint[], $2::text[]) AS n(fingerprint, name)
+    WHERE n.fingerprint = a.fingerprint AND strpos(a.value, n.name) > 0
+)
+ORDER BY a.fingerprint, a.name COLLATE "C", a.value COLLATE "C" FOR UPDATE
+"""
+_ERASE_TAGS = """
+WITH gone AS (
+    DELETE FROM monitor.facets a USING unnest($1::bigint[], $2::text[], $3::text[]) AS g(fingerprint, name, value)
+    WHERE a.fingerprint = g.fingerprint AND a.kind = 4 AND a.name = g.name AND a.value = g.value
+    RETURNING a.fingerprint, a.name, a.events
+)
+INSERT INTO monitor.facets AS f (fingerprint, kind, name, value, events)
+SELECT fingerprint, 4, name, $4, sum(events) FROM gone GROUP BY fingerprint, name ORDER BY fingerprint, name
+ON CONFLICT (fingerprint, kind, name, value) DO UPDATE SET events = f.events + excluded.events
 """
 
 
@@ -95,11 +109,19 @@ class Erasure:
                         break
             self._done += 1
         counted = await self._pool.fetch("erase.users", _FORGET, (self._project, self._person))
-        await self._pool.fetch("erase.tags", _FORGET_TAGS, (self._project, self._user))
+        await self._forget_tags()
         numbers = sorted({row["id"] for row in counted})  # of some of these no body is kept any more
         for first in range(0, len(numbers), AT_ONCE):
             async with self._pool.transaction() as session:
-                await self._forget_names(session, dict.fromkeys(numbers[first : first + AT_ONCE], (self._user,)))
+                await self._forget_names(session, {number: [self._user] for number in numbers[first : first + AT_ONCE]})
+
+    async def _forget_tags(self) -> None:
+        """Of the whole project, also of issues that have so many users that not all are known; where the name means nobody else."""
+        if is_distinctive(self._user):
+            async with self._pool.transaction() as session:
+                rows = await session.fetch("erase.tags_of_project", _TAGS_OF_PROJECT, (self._project, self._user))
+                names = Names([self._user])
+                await _erase_tags(session, [row for row in rows if names.are_in(row["value"])])
 
     async def _rewrite(self, session: Session, day: object) -> bool:
         rows = await session.fetch("erase.find", _FIND, (day, self._project, self._person, AT_ONCE))
@@ -107,11 +129,11 @@ class Erasure:
             return False
         compressor = zstandard.ZstdCompressor()
         rewritten: list[bytes] = []
-        names: dict[int, set[str]] = {}
+        names: dict[int, list[str]] = {}
         for row in rows:
             body, known_by = erase(open_body(row["body"]), self._user)
             rewritten.append(compressor.compress(body))
-            names.setdefault(row["fingerprint"], set()).update(known_by)
+            names.setdefault(row["fingerprint"], []).extend(known_by.all)
         await session.fetch(
             "erase.rewrite", _REWRITE, (day, self._project, [row["event_id"] for row in rows], rewritten, self._person)
         )
@@ -121,23 +143,34 @@ class Erasure:
         self._bodies += len(rows)
         return True
 
-    async def _forget_names(self, session: Session, names: Mapping[int, Iterable[str]]) -> None:
+    async def _forget_names(self, session: Session, names: Mapping[int, Sequence[str]]) -> None:
         """From what issues are called and found by, which is what their first events said, and from tags. names: by fingerprint."""
         numbers = sorted(names)
         rows = await session.fetch("erase.titles", _TITLES, (numbers,))
-        of_issues: dict[int, set[str]] = {}
+        of_fingerprints = {number: Names(names[number]) for number in numbers}
+        of_issues: dict[int, list[str]] = {}
         for row in rows:
-            of_issues.setdefault(row["issue"], set()).update(names[row["id"]])
-        retitled = {
-            row["id"]: told for row in rows if (told := without(row["title"], longest_first(names[row["id"]]))) != row["title"]
-        }
+            of_issues.setdefault(row["issue"], []).extend(names[row["id"]])
+        retitled = {row["id"]: told for row in rows if (told := of_fingerprints[row["id"]].without(row["title"])) != row["title"]}
         await session.fetch("erase.retitle", _RETITLE, (list(retitled), list(retitled.values())))
-        reworded = []
-        for row in await session.fetch("erase.texts", _TEXTS, (sorted(of_issues),)):
-            gone = longest_first(of_issues[row["target"]])
-            texts = {name: without(row[name], gone) for name in _REWORDED}
-            found_by = words(texts["title"], texts["culprit"], row["type"], texts["template"])
-            reworded.append((row["issue"], *texts.values(), found_by, words(*gone)))
-        await session.fetch("erase.reword", _REWORD, [list(column) for column in zip(*reworded, strict=True)])
-        tags = [(number, name) for number in numbers for name in sorted(names[number])]
-        await session.fetch("erase.tags_of", _FORGET_TAGS_OF, [list(column) for column in zip(*tags, strict=True)])
+        texts = await session.fetch("erase.texts", _TEXTS, (sorted(of_issues),))
+        if reworded := [_reworded(row, Names(of_issues[row["target"]])) for row in texts]:
+            await session.fetch("erase.reword", _REWORD, [list(column) for column in zip(*reworded, strict=True)])
+        said = [(number, name) for number in numbers for name in of_fingerprints[number].all]
+        tags = await session.fetch("erase.tags", _TAGS, ([number for number, _ in said], [name for _, name in said]))
+        await _erase_tags(session, [row for row in tags if of_fingerprints[row["fingerprint"]].are_in(row["value"])])
+
+
+def _reworded(row: Record, gone: Names) -> tuple[object, ...]:
+    """What an issue is called and found by without names."""
+    title, culprit = gone.without(row["title"]), gone.without_in_code(row["culprit"])
+    template, evidence = gone.without(row["template"]), gone.without(row["fix_evidence"])
+    found_by = words(title, culprit, row["type"], template)
+    return row["issue"], title, culprit, template, evidence, found_by, words(*gone.all)
+
+
+async def _erase_tags(session: Session, rows: Sequence[Record]) -> None:
+    """Have values of tags be counted as what was erased."""
+    if rows:
+        keys = sorted((row["fingerprint"], row["name"], row["value"]) for row in rows)
+        await session.fetch("erase.tags_gone", _ERASE_TAGS, (*(list(column) for column in zip(*keys, strict=True)), ERASED))
