@@ -99,6 +99,33 @@ async def test_an_event_is_stored_and_its_id_is_answered(http: httpx.AsyncClient
     assert [(event.event_id, event.message) for event in store.events] == [(ID, "no stock")]
 
 
+PEER = "127.0.0.1"
+"""That of who sends."""
+INFERS: dict[str, Any] = {"settings": {"infer_ip": "auto"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ({"user": {"ip_address": "{{auto}}"}}, ("", PEER)),
+        ({"user": {"id": "ana", "ip_address": "{{auto}}"}}, ("ana", PEER)),
+        ({"user": {"id": "ana", "ip_address": "203.0.113.9"}, "sdk": INFERS}, ("ana", "203.0.113.9")),
+        ({"user": {"id": "ana"}, "sdk": INFERS}, ("ana", PEER)),
+        ({"sdk": INFERS}, ("", PEER)),
+        ({"user": {"id": "ana"}, "sdk": {"settings": {"infer_ip": "never"}}}, ("ana", "")),
+        ({"user": {"id": "ana"}}, ("ana", "")),
+        ({}, None),
+    ],
+)
+async def test_a_user_has_the_address_of_who_sends_where_the_sdk_asks_for_it(
+    http: httpx.AsyncClient, store: Store, sent: dict[str, Any], expected: tuple[str, str] | None
+):
+    body = json.dumps({"event_id": ID, "message": "no stock", **sent}).encode()
+    assert (await http.post("/api/7/store/", content=body, headers=AUTH)).status_code == 200
+    (event,) = store.events
+    assert (event.user and (event.user.id, event.user.ip_address)) == expected
+
+
 @pytest.mark.parametrize(
     ("url", "headers", "header"),
     [

@@ -4,6 +4,7 @@ https://develop.sentry.dev/sdk/data-model/event-payloads/. Whatever is not where
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
@@ -36,6 +37,7 @@ _OF_CONTEXT = ("request", "modules", "sdk")
 _MANY = 1000
 """Tags, and parts of a fingerprint, that are looked at: more than are kept."""
 _SECONDS = 253_402_300_799
+_AUTO = "{{auto}}"
 
 
 def event(payload: Mapping[str, Json], received: datetime, budget: Budget) -> Event:
@@ -43,6 +45,19 @@ def event(payload: Mapping[str, Json], received: datetime, budget: Budget) -> Ev
     rest = {_LEGACY.get(name, name): value for name, value in payload.items()}
     budget.begin()
     return _event(rest, received, budget)
+
+
+def set_address(event: Event, address: str) -> None:
+    """Give the event the network address of who sent it, where its SDK leaves it to the server to say that of its user.
+
+    address: empty where it is not known; then the user has none.
+    """
+    user = event.user
+    settings = object_of(object_of(event.contexts.get("sdk")).get("settings"))
+    if user is not None and user.ip_address == _AUTO:
+        user.ip_address = address
+    elif address and settings.get("infer_ip") == "auto" and (user is None or not user.ip_address):
+        event.user = User(ip_address=address) if user is None else replace(user, ip_address=address)
 
 
 def event_id(given: Json) -> str:

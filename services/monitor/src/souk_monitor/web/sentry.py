@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from souk_monitor.decoding.lenient import parse_object
 from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, public_key_of, store_reports
+from souk_monitor.decoding.sentry_events import set_address
 from souk_monitor.exceptions import (
     KeyInvalidError,
     MalformedError,
@@ -140,6 +141,8 @@ class _Face:
                 project = await self._project_of(request, body, encoding)
             reports = await self._reports(body, encoding, decode)
             del body  # not kept while the events are stored
+            for event in reports.events:
+                set_address(event, request.client.host if request.client is not None else "")
             await self._submit(project, reports)
         finally:
             self._in_flight -= 1
