@@ -22,7 +22,7 @@ from souk_monitor.facets import Counts
 from souk_monitor.grouping import group
 from souk_monitor.ingest import Pipeline
 from souk_monitor.projects import Project
-from souk_monitor.tracker import Texts
+from souk_monitor.tracker import Remark, Request, Texts
 from structlog.testing import capture_logs
 
 ISSUES = """
@@ -254,11 +254,13 @@ async def test_an_issue_is_split_and_events_are_stored_without_waiting_for_one_a
     changes = IssueChangeRows(pool)
     async with pipeline(pool) as ingest:
         issue, other = [int(each.issue_id) for each in stored(await ingest.submit(project, [error("A"), error("B")]))]
-        await changes.merge([issue, other], issue, "ana", datetime.now(UTC))
+        await changes.merge([issue, other], issue, Remark("ana"), Request("", "", b""), datetime.now(UTC))
         (leaving, *_) = await owner.fetch("SELECT fingerprint FROM monitor.fingerprints ORDER BY id")
         async with owner.transaction():
             await owner.execute("SELECT FROM monitor.projects FOR NO KEY UPDATE")
-            split = changes.split(issue, [leaving["fingerprint"]], Texts("A"), "ana", datetime.now(UTC))
+            split = changes.split(
+                issue, [leaving["fingerprint"]], Texts("A"), Remark("ana"), Request("", "", b""), datetime.now(UTC)
+            )
             splitting = asyncio.create_task(split)
             await until_somebody_waits(owner)
             await owner.execute("SELECT FROM monitor.fingerprints FOR NO KEY UPDATE NOWAIT")

@@ -17,7 +17,7 @@ from souk_monitor.facets import Counts, FacetHour, Kind, Limits
 from souk_monitor.lifecycle import Change, Ignore, Resolve, State
 from souk_monitor.projects import Project, ProjectOptions
 from souk_monitor.settings import LONGEST
-from souk_monitor.tracker import Request, Update
+from souk_monitor.tracker import Remark, Request, Update
 from souk_monitor.trends import Direction
 
 DAY = timedelta(days=1)
@@ -129,7 +129,7 @@ async def test_issues_that_are_put_away_go_when_nothing_was_heard_of_them_for_lo
             return int(outcome.issue_id)
 
         old, merged, still_open, recent = [await reported(kind) for kind in "ABCD"]
-        await changes.merge([old, merged], old, "ana", now)
+        await changes.merge([old, merged], old, Remark("ana"), Request("", "", b""), now)
         for issue in (old, recent):
             await changes.update(issue, Update(action=Resolve()), Request("", "", b""), now)
         await owner.execute("UPDATE monitor.issues SET last_seen = now() - interval '101 days' WHERE id <> $1", recent)

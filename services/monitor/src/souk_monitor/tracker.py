@@ -41,6 +41,14 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Who changes something, and what they say of it."""
+
+    actor: str = ""
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Texts:
     """What an issue is called."""
 
@@ -116,11 +124,19 @@ class IssueChanges(Protocol):
     async def update(self, issue: int, update: Update, request: Request, now: datetime) -> None:
         """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
 
-    async def merge(self, issues: Sequence[int], into: int | None, actor: str, now: datetime) -> int:
-        """Make one issue of several; which one is left."""
+    async def merge(self, issues: Sequence[int], into: int | None, remark: Remark, request: Request, now: datetime) -> int:
+        """Make one issue of several, once for a request id; which one is left.
 
-    async def split(self, issue: int, fingerprints: Sequence[bytes], texts: Texts, actor: str, now: datetime) -> int:
-        """Take fingerprints out of an issue into a new one; its id."""
+        IssueUnknownError, FieldsError, RequestIdReusedError.
+        """
+
+    async def split(
+        self, issue: int, fingerprints: Sequence[bytes], texts: Texts, remark: Remark, request: Request, now: datetime
+    ) -> int:
+        """Take fingerprints out of an issue into a new one, once for a request id; its id.
+
+        IssueUnknownError, FieldsError, RequestIdReusedError.
+        """
 
 
 class ReportReads(Protocol):
@@ -171,25 +187,29 @@ class Tracker:
         await self.changes.update(issue, update, request, self.now())
         return await self.issues.one(issue, self.now())
 
-    async def merge(self, wanted: Sequence[str], into: str, actor: str) -> Issue:
-        """Make one issue of several; the one that is left. IssueUnknownError, FieldsError."""
+    async def merge(self, wanted: Sequence[str], into: str, remark: Remark, request: Request) -> Issue:
+        """Make one issue of several; the one that is left, as it is now. IssueUnknownError, FieldsError, RequestIdReusedError."""
         issues = [await self.issues.find(each) for each in wanted]
         target = await self.issues.find(into) if into else None
-        left = await self.changes.merge(sorted({*issues, *([target] if target is not None else ())}), target, actor, self.now())
-        return await self.issues.one(left, self.now())
+        together = sorted({*issues, *([target] if target is not None else ())})
+        left = await self.changes.merge(together, target, remark, request, self.now())
+        return await self._found(left)
 
     async def split(
-        self, wanted: str, fingerprints: Sequence[bytes], actor: str, project: Callable[[int], Project]
+        self, wanted: str, fingerprints: Sequence[bytes], remark: Remark, request: Request, project: Callable[[int], Project]
     ) -> tuple[Issue, Issue]:
-        """Take fingerprints out of an issue into a new one; both. project: one by its number.
+        """Take fingerprints out of an issue into a new one; both, as they are now. project: one by its number.
 
-        IssueUnknownError, FieldsError.
+        IssueUnknownError, FieldsError, RequestIdReusedError.
         """
         issue = await self.issues.one(await self.issues.find(wanted), self.now())
         texts = await self._texts_of(issue, fingerprints, project)
-        made = await self.changes.split(issue.issue_id, fingerprints, texts, actor, self.now())
-        both = await self.many([issue.issue_id, made])
-        return both[issue.issue_id], both[made]
+        made = await self.changes.split(issue.issue_id, fingerprints, texts, remark, request, self.now())
+        return await self._found(issue.issue_id), await self._found(made)
+
+    async def _found(self, issue: int) -> Issue:
+        """An issue that may have gone into another since a first request. IssueUnknownError."""
+        return await self.issues.one(await self.issues.find(str(issue)), self.now())
 
     async def _texts_of(self, issue: Issue, fingerprints: Sequence[bytes], project: Callable[[int], Project]) -> Texts:
         """What fingerprints are called that leave an issue."""

@@ -22,7 +22,8 @@ class IssueCalls:
     """The calls of MonitorClient that read and change issues.
 
     An issue is known by its id, or its short id, as SHOP-12. Times must have a time zone: TypeError. `actor` says who does it,
-    where auth is off.
+    where auth is off, and `comment` is kept with it. A repeat of a `request_id` changes nothing more; each call makes its own,
+    so that what gRPC repeats is done once.
     """
 
     _errors: "ErrorServiceAsyncStub"
@@ -170,18 +171,44 @@ class IssueCalls:
         return answer.issue
 
     async def merge_issues(
-        self, issue_ids: Iterable[str], *, into: str = "", actor: str = "", timeout: float | None = None
+        self,
+        issue_ids: Iterable[str],
+        *,
+        into: str = "",
+        comment: str = "",
+        actor: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
     ) -> pb.Issue:
         """Make one issue of several; the one that is left. into: which; empty: the one seen first."""
-        request = pb.MergeIssuesRequest(issue_ids=issue_ids, into_issue_id=into, actor=actor)
+        request = pb.MergeIssuesRequest(
+            issue_ids=issue_ids,
+            into_issue_id=into,
+            actor=actor,
+            request_id=request_id or uuid.uuid4().hex,
+            comment=comment,
+        )
         answer: pb.MergeIssuesResponse = await typed(self._errors.MergeIssues(request, **self._with(timeout)))
         return answer.issue
 
     async def split_issue(
-        self, issue_id: str, fingerprints: Iterable[str], *, actor: str = "", timeout: float | None = None
+        self,
+        issue_id: str,
+        fingerprints: Iterable[str],
+        *,
+        comment: str = "",
+        actor: str = "",
+        request_id: str | None = None,
+        timeout: float | None = None,
     ) -> pb.SplitIssueResponse:
         """Take fingerprints out of an issue into a new one; both, as they are now."""
-        request = pb.SplitIssueRequest(issue_id=issue_id, fingerprints=fingerprints, actor=actor)
+        request = pb.SplitIssueRequest(
+            issue_id=issue_id,
+            fingerprints=fingerprints,
+            actor=actor,
+            request_id=request_id or uuid.uuid4().hex,
+            comment=comment,
+        )
         answer: pb.SplitIssueResponse = await typed(self._errors.SplitIssue(request, **self._with(timeout)))
         return answer
 

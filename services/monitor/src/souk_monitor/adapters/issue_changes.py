@@ -14,7 +14,7 @@ from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknown
 from souk_monitor.lifecycle import Action, Change, Counted, Resolve, act, after_merge
 from souk_monitor.overflow import FINGERPRINT
 from souk_monitor.searching import words
-from souk_monitor.tracker import Request, Texts, Update
+from souk_monitor.tracker import Remark, Request, Texts, Update
 
 _LOCK = "SELECT * FROM monitor.issues WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE"
 _LOCK_PROJECT = """
@@ -94,52 +94,77 @@ class IssueChangeRows:
                 await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
             await keep_result(session, request, str(issue))
 
-    async def merge(self, issues: Sequence[int], into: int | None, actor: str, now: datetime) -> int:
-        """Make one issue of several of one project; which one is left: `into`, or the one seen first.
+    async def merge(self, issues: Sequence[int], into: int | None, remark: Remark, request: Request, now: datetime) -> int:
+        """Make one issue of several of one project, once for a request id; which one is left: `into`, or the one seen first.
 
-        IssueUnknownError, FieldsError.
+        IssueUnknownError, FieldsError, RequestIdReusedError.
         """
         async with self._pool.transaction() as session:
-            locked = await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, (issues,))
-            rows = await _lock(session, issues)
-            if len({row["project"] for row in rows}) > 1:
-                raise FieldsError([Problem("issue_ids", "must be of one project")])
-            target = into if into is not None else min(rows, key=lambda row: (row["first_seen"], row["id"]))["id"]
-            others = [row["id"] for row in rows if row["id"] != target]
-            if not others:
-                return int(target)
-            if any(row["fingerprint"] == FINGERPRINT and row["issue"] != target for row in locked):
-                raise FieldsError([Problem("into_issue_id", "must be the issue of too many new issues, which goes into no other")])
-            await session.fetch("fingerprints.move", _MOVE, (others, target))
-            await session.fetch("issues.merged", _MERGED, (others, target))
-            await _take_in(session, rows, target, actor, now)
-            await _recount(session, [target], now)
-            await session.fetch("issues.tell", _TELL, (others, Change.MERGED))
-            await session.fetch("issues.tell", _TELL, ([target], Change.UPDATED))
-            told = ", ".join(str(row["number"]) for row in rows if row["id"] != target)
-            await issue_rows.note(session, target, actor=actor, kind="merged", text=told, now=now)
-            return int(target)
+            first = await first_result(session, request)
+            if first is not None:
+                return int(first)
+            left = await _merge(session, issues, into, remark.actor, now)
+            await _say(session, [left], remark, now)
+            await keep_result(session, request, str(left))
+            return left
 
-    async def split(self, issue: int, fingerprints: Sequence[bytes], texts: Texts, actor: str, now: datetime) -> int:
-        """Take fingerprints out of an issue into a new one; its id. texts: what that is called.
+    async def split(
+        self, issue: int, fingerprints: Sequence[bytes], texts: Texts, remark: Remark, request: Request, now: datetime
+    ) -> int:
+        """Take fingerprints out of an issue into a new one, once for a request id; its id. texts: what that is called.
 
-        IssueUnknownError, FieldsError.
+        IssueUnknownError, FieldsError, RequestIdReusedError.
         """
         async with self._pool.transaction() as session:
-            await session.fetch("projects.lock", _LOCK_PROJECT, (issue,))
-            known = {
-                row["fingerprint"]: row["id"] for row in await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, ([issue],))
-            }
-            row = (await _lock(session, [issue]))[0]
-            _check_split(known, fingerprints)
-            made = await _copy(session, row, texts)
-            await session.fetch("fingerprints.move_some", _MOVE_SOME, ([known[each] for each in fingerprints], made))
-            await _recount(session, [issue, made], now)
-            await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
-            told = ", ".join(each.hex() for each in fingerprints)
-            await issue_rows.note(session, issue, actor=actor, kind="split", text=told, now=now)
-            await issue_rows.note(session, made, actor=actor, kind="split", text=told, now=now)
+            first = await first_result(session, request)
+            if first is not None:
+                return int(first)
+            made = await _split(session, issue, fingerprints, texts, remark.actor, now)
+            await _say(session, [issue, made], remark, now)
+            await keep_result(session, request, str(made))
             return made
+
+
+async def _merge(session: Session, issues: Sequence[int], into: int | None, actor: str, now: datetime) -> int:
+    locked = await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, (issues,))
+    rows = await _lock(session, issues)
+    if len({row["project"] for row in rows}) > 1:
+        raise FieldsError([Problem("issue_ids", "must be of one project")])
+    target = into if into is not None else min(rows, key=lambda row: (row["first_seen"], row["id"]))["id"]
+    others = [row["id"] for row in rows if row["id"] != target]
+    if not others:
+        return int(target)
+    if any(row["fingerprint"] == FINGERPRINT and row["issue"] != target for row in locked):
+        raise FieldsError([Problem("into_issue_id", "must be the issue of too many new issues, which goes into no other")])
+    await session.fetch("fingerprints.move", _MOVE, (others, target))
+    await session.fetch("issues.merged", _MERGED, (others, target))
+    await _take_in(session, rows, target, actor, now)
+    await _recount(session, [target], now)
+    await session.fetch("issues.tell", _TELL, (others, Change.MERGED))
+    await session.fetch("issues.tell", _TELL, ([target], Change.UPDATED))
+    told = ", ".join(str(row["number"]) for row in rows if row["id"] != target)
+    await issue_rows.note(session, target, actor=actor, kind="merged", text=told, now=now)
+    return int(target)
+
+
+async def _split(session: Session, issue: int, fingerprints: Sequence[bytes], texts: Texts, actor: str, now: datetime) -> int:
+    await session.fetch("projects.lock", _LOCK_PROJECT, (issue,))
+    known = {row["fingerprint"]: row["id"] for row in await session.fetch("fingerprints.lock", _LOCK_FINGERPRINTS, ([issue],))}
+    row = (await _lock(session, [issue]))[0]
+    _check_split(known, fingerprints)
+    made = await _copy(session, row, texts)
+    await session.fetch("fingerprints.move_some", _MOVE_SOME, ([known[each] for each in fingerprints], made))
+    await _recount(session, [issue, made], now)
+    await session.fetch("issues.tell", _TELL, ([issue], Change.UPDATED))
+    told = ", ".join(each.hex() for each in fingerprints)
+    for each in (issue, made):
+        await issue_rows.note(session, each, actor=actor, kind="split", text=told, now=now)
+    return made
+
+
+async def _say(session: Session, issues: Sequence[int], remark: Remark, now: datetime) -> None:
+    for issue in issues if remark.comment else ():
+        await issue_rows.note(session, issue, actor=remark.actor, kind="commented", text=remark.comment, now=now)
 
 
 async def _lock(session: Session, issues: Sequence[int]) -> list[Record]:

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any, TypeAlias
 
 import grpc
@@ -21,9 +20,9 @@ from souk_monitor.issues import LIVE, EventFilter, Issue, IssueFilter, KeptEvent
 from souk_monitor.lifecycle import Acknowledge, Action, Change, Ignore, Reopen, Resolve, State
 from souk_monitor.projects import Project, Projects
 from souk_monitor.reports import Span
-from souk_monitor.rpc import mapping, validate
+from souk_monitor.rpc import mapping, requests, validate
 from souk_monitor.rpc.reporting import Reporting
-from souk_monitor.tracker import Request, Tracker, Update
+from souk_monitor.tracker import Remark, Tracker, Update
 from souk_monitor.watching import Changed, Places, Watch
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -139,21 +138,24 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
             revision=request.revision,
             actor=caller() or request.actor,
         )
-        known = Request(caller(), request.request_id, sha256(request.SerializeToString(deterministic=True)).digest())
+        known = requests.known(request, request.request_id)
         annotate(issue=request.issue_id)
         return pb.UpdateIssueResponse(issue=self._issue(await self._tracker.update(request.issue_id, update, known)))
 
     async def MergeIssues(self, request: pb.MergeIssuesRequest, context: Context) -> pb.MergeIssuesResponse:
         """See the proto."""
         validate.merge_issues(request)
-        left = await self._tracker.merge(request.issue_ids, request.into_issue_id, caller() or request.actor)
+        remark = Remark(caller() or request.actor, request.comment)
+        known = requests.known(request, request.request_id)
+        left = await self._tracker.merge(request.issue_ids, request.into_issue_id, remark, known)
         return pb.MergeIssuesResponse(issue=self._issue(left))
 
     async def SplitIssue(self, request: pb.SplitIssueRequest, context: Context) -> pb.SplitIssueResponse:
         """See the proto."""
         fingerprints = validate.split_issue(request)
-        actor = caller() or request.actor
-        left, made = await self._tracker.split(request.issue_id, fingerprints, actor, self._projects.numbered)
+        remark = Remark(caller() or request.actor, request.comment)
+        known = requests.known(request, request.request_id)
+        left, made = await self._tracker.split(request.issue_id, fingerprints, remark, known, self._projects.numbered)
         return pb.SplitIssueResponse(issue=self._issue(left), new_issue=self._issue(made))
 
     async def ExplainGrouping(self, request: pb.ExplainGroupingRequest, context: Context) -> pb.ExplainGroupingResponse:
@@ -210,11 +212,12 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         """See the proto."""
         validate.erase_user(request)
         project = await self._projects.known(request.project)
+        known = requests.known(request, request.request_id)
         operation = self._operations.start(
             self._erasure(project, request.user),
-            principal=caller(),
-            request_id=request.request_id,
-            fingerprint=sha256(request.SerializeToString(deterministic=True)).digest(),
+            principal=known.principal,
+            request_id=known.request_id,
+            fingerprint=known.fingerprint,
         )
         return pb.EraseUserResponse(operation=operation_message(operation))
 

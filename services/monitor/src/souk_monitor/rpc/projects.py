@@ -2,18 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any, Protocol, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
 from souk.monitor.v1 import project_pb2 as pb
 from souk.monitor.v1 import project_pb2_grpc as pb_grpc
-from souk_common.call import caller
 from souk_common.paging import page_position, page_token
 
 from souk_monitor.projects import NAME, Project, ProjectKey, ProjectOptions, Projects, dsn
 from souk_monitor.rpc.mapping import timestamp
+from souk_monitor.rpc.requests import known
 from souk_monitor.rpc.validate import MAX_NAME, PAGE, Violations
 from souk_monitor.tracker import Request
 
@@ -55,7 +53,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         violations.request_id(request.request_id)
         options = _options(request.options, violations)
         violations.check()
-        await self._changes.create(request.name, options, _known(request, request.request_id))
+        await self._changes.create(request.name, options, known(request, request.request_id))
         return pb.CreateProjectResponse(project=await self._fresh(request.name))
 
     async def ListProjects(self, request: pb.ListProjectsRequest, context: Context) -> pb.ListProjectsResponse:
@@ -91,7 +89,7 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
         violations.request_id(request.request_id)
         violations.check()
         await self._projects.refresh()  # which makes the default's, where nobody has looked yet
-        made = await self._changes.create_key(request.project, request.label, _known(request, request.request_id))
+        made = await self._changes.create_key(request.project, request.label, known(request, request.request_id))
         return pb.CreateProjectKeyResponse(key=await self._key(request.project, made))
 
     async def RevokeProjectKey(self, request: pb.RevokeProjectKeyRequest, context: Context) -> pb.RevokeProjectKeyResponse:
@@ -127,10 +125,6 @@ class ProjectServicer(pb_grpc.ProjectServiceServicer):
             create_time=timestamp(key.create_time),
             revoke_time=timestamp(key.revoke_time),
         )
-
-
-def _known(request: Message, request_id: str) -> Request:
-    return Request(caller(), request_id, sha256(request.SerializeToString(deterministic=True)).digest())
 
 
 def _changed(request: pb.UpdateProjectRequest, violations: Violations) -> tuple[set[str], bool]:

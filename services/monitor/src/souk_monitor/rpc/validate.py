@@ -146,12 +146,10 @@ def update_issue(request: pb.UpdateIssueRequest) -> datetime | None:
     """A change; until when it is to be ignored, where that is said."""
     violations = Violations()
     violations.text("issue_id", request.issue_id, MAX_NAME, needed=True)
-    violations.request_id(request.request_id)
+    _change(violations, request)
     if request.revision < 0:
         violations.add("revision", "must not be negative")
     violations.text("assignee", request.assignee, MAX_NAME)
-    violations.text("actor", request.actor, MAX_NAME)
-    violations.text("comment", request.comment, MAX_COMMENT)
     if request.WhichOneof("action") is None and not request.HasField("assignee") and not request.comment:
         violations.add("action", "or assignee or comment must be given")
     violations.text("resolve.in_release", request.resolve.in_release, MAX_NAME)
@@ -177,7 +175,7 @@ def merge_issues(request: pb.MergeIssuesRequest) -> None:
     for number, each in enumerate(request.issue_ids):
         violations.text(f"issue_ids[{number}]", each, MAX_NAME, needed=True)
     violations.text("into_issue_id", request.into_issue_id, MAX_NAME)
-    violations.text("actor", request.actor, MAX_NAME)
+    _change(violations, request)
     violations.check()
 
 
@@ -185,13 +183,20 @@ def split_issue(request: pb.SplitIssueRequest) -> list[bytes]:
     """The fingerprints that leave."""
     violations = Violations()
     violations.text("issue_id", request.issue_id, MAX_NAME, needed=True)
-    violations.text("actor", request.actor, MAX_NAME)
+    _change(violations, request)
     if not 1 <= len(request.fingerprints) <= MAX_PAGE:
         violations.add("fingerprints", f"must be 1 to {MAX_PAGE}")
     for number, each in enumerate(request.fingerprints):
         violations.hexadecimal(f"fingerprints[{number}]", each, needed=True)
     violations.check()
     return [bytes.fromhex(each) for each in dict.fromkeys(request.fingerprints)]
+
+
+def _change(violations: Violations, request: pb.UpdateIssueRequest | pb.MergeIssuesRequest | pb.SplitIssueRequest) -> None:
+    """What all changes of issues say."""
+    violations.request_id(request.request_id)
+    violations.text("actor", request.actor, MAX_NAME)
+    violations.text("comment", request.comment, MAX_COMMENT)
 
 
 def explain(request: pb.ExplainGroupingRequest) -> None:

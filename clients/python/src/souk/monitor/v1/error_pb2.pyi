@@ -980,10 +980,16 @@ class MergeIssuesRequest(_message.Message):
     ISSUE_IDS_FIELD_NUMBER: _builtins.int
     INTO_ISSUE_ID_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     into_issue_id: _builtins.str
     """The one of them that stays. Empty: the one seen first."""
     actor: _builtins.str
-    """Who does this, where auth is off."""
+    """Who does this, where auth is off. 200 characters at the most."""
+    request_id: _builtins.str
+    """A repeat of it changes nothing more. Empty: the call is made each time."""
+    comment: _builtins.str
+    """A remark that is kept with the one that is left. 10,000 characters at the most."""
     @_builtins.property
     def issue_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Two to 100 ids or short ids."""
@@ -994,10 +1000,12 @@ class MergeIssuesRequest(_message.Message):
         issue_ids: _abc.Iterable[_builtins.str] | None = ...,
         into_issue_id: _builtins.str = ...,
         actor: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "into_issue_id", b"into_issue_id", "issue_ids", b"issue_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "comment", b"comment", "into_issue_id", b"into_issue_id", "issue_ids", b"issue_ids", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1036,10 +1044,16 @@ class SplitIssueRequest(_message.Message):
     ISSUE_ID_FIELD_NUMBER: _builtins.int
     FINGERPRINTS_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     issue_id: _builtins.str
     """The id or short id of the issue."""
     actor: _builtins.str
-    """Who does this, where auth is off."""
+    """Who does this, where auth is off. 200 characters at the most."""
+    request_id: _builtins.str
+    """A repeat of it changes nothing more. Empty: the call is made each time."""
+    comment: _builtins.str
+    """A remark that is kept with both issues. 10,000 characters at the most."""
     @_builtins.property
     def fingerprints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Those of its fingerprints that leave."""
@@ -1050,10 +1064,12 @@ class SplitIssueRequest(_message.Message):
         issue_id: _builtins.str = ...,
         fingerprints: _abc.Iterable[_builtins.str] | None = ...,
         actor: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "fingerprints", b"fingerprints", "issue_id", b"issue_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "comment", b"comment", "fingerprints", b"fingerprints", "issue_id", b"issue_id", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -189,7 +189,7 @@ class ErrorServiceServicer:
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
         INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,7 +198,8 @@ class ErrorServiceServicer:
     def SplitIssue(self, request, context):
         """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-        INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
+        A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
+        of them. NOT_FOUND with ISSUE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

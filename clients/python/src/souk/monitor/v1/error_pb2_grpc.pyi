@@ -80,12 +80,13 @@ class ErrorServiceStub:
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
     """
     SplitIssue: _grpc.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-    INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
+    A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
+    of them. NOT_FOUND with ISSUE_UNKNOWN.
     """
     ExplainGrouping: _grpc.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]
     """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
@@ -165,12 +166,13 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
     """
     SplitIssue: _aio.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]  # type: ignore[assignment]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-    INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
+    A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
+    of them. NOT_FOUND with ISSUE_UNKNOWN.
     """
     ExplainGrouping: _aio.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]  # type: ignore[assignment]
     """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
@@ -295,7 +297,7 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
         INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN.
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -306,7 +308,8 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.SplitIssueResponse, _abc.Awaitable[_error_pb2.SplitIssueResponse]]:
         """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-        INVALID_ARGUMENT: a fingerprint that is not of the issue, or all of them. NOT_FOUND with ISSUE_UNKNOWN.
+        A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
+        of them. NOT_FOUND with ISSUE_UNKNOWN.
         """
 
     @_abc_1.abstractmethod

@@ -8,8 +8,8 @@ from souk_common.call import annotate
 from starlette.requests import Request
 
 from souk_monitor.lifecycle import Acknowledge, Action, Ignore, Reopen, Resolve
+from souk_monitor.tracker import Remark, Update
 from souk_monitor.tracker import Request as Known
-from souk_monitor.tracker import Update
 from souk_monitor.web.dashboard import forms
 from souk_monitor.web.dashboard.face import Parts
 from souk_monitor.web.dashboard.forms import Form
@@ -34,7 +34,8 @@ class Actions:
         action = form.get("action", "")
         annotate(issue=issue, action=action)
         if action == "merge":
-            return await self._merge([issue, forms.text(form, "with", MAX_NAME, needed=True)], issue, visitor)
+            issues = [issue, forms.text(form, "with", MAX_NAME, needed=True)]
+            return await self._merge(issues, issue, visitor, _known(form, visitor, issue))
         if action == "split":
             return await self._split(issue, form, visitor)
         update = _update(form, action, visitor)
@@ -49,7 +50,7 @@ class Actions:
         if not 1 <= len(issues) <= MAX_ISSUES:
             raise forms.bad("issue", f"must be 1 to {MAX_ISSUES} of the list: choose them first")
         if action == "merge":
-            return await self._merge(issues, "", visitor)
+            return await self._merge(issues, "", visitor, _known(form, visitor, "all"))
         if action in ("assign", "comment"):
             raise forms.bad("action", "is for one issue only")
         update = _update(form, action, visitor)
@@ -58,10 +59,10 @@ class Actions:
         back = forms.local(form.get("back", ""), "/issues")
         return f"{back}{'&' if '?' in back else '?'}did={action}"
 
-    async def _merge(self, issues: Sequence[str], into: str, visitor: Visitor) -> str:
+    async def _merge(self, issues: Sequence[str], into: str, visitor: Visitor, known: Known) -> str:
         if len(set(issues)) < 2:
             raise forms.bad("issue", "must be two at least to be merged")
-        left = await self._tracker.merge(issues, into, visitor.name)
+        left = await self._tracker.merge(issues, into, Remark(visitor.name), known)
         return f"/issues/{left.issue_id}?did=merge"
 
     async def _split(self, issue: str, form: Form, visitor: Visitor) -> str:
@@ -71,7 +72,8 @@ class Actions:
             raise forms.bad("fingerprint", "must be that of the issue") from None
         if not fingerprints:
             raise forms.bad("fingerprint", "must be chosen")
-        _, made = await self._tracker.split(issue, fingerprints, visitor.name, self._projects.numbered)
+        known, remark = _known(form, visitor, issue), Remark(visitor.name)
+        _, made = await self._tracker.split(issue, fingerprints, remark, known, self._projects.numbered)
         return f"/issues/{made.issue_id}?did=split"
 
 

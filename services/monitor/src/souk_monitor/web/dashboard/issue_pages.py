@@ -220,6 +220,7 @@ class IssuePages:
             grouping=found.grouping if found is not None else None,
             component=explain(kept.event, self._rules(project), overflows=kept.overflows) if kept is not None else None,
             writable=visitor.may(WRITE),
+            request_id=secrets.token_hex(8),
         )
 
 
