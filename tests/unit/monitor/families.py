@@ -55,13 +55,20 @@ TYPES = {
     "node": ["TypeError", "RangeError", "StockError", "OrderError", "PaymentError"],
     "java": ["IllegalStateException", "StockException", "OrderException", "SQLException"],
     "go": ["*orders.StockError", "*orders.OrderError", "*net.OpError"],
+    "ruby": ["KeyError", "ArgumentError", "StockError", "OrderError"],
+    "javascript": ["TypeError", "RangeError", "CartError"],
 }
 LIBRARIES = {
     "python": ("/srv/venv/lib/python3.11/site-packages/django/core/handlers/{0}.py", "django.core.handlers.{0}"),
     "node": ("/srv/app/node_modules/express/lib/{0}.js", ""),
     "java": ("Dispatcher.java", "org.springframework.web.servlet.{0}"),
     "go": ("/usr/local/go/src/net/http/{0}.go", "net/http"),
+    "ruby": ("/usr/local/bundle/gems/rack-3.1.8/lib/rack/{0}.rb", ""),
+    "javascript": ("webpack:///./node_modules/react/lib/{0}.js", ""),
 }
+CLASSES = ["Cart", "Order", "Seller", "Basket"]
+RECEIVERS = ["Object", "Module", "Function", "Proxy", "process", "global", "exports", "Timeout", "Socket"]
+"""What V8 says that a function was called on, where that is no class of the program."""
 
 
 def in_app_frame(chance: random.Random, platform: str, number: int) -> Error:
@@ -71,9 +78,15 @@ def in_app_frame(chance: random.Random, platform: str, number: int) -> Error:
     name = f"{verb}{'_' if platform == 'python' else ''}{other}{'abcdefgh'[number]}"
     if platform == "python":
         return {"function": name, "module": f"shop.{word}.views", "abs_path": f"/srv/app/shop/{word}/views.py", "line": line}
+    if platform == "javascript":
+        path = f"https://shop.example/shop/{word}.js"
+        return {"function": name, "abs_path": path, "file": path, "line": line, "column": 3}
+    if platform == "ruby":
+        kind = chance.choice(CLASSES)
+        return {"function": f"{kind}#{name}", "abs_path": f"/srv/app/lib/shop/{word}.rb", "line": line}
     if platform == "node":
         return {
-            "function": name,
+            "function": chance.choice([name, f"{chance.choice(CLASSES)}.{name}"]),
             "abs_path": f"/srv/app/shop/{word}.js",
             "file": f"/srv/app/shop/{word}.js",
             "line": line,
@@ -125,6 +138,7 @@ def is_library(frame: Error) -> bool:
         "site-packages" in path
         or "node_modules" in path
         or "/usr/local/go/" in path
+        or "/gems/" in path
         or "springframework" in frame.get("module", "")
     )
 
@@ -217,9 +231,12 @@ def generated_names(chance: random.Random, told: Error) -> Error:
             mark = chance.choice([f"$$EnhancerBySpringCGLIB$${chance.getrandbits(32):x}", f"${chance.randint(1, 9)}", ""])
             frame["module"] += mark
         elif told["platform"] == "node":
-            frame["function"] = chance.choice(["async {}", "Cart.{}", "new {}", "Object.{} [as run]", "{}"]).format(
-                frame["function"]
-            )
+            forms = ["{}", "async {}", "{} [as run]"]
+            if "." not in frame["function"]:
+                forms += ["new {}", "async Module.{} [as run]", *(f"{receiver}.{{}}" for receiver in RECEIVERS)]
+            frame["function"] = chance.choice(forms).format(frame["function"])
+        elif told["platform"] == "ruby":
+            frame["function"] = chance.choice(["{}", "block in {}", "block (2 levels) in {}"]).format(frame["function"])
         elif told["platform"] == "go":
             frame["function"] += chance.choice(["", "[...]", "[go.shape.int]"])
     return told
@@ -231,6 +248,7 @@ def other_thread(chance: random.Random, told: Error) -> Error:
         "python": {"function": "run", "module": "threading", "abs_path": "/usr/lib/python3.11/threading.py"},
         "node": {"function": "process.processTicksAndRejections", "abs_path": "node:internal/process/task_queues"},
         "java": {"function": "run", "module": "java.lang.Thread", "file": "Thread.java"},
+        "ruby": {"function": "run", "abs_path": "/usr/local/bundle/gems/puma-6.5.0/lib/puma/thread_pool.rb"},
         "go": {"function": "goexit", "module": "runtime", "abs_path": "/usr/local/go/src/runtime/asm_amd64.s"},
     }[told["platform"]]
     frames_of(told).insert(0, runner)
@@ -245,7 +263,6 @@ def other_thread(chance: random.Random, told: Error) -> Error:
 def other_browser(chance: random.Random, told: Error) -> Error:
     for frame in own(told):
         frame["function"] = chance.choice(["{}", "Cart.{}", "Cart.prototype.{}", "async*{}", "Object.{}"]).format(frame["function"])
-        frame["abs_path"] = frame["file"] = "https://shop.example" + frame["abs_path"].removeprefix("/srv/app")
     return told
 
 
@@ -265,6 +282,15 @@ def another_type(chance: random.Random, told: Error) -> Error:
 def another_function(chance: random.Random, told: Error) -> Error:
     frame = chance.choice(own(told))
     frame["function"] = frame["function"].rstrip(")") + "Again"
+    return told
+
+
+def another_class(chance: random.Random, told: Error) -> Error:
+    """A method of the same name of another class in the same file."""
+    frame = chance.choice(own(told))
+    mark = "#" if told["platform"] == "ruby" else "."
+    owner, _, name = frame["function"].rpartition(mark)
+    frame["function"] = f"{chance.choice([one for one in CLASSES if one != owner])}{mark}{name}"
     return told
 
 
@@ -297,29 +323,27 @@ def another_cause(chance: random.Random, told: Error) -> Error:
     return told
 
 
-def browser_error(chance: random.Random) -> Error:
-    return error(chance, "node")
-
-
+ALL = tuple(TYPES)
 SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
-    "line numbers": (other_lines, ("python", "node", "java", "go")),
-    "paths of a release": (other_release_path, ("python", "node")),
-    "hashed bundles": (other_bundle, ("node",)),
-    "ids and addresses in messages": (other_values, ("python", "node", "java", "go")),
-    "depth of recursion": (deeper_recursion, ("python", "node", "java", "go")),
-    "wrappers": (other_wrapper, ("python", "node", "java")),
-    "libraries": (other_libraries, ("python", "node", "java", "go")),
-    "generated names": (generated_names, ("node", "java", "go")),
-    "threads and hosts": (other_thread, ("python", "node", "java", "go")),
-    "browsers": (other_browser, ("node",)),
+    "line numbers": (other_lines, ALL),
+    "paths of a release": (other_release_path, ("python", "node", "ruby")),
+    "hashed bundles": (other_bundle, ("javascript",)),
+    "ids and addresses in messages": (other_values, ALL),
+    "depth of recursion": (deeper_recursion, ALL),
+    "wrappers": (other_wrapper, ("python", "node", "java", "ruby")),
+    "libraries": (other_libraries, ALL),
+    "generated names": (generated_names, ("node", "java", "go", "ruby")),
+    "threads and hosts": (other_thread, ("python", "node", "java", "go", "ruby")),
+    "browsers": (other_browser, ("javascript",)),
     "files without modules": (by_file_alone, ("python", "node")),
 }
 OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
-    "another type": (another_type, ("python", "node", "java", "go")),
-    "another function": (another_function, ("python", "node", "java", "go")),
-    "another file": (another_file, ("python", "node", "java", "go")),
-    "one call more": (one_frame_more, ("python", "node", "java", "go")),
-    "another cause": (another_cause, ("python", "node", "java")),
+    "another type": (another_type, ALL),
+    "another function": (another_function, ALL),
+    "another class": (another_class, ("node", "ruby")),
+    "another file": (another_file, ALL),
+    "one call more": (one_frame_more, ALL),
+    "another cause": (another_cause, ("python", "node", "java", "ruby")),
 }
 
 

@@ -220,7 +220,7 @@ def test_a_text_and_frames_of_it_are_one_issue_in_languages_that_are_not_run_her
     """C#, Ruby and PHP, as Sentry's SDKs write frames."""
     texts = {
         "csharp": "Shop.StockError: x\n   at Shop.Orders.<PlaceAsync>d__3.MoveNext() in /src/A.cs:line 17\n   at Shop.Api.Run()",
-        "ruby": "/srv/app/lib/orders.rb:5:in `block in place': x (StockError)\n\tfrom /srv/app/main.rb:3:in `run'",
+        "ruby": "/srv/app/lib/orders.rb:5:in 'block in Orders#place': x (StockError)\n\tfrom /srv/app/main.rb:3:in 'Object#run'",
         "php": "Shop\\StockError: x in /srv/app/Orders.php:3\nStack trace:\n#0 /srv/i.php(5): Shop\\Orders->place(12)\n#1 {main}",
     }
     sdk = {
@@ -229,8 +229,8 @@ def test_a_text_and_frames_of_it_are_one_issue_in_languages_that_are_not_run_her
             {"function": "PlaceAsync", "module": "Shop.Orders", "file": "Orders.cs"},
         ],
         "ruby": [
-            {"function": "Object#run", "abs_path": "/srv/app/main.rb"},
-            {"function": "block (2 levels) in Orders#place", "abs_path": "/srv/app/lib/orders.rb"},
+            {"function": "run", "module": "Object", "abs_path": "/srv/app/main.rb"},
+            {"function": "block in Orders#place", "abs_path": "/srv/app/lib/orders.rb"},
         ],
         "php": [
             {"file": "/srv/i.php", "function": "{main}"},

@@ -12,7 +12,7 @@ from souk_monitor import functions
 from souk_monitor.events import Frame
 from souk_monitor.functions import ANONYMOUS
 from souk_monitor.in_app import NO_RULES, InAppRules, is_in_app
-from souk_monitor.paths import is_minified, place_of_path
+from souk_monitor.paths import is_minified, is_url, place_of_path
 
 MOST_FRAMES = 100
 """Of a stack: of a longer one its beginning and its end, as texts leave out the middle of deep recursion too."""
@@ -21,6 +21,8 @@ _MOST_KNOWN = 4096
 """Stacks that are known by what they say, as those of an error that happens again and again."""
 _LONGEST_CYCLE = 3
 _LONGEST_NAME = 400
+_SHORT = 3
+"""Characters of a name that a minifier may have given."""
 
 Place: TypeAlias = tuple[str, str]
 """Where a function is (module, class or file) and its name."""
@@ -54,7 +56,13 @@ def _python(frame: Frame) -> Place:
 def _javascript(frame: Frame) -> Place:
     path = frame.abs_path or frame.file or frame.module
     name = functions.javascript(frame.function)
-    return place_of_path(path), "" if len(name) <= 2 and is_minified(path) else name
+    if len(name) <= _SHORT and name and is_minified(path):
+        name = ""
+    if name and "." in frame.function and not is_url(path):
+        owner = functions.javascript_class(frame.function)
+        if owner and (len(owner) > _SHORT or not is_minified(path)):
+            name = f"{owner}.{name}"
+    return place_of_path(path), name
 
 
 def _java(frame: Frame) -> Place:
@@ -77,7 +85,7 @@ def _csharp(frame: Frame) -> Place:
 
 
 def _ruby(frame: Frame) -> Place:
-    return place_of_path(frame.abs_path or frame.file), functions.ruby(frame.function)
+    return place_of_path(frame.abs_path or frame.file), functions.ruby(frame.module, frame.function)
 
 
 def _php(frame: Frame) -> Place:

@@ -22,12 +22,23 @@ ANONYMOUS = frozenset(
 
 _JS_CALLER = re.compile(r"^(?:async |new |[\w ]{1,40}\*)+")
 _JS_ALIAS = re.compile(r" \[as [^\]]*\]$")
+_JS_RECEIVERS = frozenset(
+    word
+    for line in (
+        "Object Function Module Proxy Array Map Set WeakMap WeakSet Promise String Number Boolean BigInt Symbol RegExp Date Error",
+        "Timeout Immediate Socket TLSSocket Server IncomingMessage ServerResponse ClientRequest EventEmitter EventTarget Readable",
+        "Writable Duplex Transform PassThrough ReadStream WriteStream ChildProcess Worker MessagePort Interface Window",
+    )
+    for word in line.split()
+)
+"""What V8 calls the object that a function is called on, where it is of the runtime: it says nothing of where the function is."""
 _JAVA_NUMBERED = re.compile(r"\$\d+")
 _GO_CLOSURE = re.compile(r"(?:\.(?:func|gowrap|deferwrap|init)?\d+|-range\d+|-fm|\.\d+)+$")
 _GO_TYPES = re.compile(r"\[[^\]]*\]+")
 _CSHARP_STATE = re.compile(r"^(.*?)[.+/]?<(\w*)>[a-z]__?\w*(?:\|\w+)?$")
 _CSHARP_NOISE = re.compile(r"`\d+(?:\[[^\]]*\])?|<>c(?:__DisplayClass\w*)?|\[[^\]]*\]$")
-_RUBY_BLOCK = re.compile(r"^(?:block (?:\(\d+ levels\) )?in|rescue in|ensure in) ")
+_RUBY_BLOCK = re.compile(r"(?:^|(?<=[#.]))(?:block (?:\(\d+ levels\) )?in|rescue in|ensure in) ")
+_RUBY_TOP = frozenset(("", "Object", "BasicObject", "Kernel"))
 _RUST_NOISE = re.compile(r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+")
 _NATIVE_CLONE = re.compile(r"(?:\.(?:cold|isra|part|constprop|llvm|lto_priv)(?:\.\d+)*|\$VARIANT\$\w+|\s*\[clone[^\]]*\])+")
 _SWIFT_WRAP = re.compile(
@@ -54,6 +65,12 @@ def javascript(name: str) -> str:
         return ""
     name = name.rpartition(".")[2].rpartition("/")[2].removeprefix("#")
     return "" if name in ANONYMOUS else name
+
+
+def javascript_class(name: str) -> str:
+    """The class that V8 says a function was called on: `Cart` of `async Cart.add [as put]`; empty: none of the program's."""
+    owner = _JS_CALLER.sub("", name.partition(" [")[0]).rpartition(".")[0].removesuffix(".prototype").rpartition(".")[2]
+    return owner if owner[:1].isupper() and owner not in _JS_RECEIVERS else ""
 
 
 def java_class(name: str) -> str:
@@ -99,10 +116,13 @@ def csharp(module: str, name: str) -> tuple[str, str]:
     return kind, method
 
 
-def ruby(name: str) -> str:
-    """A Ruby method, without class, block and rescue."""
+def ruby(module: str, name: str) -> str:
+    """A Ruby method with its class, where Ruby says it (since 3.4), without block and rescue."""
     name = _RUBY_BLOCK.sub("", name)
-    return re.split(r"[#.]|::", name)[-1] if name.strip("#.:") else name
+    owner, mark, method = name.rpartition("#")
+    if mark and method:
+        return method if owner in _RUBY_TOP else name
+    return name if module in _RUBY_TOP or "." in name else f"{module}#{name}"
 
 
 def php(module: str, name: str) -> tuple[str, str]:

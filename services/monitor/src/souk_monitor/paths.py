@@ -82,3 +82,8 @@ def is_minified(path: str) -> bool:
     """Whether a file's name is that of a bundle, in which short names of functions change with every build."""
     name = path.rpartition("/")[2].partition("?")[0]
     return ".min." in name or _stem(name) != name.rpartition(".")[0]
+
+
+def is_url(path: str) -> bool:
+    """Whether a file was fetched by a URL, as browsers do and servers do not."""
+    return "://" in path and not path.startswith("file:")

@@ -173,11 +173,11 @@ export const failures = {
   unreachable: async () => { await fetch("http://127.0.0.1:2"); },
 };
 
-// As an SDK would send them, the call that was made last last.
+// As Sentry's SDK sends them, the call that was made last last: functions as V8 prints them, with what they were called on.
 const framesOf = (error) => {
   void error.stack;
   return (sites.get(error) ?? []).map((call) => ({
-    function: call.getFunctionName() ?? "",
+    function: /^(?:async )?(.*) \(/.exec(`${call}`)?.[1] ?? "",
     file: call.isNative() ? "native" : call.getFileName() ?? "<anonymous>",
     abs_path: call.isNative() ? "native" : call.getFileName() ?? "<anonymous>",
     line: call.getLineNumber() ?? 0,
