@@ -1,29 +1,42 @@
-"""Nodes of monitor that are killed, and a PostgreSQL that is: what was acknowledged is there, and every event is counted once."""
+"""Nodes of monitor that are killed, and a PostgreSQL that is, while programs report in every way: what was acknowledged is there,
+and every event is counted once."""
 
 import asyncio
+import contextlib
 import random
-import uuid
-from collections.abc import AsyncIterator
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import grpc
 import processes
 import pytest
+from e2e.monitor.writers import EnvelopeWriter, Failed, LogWriter, NativeWriter, Writer
 from faults.counts import count
-from google.rpc import error_details_pb2, status_pb2
 from postgres_servers import PostgresServer, postgres_server
 from processes import ServiceProcess
-from souk.monitor.v1 import error_pb2 as pb
-from souk.monitor.v1 import error_pb2_grpc
+from souk.monitor.v1 import project_pb2, project_pb2_grpc
 from souk_monitor.adapters import schema
 
 KILLS, OUTAGE = count(20, 2), count(60, 1)
-SENDERS, BATCH = 4, 20
+WAYS: tuple[type[Writer], ...] = (NativeWriter, NativeWriter, EnvelopeWriter, EnvelopeWriter, LogWriter, LogWriter)
+"""Of the writers of a service."""
 COUNTS = """
 SELECT (SELECT sum(events)::int FROM monitor.issues) AS issues, (SELECT sum(events)::int FROM monitor.fingerprints) AS fingerprints,
     (SELECT sum(events)::int FROM monitor.hours) AS hours, (SELECT count(DISTINCT event_id)::int FROM monitor.events) AS events
+"""
+ISSUES = """
+SELECT type, events::int, users::int FROM monitor.issues JOIN monitor.issue_texts ON issue = id WHERE merged_into IS NULL
+"""
+AT_REST = "LOCK TABLE monitor.fingerprints, monitor.facets, monitor.facet_hours IN SHARE MODE"
+"""Whatever a node that is gone had begun to write is done or undone by then."""
+OF_SERVICE = """
+SELECT (SELECT coalesce(sum(i.events), 0)::int FROM monitor.issues i JOIN monitor.issue_texts t ON t.issue = i.id
+        WHERE lower(t.type) ^@ $1) AS stored,
+    (SELECT coalesce(sum(events), 0)::int FROM monitor.facets WHERE kind = 1 AND value = $1) AS counted,
+    (SELECT coalesce(sum(events), 0)::int FROM monitor.facet_hours WHERE kind = 1 AND value = $1) AS counted_by_hours
 """
 
 
@@ -36,141 +49,166 @@ async def server() -> AsyncIterator[PostgresServer]:
         yield server
 
 
-class Reporter:
-    """Sends errors, each again until it is acknowledged, and remembers which were."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = random.Random(seed)
-        self.sent: set[str] = set()
-        self.acknowledged: set[str] = set()
-        self.refusals: list[grpc.aio.AioRpcError] = []
-        self.target = ""
-        self.stopping = False
-
-    async def run(self) -> None:
-        while not self.stopping:
-            batch = [self._report() for _ in range(BATCH)]
-            self.sent |= {report.event_id for report in batch}
-            await self._send(batch)
-
-    async def _send(self, batch: list[pb.ErrorReport]) -> None:
-        while True:
-            try:
-                async with grpc.aio.insecure_channel(self.target) as channel:
-                    stub: Any = error_pb2_grpc.ErrorServiceStub(channel)
-                    answer = await stub.ReportErrors(pb.ReportErrorsRequest(reports=batch), timeout=20)
-            except grpc.aio.AioRpcError as error:
-                self.refusals.append(error)
-                await asyncio.sleep(0.05)
-            else:
-                self.acknowledged |= {result.accepted.event_id for result in answer.results}
-                return
-
-    def _report(self) -> pb.ErrorReport:
-        kind = f"Error{self.chance.randint(1, 60)}"
-        exception = pb.ExceptionReport(type=kind, value="it failed")
-        user = pb.ReportedUser(id=f"user-{self.chance.randint(1, 300)}")
-        made = pb.ErrorReport(event_id=uuid.UUID(int=self.chance.getrandbits(128)).hex, exceptions=[exception], user=user)
-        made.time.GetCurrentTime()
-        return made
-
-
 async def start(folder: Path, server: PostgresServer, name: str) -> ServiceProcess:
     settings = {"dsn": server.dsn(user="souk_monitor"), "http_port": 0, "facet_interval": 0.2, "store_patience": 0.5}
     return await processes.start_service("monitor", folder, name, **settings)
 
 
-async def check(server: PostgresServer, acknowledged: set[str], sent: set[str]) -> None:
+async def writers_to(node: ServiceProcess, service: str, seed: int) -> list[Writer]:
+    """Writers of a service, one or more for each way, with a key of their own."""
+    async with grpc.aio.insecure_channel(node.grpc) as channel:
+        stub = project_pb2_grpc.ProjectServiceStub(channel)
+        await stub.CreateProjectKey(project_pb2.CreateProjectKeyRequest(project="default"))
+        project = (await stub.GetProject(project_pb2.GetProjectRequest(name="default"))).project
+    key = project.keys[0].public_key
+    return [way(seed + number, service, node, project.number, key) for number, way in enumerate(WAYS)]
+
+
+@contextlib.asynccontextmanager
+async def writing(writers: Sequence[Writer]) -> AsyncIterator[None]:
+    """They write while the body runs, and finish what they have begun."""
+    tasks = [asyncio.create_task(writer.run()) for writer in writers]
+    try:
+        yield
+        for writer in writers:
+            writer.stopping = True
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def acknowledged(writers: Sequence[Writer]) -> int:
+    return sum(len(writer.acknowledged) for writer in writers)
+
+
+async def all_go_on(writers: Sequence[Writer]) -> None:
+    """Return when each has had something more acknowledged."""
+    before = [len(writer.acknowledged) for writer in writers]
+    await processes.until(lambda: all(len(w.acknowledged) > n for w, n in zip(writers, before, strict=True)))
+
+
+@dataclass(frozen=True)
+class OfService:
+    """What the database says of a service."""
+
+    stored: int
+    """Events."""
+    counted: int
+    """The same in the counts that a node keeps for a while."""
+    counted_by_hours: int
+
+
+async def of_service(server: PostgresServer, service: str) -> OfService:
+    owner = await asyncpg.connect(server.dsn())
+    try:
+        async with owner.transaction():
+            await owner.execute(AT_REST)
+            return OfService(*(await owner.fetchrow(OF_SERVICE, service)).values())
+    finally:
+        await owner.close()
+
+
+async def until_counted(server: PostgresServer, service: str, enough: Callable[[OfService], bool]) -> OfService:
+    """Return as soon as the counts of a service are enough."""
+    async with asyncio.timeout(30):
+        while not enough(found := await of_service(server, service)):
+            await asyncio.sleep(0.02)
+        return found
+
+
+async def check(server: PostgresServer, writers: Sequence[Writer]) -> None:
+    """All that was sent, and nothing else, is stored and counted, with its users; every way has the same issues."""
+    assert all(writer.acknowledged == writer.sent.keys() for writer in writers)
+    everything = [failed for writer in writers for failed in writer.sent.values()]
+    users: defaultdict[str, set[str]] = defaultdict(set)
+    for failed in everything:
+        users[failed.type].add(failed.user)
+    events = Counter(failed.type for failed in everything)
+    owner = await asyncpg.connect(server.dsn())
+    try:
+        counted = set((await owner.fetchrow(COUNTS)).values())
+        issues = [tuple(row) for row in await owner.fetch(ISSUES)]
+    finally:
+        await owner.close()
+    assert counted == {len(everything)}
+    assert sorted(issues) == sorted((kind, events[kind], len(users[kind])) for kind in events)
+
+
+async def check_meanwhile(server: PostgresServer, writers: Sequence[Writer]) -> None:
+    """While others go on: what was acknowledged is there. What OpenTelemetry sends has no ids of its own, and is counted."""
+    known, fewest = _named(writers, lambda writer: writer.acknowledged), acknowledged(writers)
     owner = await asyncpg.connect(server.dsn())
     try:
         stored = {row["event_id"].hex for row in await owner.fetch("SELECT DISTINCT event_id FROM monitor.events")}
-        counted = set((await owner.fetchrow(COUNTS)).values())
     finally:
         await owner.close()
-    assert acknowledged <= stored <= sent
-    assert counted == {len(stored)}
+    assert known <= stored
+    assert fewest <= len(stored) <= sum(len(writer.sent) for writer in writers)
+
+
+def _named(writers: Sequence[Writer], ids: Callable[[Writer], set[str]]) -> set[str]:
+    return set().union(*(ids(writer) for writer in writers if not isinstance(writer, LogWriter)))
 
 
 @pytest.mark.timeout(600)
 async def test_a_node_that_is_killed_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, server: PostgresServer) -> None:
     chance = random.Random(11)
-    reporters = [Reporter(seed) for seed in range(SENDERS)]
-    other = await start(tmp_path, server, "other")
-    node = await start(tmp_path, server, "node")
-    sending: list[asyncio.Task[None]] = []
+    other, node = await asyncio.gather(start(tmp_path, server, "other"), start(tmp_path, server, "node"))
+    lost = 0
     try:
-        for number, reporter in enumerate(reporters):
-            reporter.target = node.grpc if number % 2 else other.grpc
-            sending.append(asyncio.create_task(reporter.run()))
-        for _ in range(KILLS):
-            before = len(reporters[1].acknowledged)
-            await processes.until(lambda before=before: len(reporters[1].acknowledged) > before)
-            await asyncio.sleep(chance.random() / 2)  # the moment is what is tried
-            await processes.stop(node)
-            acknowledged = set().union(*(reporter.acknowledged for reporter in reporters))
-            await check_at_rest(server, acknowledged, reporters)
-            node = await start(tmp_path, server, "node")
-            for reporter in reporters[1::2]:
-                reporter.target = node.grpc
-        for reporter in reporters:
-            reporter.stopping = True
-        await asyncio.gather(*sending)
+        steady, mortal = await writers_to(other, "steady", 100), await writers_to(node, "mortal", 200)
+        async with writing([*steady, *mortal]):
+            for _ in range(KILLS):
+                await all_go_on(mortal)
+                fewest = acknowledged(mortal) - lost
+                await until_counted(server, "mortal", lambda found, fewest=fewest: found.counted >= fewest)
+                await asyncio.sleep(chance.random() / 2)  # the moment is what is tried
+                await processes.stop(node)
+                await check_meanwhile(server, [*steady, *mortal])
+                found = await of_service(server, "mortal")
+                assert fewest <= found.counted <= found.stored - lost
+                assert found.counted_by_hours == found.counted
+                lost = found.stored - found.counted
+                node = await start(tmp_path, server, "node")
+                for writer in mortal:
+                    writer.node = node
+            await all_go_on(mortal)
+        await check(server, [*steady, *mortal])
+        for service, missing in (("steady", 0), ("mortal", lost)):
+            found = await until_counted(server, service, lambda found, n=missing: found.counted >= found.stored - n)
+            assert found.counted == found.counted_by_hours == found.stored - missing
     finally:
-        for task in sending:
-            task.cancel()
         await processes.stop(node)
         await processes.stop(other)
-    everything = set().union(*(reporter.sent for reporter in reporters))
-    assert everything == set().union(*(reporter.acknowledged for reporter in reporters))
-    await check(server, everything, everything)
-
-
-async def check_at_rest(server: PostgresServer, acknowledged: set[str], reporters: list[Reporter]) -> None:
-    """While others go on: what was acknowledged is there."""
-    owner = await asyncpg.connect(server.dsn())
-    try:
-        stored = {row["event_id"].hex for row in await owner.fetch("SELECT DISTINCT event_id FROM monitor.events")}
-    finally:
-        await owner.close()
-    assert acknowledged <= stored <= set().union(*(reporter.sent for reporter in reporters))
 
 
 @pytest.mark.timeout(600)
 async def test_a_database_that_is_gone_pushes_back_and_recovers_by_itself(tmp_path: Path, server: PostgresServer) -> None:
     node = await start(tmp_path, server, "node")
-    reporters = [Reporter(seed + 100) for seed in range(SENDERS)]
-    sending = []
     try:
-        for reporter in reporters:
-            reporter.target = node.grpc
-            sending.append(asyncio.create_task(reporter.run()))
-        await processes.until(lambda: all(reporter.acknowledged for reporter in reporters))
-        await server.kill()
-        acknowledged = [len(reporter.acknowledged) for reporter in reporters]
-        refused = [len(reporter.refusals) for reporter in reporters]
-        await asyncio.sleep(OUTAGE)  # how long it is gone is what is tried
-        await processes.until(lambda: all(len(r.refusals) > n for r, n in zip(reporters, refused, strict=True)))
-        await server.start()
-        await processes.until(lambda: all(len(r.acknowledged) > n for r, n in zip(reporters, acknowledged, strict=True)))
-        for reporter in reporters:
-            reporter.stopping = True
-        await asyncio.gather(*sending)
+        writers = await writers_to(node, "steady", 300)
+        async with writing(writers):
+            await all_go_on(writers)
+            fewest = acknowledged(writers)
+            await until_counted(server, "steady", lambda found: found.counted >= fewest)
+            await server.kill()
+            uncounted = sum(len(writer.sent) for writer in writers) - fewest
+            refused = [len(writer.refusals) for writer in writers]
+            await asyncio.sleep(OUTAGE)  # how long it is gone is what is tried
+            await processes.until(lambda: all(len(w.refusals) > n for w, n in zip(writers, refused, strict=True)))
+            await server.start()
+            await all_go_on(writers)
+        for writer in writers:
+            assert {refusal.status for refusal in writer.refusals} == {
+                "503" if isinstance(writer, EnvelopeWriter) else "UNAVAILABLE"
+            }
+            assert all(refusal.retry_after > 0 for refusal in writer.refusals)
+        await check(server, writers)
+        last = Failed("f" * 32, "LastError", "user-0", 0)
+        await NativeWriter(1, "last", node, 0, "").send([last])
+        await until_counted(server, "last", lambda found: found.counted == 1)
+        found = await of_service(server, "steady")
+        assert abs(found.counted - found.stored) <= uncounted
     finally:
-        for task in sending:
-            task.cancel()
         await processes.stop(node)
-    refusals = [refusal for reporter in reporters for refusal in reporter.refusals]
-    assert {refusal.code() for refusal in refusals} == {grpc.StatusCode.UNAVAILABLE}
-    assert all(retry_seconds(refusal) > 0 for refusal in refusals)
-    everything = set().union(*(reporter.sent for reporter in reporters))
-    await check(server, everything, everything)
-
-
-def retry_seconds(error: grpc.aio.AioRpcError) -> float:
-    """What RetryInfo says."""
-    details = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
-    for each in status_pb2.Status.FromString(details).details:
-        retry = error_details_pb2.RetryInfo()
-        if each.Unpack(retry):
-            return retry.retry_delay.ToTimedelta().total_seconds()
-    return 0.0
