@@ -66,6 +66,18 @@ LIBRARIES = {
     "ruby": ("/usr/local/bundle/gems/rack-3.1.8/lib/rack/{0}.rb", ""),
     "javascript": ("webpack:///./node_modules/react/lib/{0}.js", ""),
 }
+FAILED = {
+    "python": [("gaierror", "[Errno -2] db-{}"), ("ConnectionRefusedError", "[Errno 111] {}"), ("ConnectionResetError", "{}")],
+    "node": [
+        ("Error", "connect ECONNREFUSED 10.0.0.{}:5432"),
+        ("Error", "getaddrinfo ENOTFOUND db-{}.internal"),
+        ("Error", "read ECONNRESET"),
+        ("SocketError", "other side closed after {} bytes"),
+    ],
+    "java": [("ConnectException", "refused by 10.0.0.{}"), ("UnknownHostException", "db-{}"), ("SocketTimeoutException", "{} ms")],
+    "ruby": [("Errno::ECONNREFUSED", "10.0.0.{}"), ("Socket::ResolutionError", "db-{}"), ("IO::TimeoutError", "{} ms")],
+}
+"""What fails within libraries, below what the application is told."""
 CLASSES = ["Cart", "Order", "Seller", "Basket"]
 RECEIVERS = ["Object", "Module", "Function", "Proxy", "process", "global", "exports", "Timeout", "Socket"]
 """What V8 says that a function was called on, where that is no class of the program."""
@@ -116,16 +128,21 @@ def library_frame(chance: random.Random, platform: str) -> Error:
 
 
 def error(chance: random.Random, platform: str = "") -> Error:
-    """Any error with a stack: library frames outside, then those of the application."""
+    """Any error with a stack: library frames outside, then those of the application. Some came of another within libraries."""
     platform = platform or chance.choice(list(TYPES))
     frames = [library_frame(chance, platform) for _ in range(chance.randint(0, 4))]
     frames += [in_app_frame(chance, platform, number) for number in range(chance.randint(2, 6))]
     frames += [library_frame(chance, platform) for _ in range(chance.randint(0, 2))]
     kind = chance.choice(TYPES[platform])
-    return {
-        "platform": platform,
-        "exceptions": [{"type": kind, "value": f"no {chance.choice(WORDS)} of {chance.randint(1, 99)}", "frames": frames}],
-    }
+    raised = {"type": kind, "value": f"no {chance.choice(WORDS)} of {chance.randint(1, 99)}", "frames": frames}
+    within = [failed(chance, platform, chance.choice(FAILED[platform]))] if platform in FAILED and chance.random() < 0.4 else []
+    return {"platform": platform, "exceptions": [*within, raised]}
+
+
+def failed(chance: random.Random, platform: str, kind: tuple[str, str]) -> Error:
+    """What happened within libraries alone."""
+    frames = [library_frame(chance, platform) for _ in range(chance.randint(1, 3))]
+    return {"type": kind[0], "value": kind[1].format(chance.randint(1, 254)), "frames": frames}
 
 
 def frames_of(told: Error) -> list[Error]:
@@ -212,6 +229,35 @@ def other_wrapper(chance: random.Random, told: Error) -> Error:
         cause["frames"] = frames[catcher:]
     kind = chance.choice(["ServiceError", "RuntimeException", "HandlerError"])
     told["exceptions"].append({"type": kind, "value": f"cannot {chance.choice(VERBS)}", "frames": outer})
+    return told
+
+
+def kind_of_cause(told: Error) -> tuple[str, str]:
+    """Which of FAILED an error came of."""
+    cause = told["exceptions"][0]
+    said = cause["value"].split()[:2]
+    return next(
+        one
+        for one in FAILED[told["platform"]]
+        if one[0] == cause["type"] and (cause["type"] != "Error" or one[1].split()[:2] == said)
+    )
+
+
+def other_way_of_failing(chance: random.Random, told: Error) -> Error:
+    """The same failure within libraries, of other ids, told by more or fewer of them, for one address or for each of several."""
+    platform, raised = told["platform"], told["exceptions"][-1]
+    if len(told["exceptions"]) == 1:
+        return told
+    kind = kind_of_cause(told)
+    cause = failed(chance, platform, kind)
+    between = [failed(chance, platform, one) for one in [("PoolError", "no connection"), ("ConnectError", "cannot")]]
+    told["exceptions"] = [cause, *between[: chance.randint(0, 2)], raised]
+    if chance.random() < 0.5:
+        group = failed(chance, platform, ("ExceptionGroup", "all {} addresses failed")) | {"is_group": True, "source": "cause"}
+        members = [failed(chance, platform, kind) | {"parent_id": 1} for _ in range(chance.randint(1, 3))]
+        told["exceptions"] = [*members, group | {"parent_id": 0}, raised]
+        for number, one in enumerate(reversed(told["exceptions"])):
+            one["exception_id"] = number
     return told
 
 
@@ -318,8 +364,17 @@ def one_frame_more(chance: random.Random, told: Error) -> Error:
 def another_cause(chance: random.Random, told: Error) -> Error:
     """The same wrapper around a failure elsewhere."""
     told = other_wrapper(chance, told)
-    cause = told["exceptions"][0]
+    cause = told["exceptions"][-2]
     cause["frames"] = [*cause["frames"][:1], in_app_frame(chance, told["platform"], 7)]
+    return told
+
+
+def another_failure_within_libraries(chance: random.Random, told: Error) -> Error:
+    """The same call of a library, which failed by another cause."""
+    kinds = FAILED[told["platform"]]
+    if len(told["exceptions"]) > 1:
+        kinds = [kind for kind in kinds if kind != kind_of_cause(told)]
+    told["exceptions"] = [failed(chance, told["platform"], chance.choice(kinds)), told["exceptions"][-1]]
     return told
 
 
@@ -331,6 +386,7 @@ SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
     "ids and addresses in messages": (other_values, ALL),
     "depth of recursion": (deeper_recursion, ALL),
     "wrappers": (other_wrapper, ("python", "node", "java", "ruby")),
+    "failures within libraries": (other_way_of_failing, tuple(FAILED)),
     "libraries": (other_libraries, ALL),
     "generated names": (generated_names, ("node", "java", "go", "ruby")),
     "threads and hosts": (other_thread, ("python", "node", "java", "go", "ruby")),
@@ -344,6 +400,7 @@ OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
     "another file": (another_file, ALL),
     "one call more": (one_frame_more, ALL),
     "another cause": (another_cause, ("python", "node", "java", "ruby")),
+    "another cause within libraries": (another_failure_within_libraries, tuple(FAILED)),
 }
 
 

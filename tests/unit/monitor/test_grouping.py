@@ -102,6 +102,86 @@ def test_a_cause_within_a_library_does_not_decide() -> None:
     assert found.type == "ConnectionError"
 
 
+def within_library(kind: str, value: str = "", path: str = "/v/lib/python3.11/site-packages/u/c.py", **more: Any) -> dict[str, Any]:
+    return {"type": kind, "value": value, "frames": [{"function": "connect", "abs_path": path}], **more}
+
+
+def caused(*causes: dict[str, Any], platform: str = "python", extension: str = "py") -> dict[str, Any]:
+    frames = [{"function": "order", "abs_path": f"/srv/app/shop/orders.{extension}"}]
+    return {"platform": platform, "exceptions": [*causes, {"type": "FetchError", "value": "failed", "frames": frames}]}
+
+
+def test_the_type_of_a_cause_within_a_library_counts() -> None:
+    refused, unknown = within_library("ConnectionRefusedError"), within_library("gaierror")
+    assert len({of(caused()), of(caused(refused)), of(caused(unknown))}) == 3
+    assert of(caused(refused, within_library("NewConnectionError"))) == of(caused(refused))
+
+
+def test_what_a_library_tried_first_is_no_cause() -> None:
+    assert of(caused(within_library("KeyError"))) == of(caused())
+    assert of(caused(within_library("KeyError"), within_library("gaierror"))) == of(caused(within_library("gaierror")))
+
+
+def test_of_an_error_of_node_the_code_is_its_type() -> None:
+    texts = [
+        "connect ECONNREFUSED 127.0.0.1:{}",
+        "getaddrinfo ENOTFOUND db{}",
+        "ENOENT: no such file, open '/srv/{}'",
+        "spawn git{} ENOENT",
+    ]
+    causes = [[within_library("Error", text.format(number), "node:net") for number in (1, 2)] for text in texts]
+    found = [{of(caused(cause, platform="node", extension="js")) for cause in alike} for alike in causes]
+    assert [len(alike) for alike in found] == [1, 1, 1, 1]
+    assert len(set.union(*found)) == 3
+    frames = [{"function": "read", "abs_path": "/srv/app/shop/files.js"}]
+    alone = [{"platform": "node", "exceptions": [{"type": "Error", "value": text, "frames": frames}]} for text in texts]
+    assert len(set(map(of, alone))) == 3
+
+
+def test_a_printed_cause_within_node_is_that_of_the_frames() -> None:
+    text = """TypeError: fetch failed
+    at node:internal/deps/undici/undici:13510:13
+    at async order (/srv/app/shop/orders.js:7:3) {
+  [cause]: AggregateError [ECONNREFUSED]:
+      at internalConnectMultiple (node:net:1134:18) {
+    code: 'ECONNREFUSED',
+    [errors]: [
+      Error: connect ECONNREFUSED ::1:1
+          at createConnectionError (node:net:1675:14) {
+        code: 'ECONNREFUSED',
+      },
+      Error: connect ECONNREFUSED 127.0.0.1:1
+          at createConnectionError (node:net:1675:14) {
+        code: 'ECONNREFUSED',
+      }
+    ]
+  }
+}"""
+    printed = Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.NATIVE, platform="node", exceptions=stack_text.parse(text))
+    one = caused(within_library("Error", "connect ECONNREFUSED 127.0.0.1:1", "node:net"), platform="node", extension="js")
+    one["exceptions"][-1] |= {"type": "TypeError", "value": "fetch failed"}
+    assert group(printed).fingerprint == of(one)
+    assert group(printed).culprit == "shop/orders in order"
+
+
+def test_a_group_within_a_library_does_not_decide_where_a_call_of_the_application_failed_by_it() -> None:
+    told = members("OSError", "OSError")
+    for one in told["exceptions"]:
+        one |= {"exception_id": one["exception_id"] + 1, "parent_id": one.get("parent_id", -1) + 1}
+        one["frames"] = within_library("")["frames"]
+    wrapped = {**caused()["exceptions"][0], "exception_id": 0}
+    found = group(event({"platform": "python", "exceptions": [*told["exceptions"], wrapped]}))
+    assert found.type == "FetchError"
+    assert found.fingerprint == of(caused(within_library("OSError")))
+
+
+def test_causes_of_go_do_not_count_for_its_texts_do_not_say_their_types() -> None:
+    frames = [{"function": "order", "module": "github.com/acme/shop"}]
+    raised = {"type": "*fmt.wrapError", "value": "fetch", "frames": frames}
+    causes = [[], [{"type": "*net.OpError"}], [{"type": "*net.DNSError"}]]
+    assert len({of({"platform": "go", "exceptions": [*cause, raised]}) for cause in causes}) == 1
+
+
 def test_what_only_ends_a_task_does_not_decide() -> None:
     cancelled = python("place", "wait", kind="asyncio.CancelledError")
     assert group(event({"exceptions": [cancelled, python("main", "place", kind="TimeoutError")]})).type == "TimeoutError"
@@ -303,6 +383,15 @@ def test_an_explanation_of_a_group_has_its_members_and_of_a_chain_its_wrappers()
     assert [(one.original or one.value, one.reason) for one in all_of(wrapped, "exception")] == [
         ("ValueError", "the innermost with frames of the application"),
         ("OrderError", "a wrapper"),
+    ]
+
+
+def test_an_explanation_says_that_the_type_of_a_cause_within_a_library_counts() -> None:
+    told = caused(within_library("gaierror"), within_library("NewConnectionError"))
+    assert [(one.original or one.value, one.contributes, one.reason) for one in all_of(explain(event(told)), "exception")] == [
+        ("FetchError", True, "the innermost with frames of the application"),
+        ("NewConnectionError", False, "no frames of the application"),
+        ("gaierror", True, "a cause within libraries: its type counts"),
     ]
 
 

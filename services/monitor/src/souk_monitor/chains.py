@@ -1,4 +1,7 @@
-"""Which of an event's exceptions decides where it belongs: wrappers do not, causes do, and members of a group do together."""
+"""Which of an event's exceptions decides where it belongs: wrappers do not, causes do, and members of a group do together.
+
+Of a cause that happened within libraries the type counts, too: it is what failed, and the place is the caller's.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +19,12 @@ _IMPLICIT = frozenset(("python", "ruby"))
 
 _CONTROL = frozenset(("CancelledError", "StopIteration", "StopAsyncIteration", "GeneratorExit", "TaskCanceledException"))
 """Ways of a program rather than failures: never what decides, where something else can."""
+
+_MISSED = frozenset(("KeyError", "IndexError", "AttributeError", "LookupError", "Empty"))
+"""What libraries try first: where another failed while it was handled, it is no cause."""
+
+_UNTOLD = frozenset(("go",))
+"""Languages whose texts do not say of what type a cause is."""
 
 
 @dataclass(slots=True)
@@ -39,6 +48,8 @@ class Deciding:
     reason: str
     passed: list[tuple[ExceptionInfo, str]]
     """The others of its chain, outermost first, and why they do not decide."""
+    causes: tuple[ExceptionInfo, ...] = ()
+    """Of those, what it came of within libraries: their types count."""
 
 
 def tree(exceptions: Sequence[ExceptionInfo]) -> Node | None:
@@ -107,13 +118,34 @@ def _goes_deeper(outer: Sequence[Frame], inner: Sequence[Frame]) -> bool:
 
 
 def decide(node: Node, family: str, rules: InAppRules) -> Deciding:
-    """The innermost cause with frames of the application, else the innermost with frames, else the innermost."""
+    """The innermost cause with frames of the application, else the innermost with frames, else the innermost.
+
+    A group's members decide together, but where only what wraps the group is of the application.
+    """
     chain = [node]
     while not chain[-1].members and (cause := chain[-1].cause) is not None:
         chain.append(cause)
-    if chain[-1].members:
+    exceptions = [link.exception for link in chain]
+    members = chain[-1].members
+    if members and (_any_in_app(members, family, rules) or not any(has_in_app(one.frames, family, rules) for one in exceptions)):
         return _group(chain)
-    return _innermost([link.exception for link in chain], family, rules)
+    return _innermost(exceptions, [end for member in members for end in _ends(member)], family, rules)
+
+
+def _any_in_app(nodes: Sequence[Node], family: str, rules: InAppRules) -> bool:
+    return any(
+        has_in_app(node.exception.frames, family, rules)
+        or _any_in_app(node.members, family, rules)
+        or (node.cause is not None and _any_in_app([node.cause], family, rules))
+        for node in nodes
+    )
+
+
+def _ends(node: Node) -> list[ExceptionInfo]:
+    """What an exception came of in the end."""
+    while not node.members and node.cause is not None:
+        node = node.cause
+    return [end for member in node.members for end in _ends(member)] or [node.exception]
 
 
 def _group(chain: Sequence[Node]) -> Deciding:
@@ -122,8 +154,9 @@ def _group(chain: Sequence[Node]) -> Deciding:
     return Deciding(group.exception, group.exception.frames, group.members, "its members decide together", passed)
 
 
-def _innermost(chain: Sequence[ExceptionInfo], family: str, rules: InAppRules) -> Deciding:
-    if len(chain) == 1:
+def _innermost(chain: Sequence[ExceptionInfo], ends: Sequence[ExceptionInfo], family: str, rules: InAppRules) -> Deciding:
+    """ends: what members of a group at the end of the chain came of."""
+    if len(chain) == 1 and not ends:
         return Deciding(chain[0], chain[0].frames, [], "the only one", [])
     chosen, frames, end = _last_in_app(chain, family, rules)
     reason = "the innermost with frames of the application"
@@ -132,15 +165,31 @@ def _innermost(chain: Sequence[ExceptionInfo], family: str, rules: InAppRules) -
         with_frames = [index for index in failures if chain[index].frames]
         chosen = (with_frames or failures)[-1]
         frames, reason = chain[chosen].frames, "the innermost" + (" with frames" if with_frames else "")
-    passed = []
-    for index, exception in enumerate(chain):
-        if index < chosen:
-            passed.append((exception, "a wrapper"))
-        elif index > chosen:
-            passed.append(
-                (exception, "what was being handled when another failed" if index >= end else "no frames of the application")
-            )
-    return Deciding(chain[chosen], frames, [], reason, passed)
+    if family in _UNTOLD:
+        causes: tuple[ExceptionInfo, ...] = ()
+    else:
+        causes = tuple(ends) if ends and end == len(chain) else _causes(chain[chosen + 1 : end], family)
+    passed = [(each, _why_not(index, chosen, end)) for index, each in enumerate(chain) if index != chosen and each not in causes]
+    passed += [(cause, "a cause within libraries: its type counts") for cause in causes]
+    return Deciding(chain[chosen], frames, [], reason, passed, causes)
+
+
+def _causes(tail: Sequence[ExceptionInfo], family: str) -> tuple[ExceptionInfo, ...]:
+    """What a chain came of in the end, of that of it which happened within libraries."""
+    causes: tuple[ExceptionInfo, ...] = ()
+    for exception in tail:
+        kind = short_type(exception.type)
+        if kind in _MISSED and family in _IMPLICIT:
+            break
+        if kind not in _CONTROL:
+            causes = (exception,)
+    return causes
+
+
+def _why_not(index: int, chosen: int, end: int) -> str:
+    if index < chosen:
+        return "a wrapper"
+    return "what was being handled when another failed" if index >= end else "no frames of the application"
 
 
 def _last_in_app(chain: Sequence[ExceptionInfo], family: str, rules: InAppRules) -> tuple[int | None, tuple[Frame, ...], int]:

@@ -63,7 +63,8 @@ def _found(event: Event, found: Found, counts: bool) -> Component:
         parts.append(
             Component("group", "", "", counts, "a set of its members", tuple(_found(event, one, counts) for one in found.members))
         )
-    parts.extend(_passed(other, reason) for other, reason in found.deciding.passed)
+    causes = found.deciding.causes if counts else ()
+    parts.extend(_passed(other, reason, other in causes) for other, reason in found.deciding.passed)
     return Component("exception", found.type, exception.type, counts, found.deciding.reason, tuple(parts))
 
 
@@ -111,8 +112,8 @@ def _original(entry: Entry) -> str:
     return " in ".join(part for part in (frame.abs_path or frame.file or frame.module or frame.package, frame.function) if part)
 
 
-def _passed(exception: ExceptionInfo, reason: str) -> Component:
-    return Component("exception", exception.type, "", False, reason)
+def _passed(exception: ExceptionInfo, reason: str, contributes: bool) -> Component:
+    return Component("exception", exception.type, "", contributes, reason)
 
 
 def _if_other(original: str, cleaned: str) -> str:

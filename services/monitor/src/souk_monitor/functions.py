@@ -1,5 +1,6 @@
 """Names of functions and types without what compilers, runtimes and generators put into them."""
 
+import errno
 import re
 
 ANONYMOUS = frozenset(
@@ -234,3 +235,16 @@ def go_type(name: str, message: str) -> str:
             return short
     text = message.removeprefix("runtime error: ")
     return next((kind for start, kind in _GO_RUNTIME if text.startswith(start)), "")
+
+
+_SYSTEM_CODES = frozenset(errno.errorcode.values()) | {
+    *("ENOTFOUND", "ENODATA", "EFORMERR", "ESERVFAIL", "ENOTIMP", "EREFUSED", "EBADRESP", "EBADNAME"),
+    *("ECANCELLED", "EAI_AGAIN", "EAI_NODATA", "EAI_FAIL"),
+}
+"""Codes of system calls, and of names that were looked up."""
+
+
+def system_code(message: str) -> str:
+    """The code that a message of Node begins with, where the type is `Error` of whatever failed: `ECONNREFUSED`; empty: none."""
+    words = message[:200].split(maxsplit=4)[:4]
+    return next((code for word in words if (code := word.rstrip(":,")) in _SYSTEM_CODES), "")

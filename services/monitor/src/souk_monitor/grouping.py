@@ -10,7 +10,7 @@ from souk_monitor import templates
 from souk_monitor.chains import Deciding, Node, decide, tree
 from souk_monitor.events import Event, ExceptionInfo
 from souk_monitor.frames import Entry, Place, places_of, stack_of
-from souk_monitor.functions import go_type, short_type
+from souk_monitor.functions import go_type, short_type, system_code
 from souk_monitor.in_app import NO_RULES, InAppRules
 from souk_monitor.platforms import family_of
 
@@ -123,16 +123,19 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     template = templates.of_message(exception.value)
     places = places_of(deciding.frames, family, rules)
     entries = partial(stack_of, deciding.frames, family, rules)
+    causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
     if places:
-        parts = (kind, *[f"{module}\t{name}" for module, name in places])
+        parts = (kind, *[f"{module}\t{name}" for module, name in places], *causes)
         return Found(Method.STACK, parts, deciding, kind, places, entries, template=template)
-    return Found(Method.EXCEPTION, (kind, template), deciding, kind, places, entries, template=template)
+    return Found(Method.EXCEPTION, (kind, template, *causes), deciding, kind, places, entries, template=template)
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:
     if family == "go":
         return go_type(f"{exception.module}.{exception.type}" if exception.module else exception.type, exception.value)
-    return short_type(exception.type)
+    kind = short_type(exception.type)
+    code = system_code(exception.value) if family == "javascript" else ""
+    return f"{kind} {code}" if code else kind
 
 
 def _of_message(event: Event, rules: InAppRules) -> Found:
