@@ -211,6 +211,8 @@ def test_a_card_that_is_a_number_is_found_too():
         "https://shop.example:8443/orders/7?page=2",
         "127.0.0.1 and ::1",
         "Basic authentication failed",
+        "SyntaxError: Unexpected token '<', \"<!doctype \"... is not valid JSON",
+        'syntax error, unexpected token "export", expecting "}"',
         "pip install name@1.2.3",
         "file /srv/shop/pins/session.py in keys",
     ],

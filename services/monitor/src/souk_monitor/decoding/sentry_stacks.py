@@ -21,7 +21,7 @@ def exceptions(given: Json, budget: Budget) -> tuple[ExceptionInfo, ...]:
 def current_stack(
     given: Json, threads: Json, raised: Iterable[ExceptionInfo], budget: Budget
 ) -> tuple[tuple[Frame, ...], list[Json]]:
-    """The stack of a message: the event's own, or that of the thread that crashed or reported; and the threads without it.
+    """The stack of a message: the event's own, or that of the thread that crashed or reported; and the threads without its frames.
 
     An event whose exceptions have their stacks needs none.
     """
@@ -35,8 +35,9 @@ def current_stack(
     if chosen is None:
         return (), list(every)
     others = [thread for thread in every if thread is not chosen]
-    shown = {name: value for name, value in chosen.items() if name != "stacktrace"}
-    return frames(chosen.get("stacktrace"), "stack", budget), [*([shown] if shown else []), *others]
+    stacktrace = chosen.get("stacktrace")
+    shown = {name: value for name, value in chosen.items() if name != "stacktrace"} | _beside_frames(object_of(stacktrace))
+    return frames(stacktrace, "stack", budget), [*([shown] if shown else []), *others]
 
 
 def frames(stacktrace: Json, path: str, budget: Budget, stacks: int = 1) -> tuple[Frame, ...]:
@@ -81,10 +82,13 @@ def _more(rest: Mapping[str, Json], mechanism: Mapping[str, Json], stacktrace: M
     told = {name: value for name, value in mechanism.items() if name not in _MECHANISM and value is not None}
     if told:
         more["mechanism"] = told
+    return more | _beside_frames(stacktrace)
+
+
+def _beside_frames(stacktrace: Mapping[str, Json]) -> dict[str, Json]:
+    """What a stack has beside its frames, as registers, under its name."""
     shown = {name: value for name, value in stacktrace.items() if name != "frames" and value is not None}
-    if shown:
-        more["stacktrace"] = shown
-    return more
+    return {"stacktrace": shown} if shown else {}
 
 
 def _frame(given: Mapping[str, Json]) -> Frame:

@@ -36,6 +36,7 @@ _BETWEEN = (
 )
 _COOKIE = re.compile(r"(?i)(cookies?\d?\\*[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\*b?[\"']?)([^\n\r\"'\\]{2,}+)")
 _OPENING = re.compile(r"(\\*)[bfru]{0,2}([\"'])")
+_UNEXPECTED = "unexpected "
 _NAME_CHARACTERS = re.compile(r"[\w.-]{0,40}\Z")
 
 
@@ -85,11 +86,17 @@ class Assignments:
     def _replaced(self, match: re.Match[str]) -> str:
         before = _NAME_CHARACTERS.search(match.string[max(0, match.start() - 40) : match.start()])
         name = (before[0] if before else "") + match["name"]
-        if not self._names.is_sensitive(name.rpartition(".")[2]):
+        if not self._names.is_sensitive(name.rpartition(".")[2]) or _is_of_parser(match):
             return match[0]
         opening = _OPENING.match(match["value"])
         kept = f"{opening[0]}{SECRET}{opening[1]}{opening[2]}" if opening else SECRET
         return f"{match['name']}{match['between']}{kept}"
+
+
+def _is_of_parser(match: re.Match[str]) -> bool:
+    """Whether it is what a parser did not expect: of the program's text, as in V8's "Unexpected token 'export'"."""
+    before = match.string[max(0, match.start() - len(_UNEXPECTED)) : match.start()]
+    return match["name"] == "token" and match["between"].isspace() and before.lower() == _UNEXPECTED
 
 
 def hints(added: Iterable[str]) -> list[tuple[str, str]]:
