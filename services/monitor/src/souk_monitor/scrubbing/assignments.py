@@ -4,59 +4,65 @@ import re
 from collections.abc import Iterable
 from functools import partial
 
-from souk_monitor.scrubbing.names import WHOLE, Names
+from souk_monitor.scrubbing import bindings, remarks
+from souk_monitor.scrubbing.bindings import Bindings
+from souk_monitor.scrubbing.detectors import SECRET, Rewrite
+from souk_monitor.scrubbing.names import WHOLE, WITHIN, Names
 from souk_monitor.scrubbing.signs import assigned, assigned_whole, exactly
-from souk_monitor.scrubbing.texts import SECRET, Rewrite
 
-_WORDS = (
-    "passw", "passphrase", "pwd", "secret", "token", "authorization", "credential", "mnemonic", "csrf", "xsrf", "cvv", "cvc",
-    "cookie",
-)  # fmt: skip
-_PAIRS = (
-    *((first, "key") for first in ("api", "access", "private", "priv", "signing", "encryption", "account", "auth", "wallet")),
-    *(("seed", "phrase"), ("recovery", "phrase"), ("session", "id"), ("card", "number"), ("credit", "card"), ("security", "code")),
-)
-_NAME = "|".join(
-    (
-        *(word.replace("passw", "passw(?:or)?d") for word in _WORDS if word != "cookie"),
-        *(f"{first}[ _-]?{second}" for first, second in _PAIRS),
-    )
-)
+_OF_FIELDS_ONLY = ("session", "bearer", "keystore")
+"""Of a text they mostly say something else."""
+_WORDS = tuple(word for word in (*WITHIN, "session id") if word not in _OF_FIELDS_ONLY)
+_TILDE = "contrasena"
 _END = r"(?:\\*[\"']?\]?)"
+_DIGEST = r"(?:digest|oauth|hawk|signature)(?:,?[ \t]{1,4}[\w-]{1,40}=(?:\\*\"[^\"\n]*+\"|[^\s,\"']++))++"
 _VALUE = (
     r"b?\"(?:[^\"\\]|\\[\s\S])*+(?:\"|$)|b?'(?:[^'\\]|\\[\s\S])*+(?:'|$)|\\+\"[^\"]*+(?:\"|$)|\\+'[^']*+(?:'|$)"
-    r"|(?:bearer|basic|digest|token|apikey|negotiate) +[^\s\"',;]+"
+    rf"|{_DIGEST}|(?:bearer|basic|digest|token|apikey|negotiate|ntlm|ssws|splunk) +[^\s\"',;]+"
     r"|\{[^{}]{0,4096}\}?|\[[^\[\]]{0,4096}\]?|\([^()]{0,4096}\)?"
-    r"|(?:[^\s;,&\"'<>\\]|[&,](?=[^\s\"'])(?![\w.\[\]-]{1,40}[=:])|\\(?![\"'nrt]))++"
+    r"|(?:[^\s;,&\"'<>\\]|[&,](?=[^\s\"'])(?!(?:quot|apos|#x?\d\d);|[\w.\[\]-]{1,40}[=:])|\\(?![\"'nrt]))++"
 )
-_QUOTED_VALUE = r"[bfru]{0,2}\"(?:[^\"\\]|\\[\s\S])*+\"|[bfru]{0,2}'(?:[^'\\]|\\[\s\S])*+'"
+_LITERAL = r"(?:[bfru$@]{0,2}(?:\"(?:[^\"\\]|\\[\s\S])*+\"|'(?:[^'\\]|\\[\s\S])*+')|`(?:[^`\\]|\\[\s\S])*+`)"
+_LITERALS = rf"{_LITERAL}(?:[ \t]{{0,4}}[+.&]?[ \t]{{0,4}}{_LITERAL})*+"
+_QUOTE_COMMA = r"\\*[\"']\)?[ \t]{0,4},[ \t]{0,4}"
+_ENTITY = r"&(?:quot|apos|#34|#39|#x27);"
 _BETWEEN = (
-    rf"{_END}[ \t]{{0,8}}(?:=>|={{1,3}}|:=|:|->|%3d)[ \t]{{0,8}}|\\*[\"']\)?[ \t]{{0,4}},[ \t]{{0,4}}(?=\\*b?[\"'])"
+    rf"{_END}[ \t]{{0,8}}(?:=>|={{1,3}}|:=|:(?!:)|->|%3d)[ \t]{{0,8}}|{_QUOTE_COMMA}(?=\\*b?[\"'])"
     r"|[ \t]{1,4}(?:is|was)[ \t]{1,4}(?=[\"']|\S{0,64}\d)|[ \t]{1,4}(?=[\"'`])"
+    rf"|{_ENTITY}[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:{_ENTITY})?"
+)
+_TYPE = r"[\w.&*?'<>\[\] ]{0,30}?(?:str|text|bytes|char|any|final|secret)[\w.?|<>\[\] ]{0,30}?"
+_SOURCE_BETWEEN = (
+    rf"{_END}(?:\[\w{{0,10}}\])?(?:[ \t]{{0,4}}:[ \t]{{0,4}}{_TYPE}|[ \t]{{1,4}}{_TYPE})?"
+    r"[ \t]{0,8}(?:=>|={1,3}|!={1,2}|:=|->|:)[ \t]{0,8}(?:\([ \t]{0,4})?"
+    rf"|{_QUOTE_COMMA}|{_END}[\])]{{0,2}}[ \t]{{1,4}}(?:\|\||\?\?|\?:|or|is|was)[ \t]{{1,4}}|[ \t]{{1,4}}"
 )
 _COOKIE = re.compile(r"(?i)(cookies?\d?\\*[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\*b?[\"']?)([^\n\r\"'\\]{2,}+)")
-_OPENING = re.compile(r"(\\*)[bfru]{0,2}([\"'])")
-_UNEXPECTED = "unexpected "
+_OPENING = re.compile(r"(\\*)[bfru$@]{0,2}([\"'`])")
+_MARK = re.compile(r"(?<![^\W_])\[secret(?=\])")
 _NAME_CHARACTERS = re.compile(r"[\w.-]{0,40}\Z")
 
 
-def _pattern(names: str, value: str) -> re.Pattern[str]:
-    short = "|".join(WHOLE)
-    return re.compile(
-        rf"(?i)(?P<name>(?:{names}|(?<![a-z0-9])(?:{short})(?![a-z0-9]))[\w-]{{0,40}}+)(?P<between>{_BETWEEN})(?P<value>{value})"
-    )
+def _within_texts(word: str) -> str:
+    return "contrase(?:\u00f1|n\u0303?)a" if word == _TILDE else word.replace(" ", "[ _-]?")
+
+
+_NAMES = "|".join(map(_within_texts, (word for word in _WORDS if word != "cookie")))
+_SHORT = "|".join(map(_within_texts, WHOLE))
 
 
 class Assignments:
     """Takes out of texts what is given to sensitive names."""
 
     def __init__(self, names: Names, added: Iterable[str] = ()) -> None:
-        own = [re.escape(name) for name in added if name]
-        every = "|".join((*own, _NAME))
+        long = "|".join((*(re.escape(name) for name in added if name), _NAMES))
+        every = rf"(?:{long}|(?<![a-z0-9])(?:{_SHORT})(?![a-z0-9]))"
+        name = rf"(?i)(?P<name>{every}[\w-]{{0,40}}+)"
         self._names = names
-        self._any = _pattern(every, _VALUE)
-        self._quoted = _pattern(every, _QUOTED_VALUE)
-        self._flag = re.compile(rf"(?i)(--[\w-]{{0,40}}?(?:{every})[\w-]{{0,40}}[ =])([^\s\"']++)")
+        self._any = re.compile(rf"{name}(?P<between>{_BETWEEN})(?P<value>{_VALUE})")
+        self._quoted = re.compile(rf"{name}(?P<between>{_SOURCE_BETWEEN})(?P<value>{_LITERALS})")
+        self._flag = re.compile(rf"(?i)(--[\w-]{{0,40}}?(?:{long})[\w-]{{0,40}}[ =])([^\s\"']++)")
+        self._bindings = Bindings(re.compile(f"(?i){every}"), names)
 
     def of_text(self, hints: tuple[str, ...], needed: str = "") -> Rewrite:
         """What rewrites texts that have `needed` in them."""
@@ -77,26 +83,22 @@ class Assignments:
             text = _COOKIE.sub(rf"\1{SECRET}", text)
         if "--" in text:
             text = self._flag.sub(rf"\1{SECRET}", text)
-        return self._any.sub(self._replaced, text)
+        return self._any.sub(self._replaced, self._bindings.rewrite(text, lower))
 
     def _rewrite_source(self, hints: tuple[str, ...], text: str) -> str:
         lower = text.lower()
         return self._quoted.sub(self._replaced, text) if any(hint in lower for hint in hints) else text
 
     def _replaced(self, match: re.Match[str]) -> str:
+        if _MARK.match(match.string, match.start() - 1):
+            return match[0]
         before = _NAME_CHARACTERS.search(match.string[max(0, match.start() - 40) : match.start()])
-        name = (before[0] if before else "") + match["name"]
-        if not self._names.is_sensitive(name.rpartition(".")[2]) or _is_of_parser(match):
+        name = ((before[0] if before else "") + match["name"]).rpartition(".")[2]
+        if not self._names.is_sensitive(name) or remarks.is_remark(name, match):
             return match[0]
         opening = _OPENING.match(match["value"])
         kept = f"{opening[0]}{SECRET}{opening[1]}{opening[2]}" if opening else SECRET
         return f"{match['name']}{match['between']}{kept}"
-
-
-def _is_of_parser(match: re.Match[str]) -> bool:
-    """Whether it is what a parser did not expect: of the program's text, as in V8's "Unexpected token 'export'"."""
-    before = match.string[max(0, match.start() - len(_UNEXPECTED)) : match.start()]
-    return match["name"] == "token" and match["between"].isspace() and before.lower() == _UNEXPECTED
 
 
 def hints(added: Iterable[str]) -> list[tuple[str, str]]:
@@ -104,9 +106,16 @@ def hints(added: Iterable[str]) -> list[tuple[str, str]]:
     return [(name.lower(), assigned(exactly(name))) for name in added if name]
 
 
+def _hint(word: str) -> tuple[str, str]:
+    """What is in a text that names a word, in lower case; and how its bytes are spelled."""
+    if word == _TILDE:
+        return "contrase", r"contrase(?:\xc3[\xb1\x91]|n(?:\xcc\x83)?)a"
+    return word.rpartition(" ")[2], word.replace(" ", "[ _-]?")
+
+
 HINTS = (
-    *((word, assigned(word)) for word in _WORDS),
-    *((second, assigned(f"{first}[ _-]?{second}")) for first, second in _PAIRS),
-    *((word, assigned_whole(word)) for word in WHOLE),
+    *((hint, assigned(spelling)) for hint, spelling in map(_hint, _WORDS)),
+    *((hint, assigned_whole(spelling)) for hint, spelling in map(_hint, WHOLE)),
+    *bindings.HINTS,
 )
 """Those of the names that are always sensitive."""

@@ -6,13 +6,18 @@ from enum import Enum
 
 from souk_monitor.scrubbing.signs import ending, exactly, spelled
 
-_WITHIN = (
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "accesskey", "privatekey", "privkey", "signingkey",
-    "encryptionkey", "accountkey", "authorization", "credential", "mnemonic", "seedphrase", "recoveryphrase", "seedwords", "cookie",
-    "session", "csrf", "xsrf", "cardnumber", "creditcard", "ccnumber", "cvv", "cvc", "bearer", "keystore", "authkey", "walletkey",
-    "securitycode", "pincode",
+WITHIN = (
+    "password", "passwd", "passwort", "pswd", "passphrase", "passcode", "pwd", "senha", "contrasena", "secret", "token",
+    "credential", "creds", "authorization", "mnemonic", "cookie", "session", "sess id", "csrf", "xsrf", "cvv", "cvc", "bearer",
+    "keystore", "api key", "access key", "private key", "priv key", "signing key", "encryption key", "account key", "auth key",
+    "wallet key", "license key", "seed phrase", "recovery phrase", "seed words", "card number", "credit card", "cc number",
+    "account number", "security code", "pin code", "otp code", "mfa code", "2fa code", "verification code",
 )  # fmt: skip
-WHOLE = ("auth", "pin", "seed", "sid", "pass", "pw", "otp", "ssn", "jwt", "sig", "signature", "iban", "xprv", "session")
+"""Words of sensitive names, wherever they are in one."""
+WHOLE = (
+    "auth", "pin", "seed", "sid", "pass", "pw", "otp", "totp", "ssn", "jwt", "sig", "signature", "iban", "xprv", "session", "pan",
+    "card no", "cardno",
+)  # fmt: skip
 """Too short to be looked for within a word: they are one, as in user_pass."""
 _HARMLESS = re.compile(
     r"(?:n|num|max|min|total|prompt|completion|input|output|used)?tokens?"
@@ -23,14 +28,16 @@ _HARMLESS = re.compile(
 """Of those that have such a word in them: how many, until when, and the tokens of a chain, which are goods and no secrets."""
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
+_TILDE = re.compile("n\u0303|\u00f1")
 _PLAIN = re.compile(r"[A-Za-z_.-]{1,12}[0-9]{0,3}")
 """Too short, and of too few digits, to be a secret of any form."""
 _MAX_KNOWN = 4096
+_WITHIN = tuple(word.replace(" ", "") for word in WITHIN)
 
 
 def plain(name: str) -> str:
-    """A name without what people write differently: case, _, -, spaces."""
-    return _SEPARATORS.sub("", name.lower())
+    """A name without what people write differently: case, _, -, spaces, the tilde of contraseña."""
+    return _SEPARATORS.sub("", _TILDE.sub("n", name.lower()))
 
 
 class Name(Enum):
@@ -67,8 +74,8 @@ class Names(dict[str, Name]):
             return True
         if any(word in known for word in _WITHIN):
             return _HARMLESS.fullmatch(known) is None
-        parts = _PARTS.findall(name[-100:])
-        return bool(parts) and parts[-1].lower() in WHOLE
+        parts = [part.lower() for part in _PARTS.findall(name[-100:])]
+        return " ".join(parts[-1:]) in WHOLE or " ".join(parts[-2:]) in WHOLE
 
 
 def _spellings(name: str) -> Iterator[str]:

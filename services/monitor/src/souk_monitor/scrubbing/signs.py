@@ -17,10 +17,10 @@ LETTERS = r"0-9A-Za-z_\x80-\xff"
 ESCAPE = r"(?:\\[bfnrt]|\\u00[01][0-9a-f])"
 """How JSON writes characters that are no part of a word."""
 _BETWEEN = rf"(?:[^0-9A-Za-z\"]|{ESCAPE}|\\\")*"
-_GIVEN = r"(?:[\\'\]=:%>]| {1,8}(?:[\\'`=:%-]|is[ \\]|was[ \\]))"
+_GIVEN = r"[\\'\]=:%>&,) ]"
 """What is after a name that is given a value, or may be."""
-_LOWERED = {"k": r"(?:k|\xe2\x84\xaa)", "i": r"(?:i|\xc4\xb0)"}
-"""Letters beyond ASCII that become one of it in lower case."""
+_LOWERED = {"k": r"(?:k|\xe2\x84\xaa)", "i": r"(?:i|\xc4\xb0)", "n": r"(?:n|\xc3[\xb1\x91])"}
+"""Letters beyond ASCII that are taken for one of it."""
 _MEMORY = 24 * 1024 * 1024
 """Bytes that a set may use for what it has learnt of the texts; full, it begins anew."""
 _RUN_CLASS = bytes(ord("x") if byte < 128 and chr(byte).isalnum() else ord(" ") for byte in range(256))
@@ -71,12 +71,12 @@ class Signs(Generic[K]):
 
 def assigned(word: str) -> str:
     """The sign of a name with a pattern in it, in any case, that is given a value, as in `word=…` or --my-word …"""
-    return rf"(?i:{word})[{LETTERS}-]*{_GIVEN}|--[{LETTERS}-]*(?i:{word})[{LETTERS}-]* "
+    return rf"(?i:{word})[{LETTERS}-]*{_GIVEN}"
 
 
 def assigned_whole(word: str) -> str:
     """The same of a name that is a word by itself, as in user_pass=…"""
-    return rf"(?:^|[^0-9A-Za-z]|{ESCAPE})(?i:{word})(?:[_\x80-\xff-][{LETTERS}-]*)?(?:{_GIVEN}| )"
+    return rf"(?:^|[^0-9A-Za-z]|{ESCAPE})(?i:{word})(?:[_\x80-\xff-][{LETTERS}-]*)?{_GIVEN}"
 
 
 def spelled(word: str) -> str:
@@ -85,8 +85,8 @@ def spelled(word: str) -> str:
 
 
 def ending(word: str) -> str:
-    """The sign of a text that ends with a word, but for what is neither letter nor digit."""
-    return rf"(?i:{word}){_BETWEEN}\""
+    """The sign of a text that ends with a word, or several, but for what is neither letter nor digit."""
+    return rf"(?i:{_BETWEEN.join(word.split())}){_BETWEEN}\""
 
 
 def exactly(text: str) -> str:

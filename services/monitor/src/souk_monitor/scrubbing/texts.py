@@ -8,41 +8,14 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from importlib.resources import files
-from typing import NamedTuple
 
 import re2
 
+from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Detector, Rewrite, always, sub
+from souk_monitor.scrubbing.logins import LOGINS
 from souk_monitor.scrubbing.signs import ESCAPE, LETTERS, Run
-
-SECRET, EMAIL, ADDRESS = "[secret]", "[email]", "[ip]"
-
-
-class Rewrite(NamedTuple):
-    """Takes secrets of a kind out of texts."""
-
-    least: int
-    """Characters that a text with one has at the least."""
-    needed: str
-    """What is in every text with one."""
-    rewrite: Callable[[str], str]
-    """The text without them."""
-
-
-class Detector(NamedTuple):
-    """One kind of secret, or several that have a sign in common."""
-
-    sign: str | Run
-    """Of every event with one, in its JSON, for `signs.Signs`."""
-    rewrites: Callable[[bytes], Sequence[Rewrite]]
-    """What takes them out, given the JSON of an event with the sign; none where a closer look finds nothing."""
-
-
-def _always(*rewrites: Rewrite) -> Callable[[bytes], Sequence[Rewrite]]:
-    return lambda body: rewrites
-
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----(?:(?!-----END)[\s\S])*+(?:-----END[A-Z0-9 ]{0,60}-----)?"
@@ -60,8 +33,6 @@ _PREFIXED = (
     r"|sq0(?:atp|csp)-[\w-]{16,}|EAAA[\w-]{32,}|sntry[su]_[\w+/=]{16,}|rzp_(?:live|test)_\w{8,}|access_token\$\w+\$\w{8,}\$\w{16,}"
     r")"
 )
-_USERINFO = re.compile(r"(://[^\s/?#:@'\"<>]{0,128}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,256}?@(?=[\w.\[-][^\s@'\"<>]*+(?:[\s'\"<>]|$))")
-_URL_TOKEN = re.compile(r"(://)[^\s/?#:@'\"<>]{12,256}+@")
 _HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
 _HASH_WORDS = re.compile(
     r"(?i)(?:hash|tx|txn|transaction|block|sha-?\d*|digest|root|etag|checksum|commit|topics?|cid|image)\W{0,8}$"
@@ -166,14 +137,14 @@ def _recovery_phrases(body: bytes) -> Iterator[Rewrite]:
     words = _ESCAPES.sub(b" ", body).translate(_LETTER_CLASS).split()
     few = len(_BIP39_FORMS.intersection(words)) < _DIFFERENT_WORDS and not any(phrase in body for phrase in _TEST_PHRASES)
     if not few and b"\1" * _MNEMONIC_WORDS in bytes(map(_BIP39_FORMS.__contains__, words)):
-        yield Rewrite(47, "", _sub(_WORDS, _mnemonic))
+        yield Rewrite(47, "", sub(_WORDS, _mnemonic))
 
 
 def _keys(body: bytes) -> Iterator[Rewrite]:
     if b"h" * 64 in body.translate(_HEX_CLASS):
-        yield Rewrite(64, "", _sub(_HEX_KEY, _hex_key))
+        yield Rewrite(64, "", sub(_HEX_KEY, _hex_key))
     if b"b" * 51 in body.translate(_BASE58_CLASS):
-        yield Rewrite(51, "", _sub(_BASE58_KEY))
+        yield Rewrite(51, "", sub(_BASE58_KEY))
 
 
 def _cards(body: bytes) -> Iterator[Rewrite]:
@@ -181,16 +152,12 @@ def _cards(body: bytes) -> Iterator[Rewrite]:
     for match in _NUMBERS.finditer(body):
         number = match[1].decode()
         if is_card(number.replace(" ", "").replace("-", "")):
-            yield Rewrite(12, number, _sub(_CARD, _card))
+            yield Rewrite(12, number, sub(_CARD, _card))
 
 
 def may_be_card(number: int) -> bool:
     """Whether a whole number that is no text is one of a card."""
     return 10**11 < number < 10**19 and is_card(str(number))
-
-
-def _sub(pattern: re.Pattern[str], by: str | Callable[[re.Match[str]], str] = SECRET) -> Callable[[str], str]:
-    return partial(pattern.sub, by)
 
 
 _ESCAPES = re.compile(rb"\\\\?[bfnrt]|\\u00[01][0-9a-f]")
@@ -240,26 +207,23 @@ _IPV6_SIGN = r":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,
 _EMAIL_SIGN = rf"[{LETTERS}.+%-]@[{LETTERS}-]+\.[{LETTERS}.-]*[A-Za-z\x80-\xff]{{2}}"
 
 SECRETS: tuple[Detector, ...] = (
-    Detector("PRIVATE KEY", _always(Rewrite(27, "PRIVATE KEY", _sub(_PEM)))),
+    Detector("PRIVATE KEY", always(Rewrite(27, "PRIVATE KEY", sub(_PEM)))),
+    *LOGINS,
+    Detector(rf"eyJ[{LETTERS}-]{{10}}", always(Rewrite(13, "eyJ", sub(_JWT)))),
     Detector(
-        r"://[^ '\"<>]*@",
-        _always(Rewrite(6, "://", _sub(_USERINFO, rf"\1{SECRET}@")), Rewrite(16, "://", _sub(_URL_TOKEN, rf"\1{SECRET}@"))),
+        rf"(?i:bearer|negotiate|dpop)[ :=]{{1,3}}[{LETTERS}.~+/=:-]{{8}}", always(Rewrite(12, "", sub(_BEARER, _keep_scheme)))
     ),
-    Detector(rf"eyJ[{LETTERS}-]{{10}}", _always(Rewrite(13, "eyJ", _sub(_JWT)))),
-    Detector(
-        rf"(?i:bearer|negotiate|dpop)[ :=]{{1,3}}[{LETTERS}.~+/=:-]{{8}}", _always(Rewrite(12, "", _sub(_BEARER, _keep_scheme)))
-    ),
-    Detector(rf"(?i:basic)[ :=]{{1,3}}[{LETTERS}+/=-]{{6}}", _always(Rewrite(12, "", _sub(_BASIC, _keep_basic)))),
+    Detector(rf"(?i:basic)[ :=]{{1,3}}[{LETTERS}+/=-]{{6}}", always(Rewrite(12, "", sub(_BASIC, _keep_basic)))),
     Detector(
         _PREFIXED.replace(r"[\w", f"[{LETTERS}").replace(r"\w", f"[{LETTERS}]"),
-        _always(Rewrite(_LONG, "", _sub(re.compile(rf"(?<![A-Za-z0-9]){_PREFIXED}")))),
+        always(Rewrite(_LONG, "", sub(re.compile(rf"(?<![A-Za-z0-9]){_PREFIXED}")))),
     ),
     Detector(Run(51), lambda body: tuple(_keys(body))),
     Detector(_CARD_SIGN, lambda body: tuple(_cards(body))),
     Detector(_PHRASE_SIGN, lambda body: tuple(_recovery_phrases(body))),
 )
-EMAILS = (Detector(_EMAIL_SIGN, _always(Rewrite(6, "@", _sub(_EMAIL, EMAIL)))),)
+EMAILS = (Detector(_EMAIL_SIGN, always(Rewrite(6, "@", sub(_EMAIL, EMAIL)))),)
 ADDRESSES = (
-    Detector(_IPV4_SIGN, _always(Rewrite(7, ".", _sub(_IPV4, _ip)))),
-    Detector(_IPV6_SIGN, _always(Rewrite(3, ":", _sub(_IPV6, _ip)))),
+    Detector(_IPV4_SIGN, always(Rewrite(7, ".", sub(_IPV4, _ip)))),
+    Detector(_IPV6_SIGN, always(Rewrite(3, ":", sub(_IPV6, _ip)))),
 )

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
+from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Rewrite
 from souk_monitor.scrubbing.names import Name, Names
-from souk_monitor.scrubbing.texts import ADDRESS, EMAIL, SECRET, Rewrite, may_be_card
+from souk_monitor.scrubbing.texts import may_be_card
 
 _EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist")
 _EXCEPTION = ("type", "value", "module")

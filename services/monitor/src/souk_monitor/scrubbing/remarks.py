@@ -1,0 +1,35 @@
+"""What a text says of something sensitive, and is no value of it: token: expired, password: must have 8 characters."""
+
+import re
+
+_PARSED = re.compile(r"(?i)\b(?:un)?(?:expected|expecting|recognized|recognised|illegal)[ \t]{1,4}\Z")
+"""Before a token of a parser: Unexpected token '<'."""
+_ASSET = re.compile(r"[a-z]{0,2}[A-Z]{2,6}")
+"""The symbol of a token that is goods: USDC, stETH."""
+_PUNCTUATION = " \t\\\"'`()[]{}.,;:!?"
+_NOTHING = frozenset((
+    "null", "none", "nil", "undefined", "true", "false", "nan", "empty", "yes", "no", "n/a", "<nil>", "<none>", "<null>",
+    "redacted", "filtered", "hidden", "masked",
+))  # fmt: skip
+"""Whether there is a value is no secret."""
+_WORDS = frozenset((
+    "malformed", "invalid", "missing", "required", "expired", "not", "must", "is", "was", "are", "has", "have", "had", "cannot",
+    "can", "can't", "should", "shall", "too", "does", "do", "don't", "did", "didn't", "isn't", "wasn't", "unauthorized",
+    "unauthorised", "unknown", "failed", "failure", "error", "revoked", "denied", "mismatch", "mismatched", "bad", "incorrect",
+    "wrong", "absent", "unset", "unsupported", "unavailable", "forbidden", "rejected", "already", "exceeded", "exceeds",
+    "contains", "may", "might", "needs", "need", "only", "please", "both", "at", "could", "couldn't", "field", "value", "blank",
+    "changed", "created", "deleted", "updated", "unexpected", "expected", "inactive", "unverified", "verified", "valid", "ok",
+    "timeout", "timed", "closed", "lost",
+))  # fmt: skip
+"""That begin a remark, or are one."""
+
+
+def is_remark(name: str, match: re.Match[str]) -> bool:
+    """Whether a match, with groups `name` and `value`, says something of a sensitive name and gives it no value."""
+    value, start = match["value"], match.start()
+    bare = value.strip(_PUNCTUATION)
+    if not bare.strip("*") or bare.lower() in _NOTHING:
+        return True
+    if name.lower() in ("token", "tokens") and (_ASSET.fullmatch(bare) or _PARSED.search(match.string, max(0, start - 20), start)):
+        return True
+    return value[:1].isalpha() and bare.lower() in _WORDS
