@@ -217,6 +217,9 @@ def test_the_value_of_a_sensitive_name_is_gone_wherever_it_is_nested(name: str):
             [name, secret],
             {"key": name, "value": secret},
             {"name": name, "value": secret},
+            {"Name": name, "Value": secret},
+            {"Key": name, "Values": [secret, secret]},
+            ["shop", f"--{name}", secret, "--verbose"],
         ]
     }
     made = event(
@@ -372,11 +375,77 @@ def test_whether_a_sensitive_field_is_set_is_no_secret():
     assert made.contexts == {"x": {"password": None, "secret": "", "has_token": True}}
 
 
-def test_of_a_line_of_source_only_literals_are_taken():
-    made = event(stack=(Frame("f", context_line='    password = "hunter2"', pre_context=("token = read_token(request)",)),))
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ('    password = "hunter2"', '    password = "[secret]"'),
+        ("const token = `hunter2`;", "const token = `[secret]`;"),
+        ('password: str = "hunter2"', 'password: str = "[secret]"'),
+        ('def f(token: str | None = "hunter2", name="bob"):', 'def f(token: str | None = "[secret]", name="bob"):'),
+        ('const password: string = "hunter2";', 'const password: string = "[secret]";'),
+        ('private static final String API_KEY = "hunter2";', 'private static final String API_KEY = "[secret]";'),
+        ('var password string = "hunter2"', 'var password string = "[secret]"'),
+        ('let password: &\'static str = "hunter2";', 'let password: &\'static str = "[secret]";'),
+        ('char password[32] = "hunter2";', 'char password[32] = "[secret]";'),
+        ('password = ("hunter2")', 'password = ("[secret]")'),
+        ('password = "hun" + "ter2" + suffix', 'password = "[secret]" + suffix'),
+        ('password = ("hun" "ter2", 7)', 'password = ("[secret]", 7)'),
+        ('secret = process.env.SECRET || "hunter2"', 'secret = process.env.SECRET || "[secret]"'),
+        ('token = os.getenv("TOKEN") or "hunter2"', 'token = os.getenv("TOKEN") or "[secret]"'),
+        ('token = os.environ.get("TOKEN", "hunter2")', 'token = os.environ.get("TOKEN", "[secret]")'),
+        ('if password != "hunter2":', 'if password != "[secret]":'),
+        ("token = read_token(request)", "token = read_token(request)"),
+        ("def login(self, password: str, token: Token) -> Session:", "def login(self, password: str, token: Token) -> Session:"),
+        ("DB_PASSWORD=hunter2", "DB_PASSWORD=hunter2"),
+    ],
+)
+def test_of_a_line_of_source_only_literals_are_taken(line: str, left: str):
+    made = event(stack=(Frame("f", file="shop/views.py", context_line=line, pre_context=(line,), post_context=("", line)),))
     scrub(made, bodies.encode(made))
-    assert made.stack[0].context_line == '    password = "[secret]"'
-    assert made.stack[0].pre_context == ("token = read_token(request)",)
+    assert (made.stack[0].context_line, made.stack[0].pre_context, made.stack[0].post_context) == (left, (left,), ("", left))
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "left"),
+    [
+        ("deploy/values.yml", "  password: hunter2", "  password: [secret]"),
+        ("deploy/values.yaml", "  password: correct horse battery staple", "  password: [secret]"),
+        ("C:\\shop\\settings.INI", "DB_PASSWORD = hunter2", "DB_PASSWORD = [secret]"),
+        ("/srv/shop/.env", "export DB_PASSWORD='hunter2'", "export DB_PASSWORD='[secret]'"),
+        ("/srv/shop/.env.production", "API_KEY=hunter2", "API_KEY=[secret]"),
+        ("bin/start.sh", "token=hunter2", "token=[secret]"),
+        ("Dockerfile", "ENV DB_PASSWORD=hunter2", "ENV DB_PASSWORD=[secret]"),
+        ("shop.properties", "shop.db.password=hunter2, with a comma", "shop.db.password=[secret]"),
+        ("shop.json", '"pin": 1234,', '"pin": [secret]'),
+        ("deploy/values.yml", "image: shop:1.2", "image: shop:1.2"),
+        ("deploy/values.yml", "password: null", "password: null"),
+    ],
+)
+def test_of_a_line_of_settings_all_that_is_after_a_sensitive_name_is_taken(file: str, line: str, left: str):
+    made = event(
+        stack=(Frame("f", file="shop/views.py", context_line="token = read()"), Frame("g", abs_path=file, context_line=line))
+    )
+    scrub(made, bodies.encode(made))
+    assert [frame.context_line for frame in made.stack] == ["token = read()", left]
+
+
+def test_a_command_in_words_has_no_secret_left():
+    commands = [
+        ["mysqldump", "--user", "bob", "--password", "hunter2", "shop"],
+        ["/usr/bin/curl", "-s", "-u", "shop:hunter2", "https://shop.example"],
+        ["docker", "run", "-u", "1000:1000", "--token", "--verbose"],
+    ]
+    made = event(extra={"sys.argv": commands[0], "run": commands})
+    scrub(made, bodies.encode(made))
+    commands[0][4], commands[1][3] = "[secret]", "shop:[secret]"
+    assert made.extra == {"sys.argv": commands[0], "run": commands}
+
+
+@pytest.mark.parametrize("field", ["server_name", "release", "environment", "dist", "logger", "transaction", "service"])
+def test_short_fields_are_looked_at_too(field: str):
+    made = event(**{field: "shop password=hunter2"})
+    assert "hunter2" not in stored(made)
+    assert made.scrubbed_fields == (field,)
 
 
 @pytest.mark.parametrize("kind", SELF_EVIDENT)

@@ -62,9 +62,10 @@ class Scrubber:
 
     def _rules(self, hints: tuple[str, ...], forms: list[Rewrite]) -> Rules:
         if not hints:
-            return Rules(forms, forms, forms)
-        given = self._assignments.of_text(hints), self._assignments.of_source(hints), self._assignments.of_text(hints, "=")
-        return Rules(*([*forms, rewrite] for rewrite in given))
+            return Rules(forms, forms, forms, forms)
+        given = self._assignments
+        rewrites = given.of_text(hints), given.of_source(hints), given.of_settings(hints), given.of_text(hints, "=")
+        return Rules(*([*forms, rewrite] for rewrite in rewrites))
 
     def _user(self, event: Event) -> Iterator[str]:
         user, (keep_emails, keep_addresses) = event.user, self._keeps

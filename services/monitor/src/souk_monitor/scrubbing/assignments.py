@@ -33,10 +33,11 @@ _BETWEEN = (
 )
 _TYPE = r"[\w.&*?'<>\[\] ]{0,30}?(?:str|text|bytes|char|any|final|secret)[\w.?|<>\[\] ]{0,30}?"
 _SOURCE_BETWEEN = (
-    rf"{_END}(?:\[\w{{0,10}}\])?(?:[ \t]{{0,4}}:[ \t]{{0,4}}{_TYPE}|[ \t]{{1,4}}{_TYPE})?"
+    rf"{_END}(?:\[\w{{0,10}}\]|[?!])?(?:[ \t]{{0,4}}:[ \t]{{0,4}}{_TYPE}|[ \t]{{1,4}}{_TYPE})?"
     r"[ \t]{0,8}(?:=>|={1,3}|!={1,2}|:=|->|:)[ \t]{0,8}(?:\([ \t]{0,4})?"
     rf"|{_QUOTE_COMMA}|{_END}[\])]{{0,2}}[ \t]{{1,4}}(?:\|\||\?\?|\?:|or|is|was)[ \t]{{1,4}}|[ \t]{{1,4}}"
 )
+_SETTING_BETWEEN = r"[\"']?[ \t]{0,8}(?:=>|={1,3}|:=|:(?![:/]))[ \t]{0,8}"
 _COOKIE = re.compile(r"(?i)(cookies?\d?\\*[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\*b?[\"']?)([^\n\r\"'\\]{2,}+)")
 _OPENING = re.compile(r"(\\*)[bfru$@]{0,2}([\"'`])")
 _MARK = re.compile(r"(?<![^\W_])\[secret(?=\])")
@@ -61,6 +62,7 @@ class Assignments:
         self._names = names
         self._any = re.compile(rf"{name}(?P<between>{_BETWEEN})(?P<value>{_VALUE})")
         self._quoted = re.compile(rf"{name}(?P<between>{_SOURCE_BETWEEN})(?P<value>{_LITERALS})")
+        self._setting = re.compile(rf"{name}(?P<between>{_SETTING_BETWEEN})(?P<value>[^\s][^\r\n]*+)")
         self._flag = re.compile(rf"(?i)(--[\w-]{{0,40}}?(?:{long})[\w-]{{0,40}}[ =])([^\s\"']++)")
         self._bindings = Bindings(re.compile(f"(?i){every}"), names)
 
@@ -71,6 +73,10 @@ class Assignments:
     def of_source(self, hints: tuple[str, ...]) -> Rewrite:
         """What rewrites lines of source: only literals are values there."""
         return Rewrite(5, "", partial(self._rewrite_source, hints))
+
+    def of_settings(self, hints: tuple[str, ...]) -> Rewrite:
+        """What rewrites lines of files that are no code: all that is after a name is its value."""
+        return Rewrite(5, "", partial(self._rewrite_settings, hints))
 
     def _rewrite(self, hints: tuple[str, ...], text: str) -> str:
         lower = text.lower()
@@ -88,6 +94,9 @@ class Assignments:
     def _rewrite_source(self, hints: tuple[str, ...], text: str) -> str:
         lower = text.lower()
         return self._quoted.sub(self._replaced, text) if any(hint in lower for hint in hints) else text
+
+    def _rewrite_settings(self, hints: tuple[str, ...], text: str) -> str:
+        return self._setting.sub(self._replaced, self._rewrite(hints, text))
 
     def _replaced(self, match: re.Match[str]) -> str:
         if _MARK.match(match.string, match.start() - 1):

@@ -23,7 +23,7 @@ _PATHS = (
 _PATH = "(?i:" + "|".join(_PATHS) + ")"
 _PATH_SIGN = _PATH.replace("{1,2}", "+").replace("{1,24}", "+")
 _PATH_KEY = re.compile(rf"({_PATH})[\w./@\\-]{{8,}}+")
-_CODE = re.compile(r"(?i)((?:^|[?&])(?:auth(?:orization)?_)?code(?:_verifier)?=)([^\s&#\"'<>\\]{6,512}+)([^\s\"'<>]{0,512})")
+_CODE = re.compile(r"(?i)((?:(?m:^)|[?&])(?:auth(?:orization)?_)?code(?:_verifier)?=)([^\s&#\"'<>\\]{6,512}+)([^\s\"'<>]{0,512})")
 _SIGNING_IN = re.compile(r"(?i)callback|oauth|authoriz|sign-?in|signin|log-?in|/auth|/sso|/token")
 _STATE = re.compile(r"[?&](?:session_)?state=")
 _LONG_CODE = 16

@@ -1,5 +1,6 @@
 """Going through all texts and names of an event."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -8,12 +9,22 @@ from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Rewrite
 from souk_monitor.scrubbing.names import Name, Names
 from souk_monitor.scrubbing.texts import may_be_card
 
-_EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist")
-_EXCEPTION = ("type", "value", "module")
+_EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist", "server_name")
+_EXCEPTION = ("type", "value", "module", "mechanism")
 _FRAME = ("function", "module", "file", "abs_path", "package")
 _USER = ("id", "username", "email", "ip_address")
 _MARKS = (SECRET, EMAIL, ADDRESS)
 _DEPTH = 4
+_NAMING = ("name", "Name", "NAME", "key", "Key", "KEY", "field", "Field", "header", "Header")
+_VALUES = frozenset(("value", "Value", "VALUE", "values", "Values"))
+"""Of an object that has a name and its value in fields."""
+_SETTINGS_FILE = re.compile(
+    r"(?i)\.(?:ya?ml|ini|cfg|conf|cnf|env|properties|toml|json|xml|sh|bash|zsh|ksh|fish|bat|cmd|service|tfvars)\Z"
+    r"|(?:\A|[/\\])(?:Dockerfile[^/\\]*|\.env[^/\\]*|[._]?netrc|\.(?:npm|pypi|my|pg)[a-z]{0,8})\Z"
+)
+
+
+_LOGIN_FLAGS, _CURL = ("-u", "--user", "--proxy-user"), ("curl", "curl.exe")
 
 
 class Rules(NamedTuple):
@@ -22,6 +33,8 @@ class Rules(NamedTuple):
     texts: Sequence[Rewrite]
     source: Sequence[Rewrite]
     """Lines of source."""
+    settings: Sequence[Rewrite]
+    """Lines of files that are no code, and have no quotes around values."""
     places: Sequence[Rewrite]
     """Functions, modules and files."""
 
@@ -74,17 +87,20 @@ class Walk:
             if _has_any("\n".join([_places_of(frame) for frame in frames]), self._rules.places):
                 for frame in frames:
                     self._fields(frame, _FRAME, f"{path}.", self._rules.places)
-            if _has_any("\n".join([line for frame in frames for line in _lines_of(frame)]), self._rules.source):
-                for frame in frames:
-                    self._lines(frame, path)
+            kinds: tuple[list[Frame], list[Frame]] = ([], [])
+            for frame in frames:
+                kinds[_SETTINGS_FILE.search(frame.file or frame.abs_path) is not None].append(frame)
+            for some, rewrites in zip(kinds, (self._rules.source, self._rules.settings), strict=True):
+                if _has_any("\n".join([line for frame in some for line in _lines_of(frame)]), rewrites):
+                    for frame in some:
+                        self._lines(frame, path, rewrites)
         for frame in frames:
             if frame.local_variables:
                 frame.local_variables = self._mapping(frame.local_variables, f"{path}.local_variables")
             if frame.extra:
                 frame.extra = self._mapping(frame.extra, path)
 
-    def _lines(self, frame: Frame, path: str) -> None:
-        rewrites = self._rules.source
+    def _lines(self, frame: Frame, path: str, rewrites: Sequence[Rewrite]) -> None:
         before = _lines_of(frame)
         frame.context_line = _rewritten(frame.context_line, rewrites)
         frame.pre_context = tuple([_rewritten(line, rewrites) for line in frame.pre_context])
@@ -133,15 +149,30 @@ class Walk:
                 clean[name] = self._value(value)
             else:
                 clean[_rewritten(name, self._rewrites)] = self._value(value)
-        named = known.get("name", known.get("key"))
-        if "value" in known and named.__class__ is str and names.is_sensitive(named):
-            clean["value"] = _hidden(known["value"])
+        if not _VALUES.isdisjoint(known) and self._is_named_so(known):
+            clean.update((name, _hidden(known[name])) for name in _VALUES.intersection(known))
         return clean
+
+    def _is_named_so(self, known: Mapping[str, Json]) -> bool:
+        named = [known[name] for name in _NAMING if name in known]
+        return any(name.__class__ is str and self._names.is_sensitive(name) for name in named)
 
     def _list(self, known: list[Json]) -> list[Json]:
         if len(known) == 2 and known[0].__class__ is str and self._names.is_sensitive(known[0]):
             return [known[0], _hidden(known[1])]
-        return [self._value(value) for value in known]
+        clean = [self._value(value) for value in known]
+        for place, value in enumerate(known[1:], 1):
+            flag = known[place - 1]
+            if flag.__class__ is str and flag[:1] == "-" and value.__class__ is str:
+                self._argument(clean, place, flag, value)
+        return clean
+
+    def _argument(self, clean: list[Json], place: int, flag: str, value: str) -> None:
+        """The words of a command."""
+        if value[:1] != "-" and "=" not in flag and self._names.is_sensitive(flag):
+            clean[place] = _hidden(value)
+        elif flag in _LOGIN_FLAGS and ":" in value and any(str(word).endswith(_CURL) for word in clean[: place - 1]):
+            clean[place] = f"{value.partition(':')[0]}:{SECRET}"
 
 
 def _places_of(frame: Frame) -> str:
