@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 Error = dict[str, Any]
-Family = Callable[[random.Random, Error], Error]
+Family = Callable[[random.Random, Error], "Error | tuple[Error, Error]"]
+"""What becomes of an error; or two of it, where both are to differ from it."""
 
 WORDS = [
     "cart",
@@ -190,15 +191,124 @@ def other_release_path(chance: random.Random, told: Error) -> Error:
     return told
 
 
+ROOTS = [
+    "/app",
+    "/srv/app",
+    "/srv/myproject",
+    "/srv/shop-blue",
+    "/srv/shop-green/current",
+    "/opt/shop-pr-{}",
+    "/opt/apps/shop/releases/{}",
+    "/usr/src/app",
+    "/var/www/shop-v1.{}",
+    "/var/task",
+    "/data/deploy/shop",
+    "C:\\shop",
+    "C:\\inetpub\\shop-{}",
+]
+EXTENSIONS = {"python": ".py", "node": ".js", "ruby": ".rb"}
+
+
+def moved(chance: random.Random, told: Error) -> Error:
+    """The same program, deployed to another folder."""
+    root = chance.choice(ROOTS).format(chance.randint(1, 999))
+    for frame in own(told):
+        path = root + frame["abs_path"].removeprefix("/srv/app")
+        frame["abs_path"] = frame["file"] = path.replace("/", "\\") if root.startswith("C:") else path
+    return told
+
+
+def deployed_elsewhere(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """Some of its files are in the root of the program."""
+    for frame in own(told):
+        if chance.random() < 0.5:
+            frame["abs_path"] = f"/srv/app/{chance.choice(WORDS)}{EXTENSIONS[told['platform']]}"
+    return moved(chance, copy.deepcopy(told)), moved(chance, told)
+
+
+def another_package(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """The same file of another package, in a folder that every package has."""
+    base = chance.choice(["/srv/app/", "/app/", "/app/packages/", "/usr/src/app/apps/", "packages/", "webpack:///./packages/", ""])
+    within = chance.choice(["src", "lib", "src/main", "dist"])
+    both = told, copy.deepcopy(told)
+    at = chance.randrange(len(own(told)))
+    file = chance.choice(["index", "main", "views"]) + EXTENSIONS[told["platform"]]
+    for one, package in zip(both, chance.sample(WORDS, 2), strict=True):
+        frame = own(one)[at]
+        frame["abs_path"] = frame["file"] = f"{base}{package}/{within}/{file}"
+        frame["module"] = ""
+    return both
+
+
+def base64url(chance: random.Random, *, letters_alone: bool = False) -> str:
+    """Eight letters of base64, and not all small: those are a word."""
+    capitals, small = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+    mark = chance.choices(capitals + small + ("" if letters_alone else "0123456789-_"), k=8)
+    mark[chance.randint(1, 7)] = chance.choice(capitals)
+    return "".join(mark)
+
+
+def mark_of(chance: random.Random, lengths: list[int]) -> str:
+    """A hash in hexadecimal, sometimes without digits."""
+    digits = chance.choice(["0123456789abcdef", "abcdef"])
+    return "".join(chance.choices(digits, k=chance.choice(lengths)))
+
+
+BUNDLES: list[Callable[[random.Random, str], str]] = [
+    lambda chance, name: f"static/shop/{name}.{mark_of(chance, [8, 16, 20])}.js",
+    lambda chance, name: f"static/shop/{name}.{mark_of(chance, [8, 20])}.chunk.js",
+    lambda chance, name: f"_next/static/chunks/shop/{name}-{mark_of(chance, [16])}.js",
+    lambda chance, name: f"_next/static/chunks/shop/{name}_{mark_of(chance, [8])}._.js",
+    lambda chance, name: f"assets/shop/{name}-{base64url(chance)}.js",
+    lambda chance, name: f"assets/shop/{name}-{base64url(chance, letters_alone=True)}.js",
+    lambda chance, name: f"_app/immutable/shop/{name}.{base64url(chance)}.js",
+    lambda chance, name: f"_astro/shop/{name}.{base64url(chance, letters_alone=True)}.js",
+]
+NAMELESS: list[Callable[[random.Random], str]] = [
+    lambda chance: f"_app/immutable/nodes/{chance.randint(0, 40)}.{base64url(chance)}.js",
+    lambda chance: f"_app/immutable/chunks/{base64url(chance)}.js",
+    lambda chance: f"_nuxt/{base64url(chance, letters_alone=True)}.js",
+    lambda chance: f"_next/static/chunks/{mark_of(chance, [16])}.js",
+    lambda chance: f"static/js/{chance.randint(1, 999)}.{mark_of(chance, [8, 20])}.chunk.js",
+    lambda chance: f"_next/static/chunks/_{mark_of(chance, [8])}._.js",
+]
+PLAIN = ["bundle.js", "static/main.js", "js/app.js", "vendor.js"]
+HOSTS = ["https://cdn1.shop.example", "https://shop.example:8443", "http://10.0.0.7"]
+
+
+def served(chance: random.Random, path: str) -> str:
+    return f"{chance.choice(HOSTS)}/{path}{chance.choice(['', '?v=12', '?0a1b2c'])}"
+
+
 def other_bundle(chance: random.Random, told: Error) -> Error:
-    """The same bundle of another build, from another host."""
+    """The same bundles of another build, from another host."""
+    bundler = chance.choice(BUNDLES)
     for frame in own(told):
         name = frame["abs_path"].rpartition("/")[2].removesuffix(".js")
-        mark = "".join(chance.choices("0123456789abcdef", k=7)) + "0"
-        host = chance.choice(["https://cdn1.shop.example", "https://shop.example:8443", "http://10.0.0.7"])
-        query = chance.choice(["", "?v=12", f"?{mark}"])
-        frame["abs_path"] = frame["file"] = f"{host}/static/shop/{name}{chance.choice('.-')}{mark}.js{query}"
+        frame["abs_path"] = frame["file"] = served(chance, bundler(chance, name))
     return told
+
+
+def other_chunk(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """Two builds, by bundlers that name a file by its hash alone."""
+    builds = told, copy.deepcopy(told)
+    for frames in zip(*map(own, builds), strict=True):
+        bundler = chance.choice(NAMELESS)
+        for frame in frames:
+            frame["abs_path"] = frame["file"] = served(chance, bundler(chance))
+    return builds
+
+
+def other_short_names(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """Two builds, in which a minifier has named some functions."""
+    builds = told, copy.deepcopy(told)
+    for number in range(chance.randint(1, 4)):
+        hashed = chance.choice([*BUNDLES, lambda _, name: f"static/{name}.min.js", lambda _, __: chance.choice(PLAIN)])
+        for build in builds:
+            path = served(chance, hashed(chance, "cart"))
+            name = "".join(chance.choices("abcdefghijkABCDEFGHIJK$_", k=chance.randint(1, 3)))
+            frames_of(build).insert(number, {"function": chance.choice(["{}", "{}.{}"]).format(name, name), "abs_path": path})
+    return builds
 
 
 def other_values(chance: random.Random, told: Error) -> Error:
@@ -382,7 +492,10 @@ ALL = tuple(TYPES)
 SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
     "line numbers": (other_lines, ALL),
     "paths of a release": (other_release_path, ("python", "node", "ruby")),
+    "folders of deployments": (deployed_elsewhere, tuple(EXTENSIONS)),
     "hashed bundles": (other_bundle, ("javascript",)),
+    "chunks without a name": (other_chunk, ("javascript",)),
+    "names of minifiers": (other_short_names, ("javascript",)),
     "ids and addresses in messages": (other_values, ALL),
     "depth of recursion": (deeper_recursion, ALL),
     "wrappers": (other_wrapper, ("python", "node", "java", "ruby")),
@@ -398,6 +511,7 @@ OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
     "another function": (another_function, ALL),
     "another class": (another_class, ("node", "ruby")),
     "another file": (another_file, ALL),
+    "another package": (another_package, tuple(EXTENSIONS)),
     "one call more": (one_frame_more, ALL),
     "another cause": (another_cause, ("python", "node", "java", "ruby")),
     "another cause within libraries": (another_failure_within_libraries, tuple(FAILED)),
@@ -408,7 +522,8 @@ def pair(family: Family, platforms: tuple[str, ...], seed: int) -> tuple[Error, 
     """An error, and one that came of it by a family."""
     chance = random.Random(f"{family.__name__} {seed}")
     first = error(chance, chance.choice(platforms))
-    return first, family(chance, copy.deepcopy(first))
+    made = family(chance, copy.deepcopy(first))
+    return made if isinstance(made, tuple) else (first, made)
 
 
 VALUES: dict[str, Callable[[random.Random], str]] = {

@@ -14,13 +14,41 @@ from souk_monitor.paths import place_of_path
 PATHS = {
     "/srv/app/shop/orders.py": "shop/orders",
     "/srv/app/releases/20261126101500/orders.py": "orders",
-    "/data/shop-1.2.3/orders.py": "shop/orders",
+    "/data/shop-1.2.3/orders.py": "orders",
+    "/data/app/shop-1.2.3/orders.py": "shop/orders",
+    "/app/main.py": "main",
+    "/srv/myproject/main.py": "main",
+    "/srv/shop-blue/main.py": "main",
+    "/srv/app/shop-pr-12/main.py": "shop/main",
+    "/app/packages/cart/src/index.js": "cart/index",
+    "/usr/src/app/apps/cart/src/main.ts": "cart/main",
+    "cart/src/main.py": "cart/main",
+    "webpack:///./packages/cart/src/index.js": "cart/index",
+    "https://shop.example/packages/cart/src/index.js": "cart/index",
+    "https://cdn.shop.example/build-77/static/js/cart.js": "cart",
+    "/app/__init__.py": "__init__",
     "C:\\deploy\\app\\shop\\orders.py": "shop/orders",
     "/srv/app/shop/__init__.py": "shop",
     "shop/orders/__init__.py": "shop/orders",
     "https://cdn.shop.example/static/js/main.5f3a2b1c.js?v=12#x": "main",
     "https://shop.example/assets/index-BdQq_8x2.js": "index",
     "https://shop.example/_next/static/chunks/pages/cart-0a1b2c3d4e.js": "pages/cart",
+    "https://shop.example/_next/static/chunks/pages/order/%5Bid%5D-0f3c1a2b3d4e5f60.js": "order/[id]",
+    "https://shop.example/_next/static/chunks/src_app_cart_page_tsx_1f2e3d4c._.js": "src_app_cart_page_tsx",
+    "https://shop.example/_next/static/chunks/%5Broot-of-the-server%5D__f265a1e2._.js": "[root-of-the-server]",
+    "/srv/app/.next/server/chunks/[root-of-the-server]__f265a1e2._.js": "server/[root-of-the-server]",
+    "https://shop.example/_app/immutable/nodes/3.BxY_kq2Z.js": "nodes/*",
+    "https://shop.example/_app/immutable/chunks/Dk2pQ9aZ.js": "*",
+    "https://shop.example/assets/index-DiwrgTda.js": "index",
+    "https://shop.example/main-K2DSHQZP.js": "main",
+    "https://shop.example/js/shop-checkout.js": "shop-checkout",
+    "https://shop.example/js/jquery.fancyBox.js": "jquery.fancyBox",
+    "https://shop.example/components/CartItem.js": "components/CartItem",
+    "https://shop.example/static/cart.facade.js": "cart.facade",
+    "https://shop.example/products/red-shoes-42": "<page>",
+    "https://shop.example/cart.html?from=mail": "<page>",
+    "https://shop.example/": "<page>",
+    "blob:https://shop.example/0b0e7f6e-0000-4000-8000-0a1b2c3d4e5f": "<blob>",
     "webpack:///./src/components/Cart.tsx": "components/Cart",
     "app:///index.bundle.js": "index",
     "file:///srv/app/shop/cart.mjs": "shop/cart",
@@ -38,6 +66,14 @@ PATHS = {
 @pytest.mark.parametrize(("path", "place"), list(PATHS.items()))
 def test_a_path_names_a_place_wherever_it_is_installed(path: str, place: str) -> None:
     assert place_of_path(path) == place
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("piece", ["1.", "1.2-", "_", "-a", "src/", "/apps", "a1"])
+def test_a_hostile_path_is_read_in_linear_time(piece: str) -> None:
+    """What is quadratic takes a quarter of a second for each."""
+    for number in range(200):
+        assert place_of_path(f"{number}/{piece * (900 // len(piece))}!.js")
 
 
 PLACES = [
