@@ -311,11 +311,50 @@ def other_short_names(chance: random.Random, told: Error) -> tuple[Error, Error]
     return builds
 
 
-def other_values(chance: random.Random, told: Error) -> Error:
-    told["exceptions"][-1]["value"] = (
-        f"no {chance.choice(WORDS)} of {uuid.UUID(int=chance.getrandbits(128))} at 0x{chance.getrandbits(48):x}"
-    )
+def other_page(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """A script within the page of a product, and of another."""
+    pages = told, copy.deepcopy(told)
+    for page in pages:
+        path = chance.choice(["products/{}-{}", "{}/{}.html", "{}", ""]).format(chance.choice(WORDS), chance.choice(WORDS))
+        frame = own(page)[0]
+        frame["abs_path"] = frame["file"] = served(chance, path)
+    return pages
+
+
+def nameless(chance: random.Random, told: Error) -> Error:
+    """It happened in functions without a name."""
+    for frame in own(told):
+        frame["function"] = chance.choice(["", "?", "<anonymous>", "Object.<anonymous>", "Cart.<anonymous>"])
     return told
+
+
+def told_by_message(chance: random.Random, told: Error) -> Error:
+    """It has no stack, or none that has a name."""
+    told["exceptions"] = told["exceptions"][-1:]
+    if told["platform"] in ("node", "javascript") and chance.random() < 0.5:
+        return nameless(chance, told)
+    frames_of(told).clear()
+    return told
+
+
+def other_values(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """The same sentence with other values, of an exception with a stack and without one."""
+    sentence = f"{chance.choice(WORDS)} has no {chance.choice(WORDS)} for {{}} here"
+    first = told if chance.random() < 0.3 else told_by_message(chance, told)
+    second = copy.deepcopy(first)
+    for one in (first, second):
+        made = chance.choice([make for name, make in VALUES.items() if name != "list"])
+        one["exceptions"][-1]["value"] = sentence.format(made(chance))
+    return first, second
+
+
+def another_message(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """Another sentence, where the stack says nothing."""
+    first = told_by_message(chance, told)
+    second = copy.deepcopy(first)
+    for one, (word, verb) in zip((first, second), zip(chance.sample(WORDS, 2), chance.sample(VERBS, 2), strict=True), strict=True):
+        one["exceptions"][-1]["value"] = f"cannot {verb} {word} {chance.randint(1, 99)}"
+    return first, second
 
 
 def deeper_recursion(chance: random.Random, told: Error) -> Error:
@@ -496,6 +535,7 @@ SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
     "hashed bundles": (other_bundle, ("javascript",)),
     "chunks without a name": (other_chunk, ("javascript",)),
     "names of minifiers": (other_short_names, ("javascript",)),
+    "scripts within pages": (other_page, ("javascript",)),
     "ids and addresses in messages": (other_values, ALL),
     "depth of recursion": (deeper_recursion, ALL),
     "wrappers": (other_wrapper, ("python", "node", "java", "ruby")),
@@ -508,6 +548,7 @@ SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
 }
 OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
     "another type": (another_type, ALL),
+    "another message": (another_message, ALL),
     "another function": (another_function, ALL),
     "another class": (another_class, ("node", "ruby")),
     "another file": (another_file, ALL),

@@ -287,6 +287,24 @@ def test_functions_of_minified_bundles_do_not_count() -> None:
     assert (found.method, found.message_template) == (Method.EXCEPTION, "no *")
 
 
+def test_where_no_function_of_a_stack_has_a_name_the_message_counts() -> None:
+    def told(value: str, *names: str) -> dict[str, Any]:
+        frames = [{"function": name, "abs_path": "/srv/app/shop/checkout.js"} for name in names]
+        return {"platform": "node", "exceptions": [{"type": "TypeError", "value": value, "frames": frames}]}
+
+    anonymous = "", "Object.<anonymous>"
+    assert of(told("order 12 is undefined", *anonymous)) == of(told("order 13 is undefined", *anonymous))
+    assert of(told("order 12 is undefined", *anonymous)) != of(told("cart.items is not iterable", *anonymous))
+    assert of(told("order 12 is undefined", *anonymous)) != of(told("order 12 is undefined"))
+    assert of(told("order 12 is undefined", "place", "")) == of(told("cart.items is not iterable", "place", ""))
+    (value,) = all_of(explain(event(told("order 12 is undefined", *anonymous))), "value")
+    assert (value.value, value.contributes, value.reason) == (
+        "order * is undefined",
+        True,
+        "no function has a name; values: number",
+    )
+
+
 def test_what_ran_after_a_panic_of_go_does_not_count() -> None:
     frames = [
         {"function": name, "module": module}

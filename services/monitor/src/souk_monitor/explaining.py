@@ -55,8 +55,8 @@ def _found(event: Event, found: Found, counts: bool) -> Component:
     parts = [
         Component("type", found.type, _if_other(exception.type, found.type), counts and bool(found.type), "without its module")
     ]
-    by_value = found.method is Method.EXCEPTION
-    parts.append(_value("value", exception.value, contributes=counts and by_value, reason="" if by_value else "the stack decides"))
+    reason = "" if found.method is Method.EXCEPTION else "no function has a name" if found.by_message else "the stack decides"
+    parts.append(_value("value", exception.value, contributes=counts and found.by_message, reason=reason))
     if found.entries():
         parts.append(_stack(found, counts))
     if found.members:

@@ -71,6 +71,8 @@ class Found:
     """The frames of the stack, with why they count or do not."""
     members: Sequence["Found"] = ()
     template: str = ""
+    by_message: bool = False
+    """Whether the template of its message counts."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -124,10 +126,11 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     places = places_of(deciding.frames, family, rules)
     entries = partial(stack_of, deciding.frames, family, rules)
     causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
-    if places:
-        parts = (kind, *[f"{module}\t{name}" for module, name in places], *causes)
-        return Found(Method.STACK, parts, deciding, kind, places, entries, template=template)
-    return Found(Method.EXCEPTION, (kind, template, *causes), deciding, kind, places, entries, template=template)
+    by_message = not any(name for _, name in places)
+    said = (template,) if by_message else ()
+    parts = (kind, *[f"{module}\t{name}" for module, name in places], *said, *causes)
+    method = Method.STACK if places else Method.EXCEPTION
+    return Found(method, parts, deciding, kind, places, entries, template=template, by_message=by_message)
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:
