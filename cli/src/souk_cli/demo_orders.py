@@ -55,9 +55,8 @@ class Bought:
         return answer
 
 
-async def orders(address: str, dsn: str, checks: Checks) -> None:
-    """Make a marketplace, let them buy, print what came of it, and check it. dsn: of the owner of the database."""
-    await _make(dsn)
+async def orders(address: str, checks: Checks) -> None:
+    """Let them buy, print what came of it, and check it."""
     bought = Bought()
     async with DbClient(address) as client:
         wanted = await _make_scarce(client)
@@ -79,7 +78,8 @@ async def orders(address: str, dsn: str, checks: Checks) -> None:
             )
 
 
-async def _make(dsn: str) -> None:
+async def make_marketplace(dsn: str) -> None:
+    """Sellers and what they sell. dsn: of the owner of the database."""
     connection = await connect(dsn)
     try:
         with err.status("Making a marketplace …"):

@@ -1,9 +1,10 @@
-"""What `souk demo` does: photos go through imaging, shoppers through the cache, orders to PostgreSQL, errors to monitor, and all of
-it is checked."""
+"""What `souk demo` does: photos go through imaging, shoppers through the cache and dbopt, orders to PostgreSQL, errors to monitor,
+and all of it is checked."""
 
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from souk.imaging.v1 import imaging_pb2 as pb
 from souk_cli import contact_sheet, demo_photos
 from souk_cli.demo_checks import Checks, check_accounts, check_browsers, check_originals, check_variants
 from souk_cli.demo_errors import Places, errors
-from souk_cli.demo_orders import orders
+from souk_cli.demo_orders import make_marketplace, orders
 from souk_cli.demo_shop import shop
 from souk_cli.display import err, out, seconds, size
 from souk_cli.image_upload import Bars, Outcome, Wishes, show_outcomes, upload_all
@@ -40,6 +41,8 @@ BROWSERS = {
 }
 """Accept headers as they are sent for <img>. The old one knows neither WebP nor AVIF."""
 LAYOUT_WIDTH = 400
+PATIENT = {"SOUK_DBOPT_CHECK_TIMEOUT": "5"}
+"""Settings for a machine that is busy with other things: a database that answers late is there all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,9 @@ async def run(folder: Path | None, to: Path, *, stay: bool = False) -> bool:
                     await check_variants(checks, client, http, images, demo_photos.SECRETS, sheet.keep)
                     page = await asyncio.to_thread(sheet.write, images, {o.path: o.seconds for o in outcomes}, fetched, took)
                     out.print(f"\nContact sheet: [bold]{escape(str(page.absolute()))}[/]", soft_wrap=True)
-            await shop(running.cache, checks)
-            await orders(running.dbopt, running.owner_dsn, checks)
+            await make_marketplace(running.owner_dsn)
+            await shop(running.cache, running.dbopt, checks)
+            await orders(running.dbopt, checks)
             await errors(await asyncio.to_thread(_places, running), checks)
             if stay:
                 await _stay(running)
@@ -168,6 +172,7 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env=PATIENT | os.environ,
             start_new_session=True,
         )
     try:

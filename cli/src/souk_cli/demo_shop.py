@@ -1,4 +1,4 @@
-"""Shoppers who browse, sellers who change prices, and a cache between them and a pretend database, with every read judged."""
+"""Shoppers who browse a marketplace, sellers who change prices, and a cache between them and dbopt, with every read judged."""
 
 import asyncio
 import itertools
@@ -6,43 +6,43 @@ import random
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from typing import Any
 
 from rich.table import Table
-from souk.client import CLIENTS, JSON, CacheClient, Load, Loaded, NearConfig, fingerprint
+from souk.client import CLIENTS, JSON, CacheClient, DbClient, Load, Loaded, NearConfig, fingerprint
+from souk.dbopt.v1 import marketplace_pb2 as pb
 
 from souk_cli.demo_checks import Checks
 from souk_cli.display import err, out, seconds
 
-PRODUCTS = 2000
-SELLERS = 50
+PRODUCTS = 1000
 SHOPPERS = 24
 VISITS = 500
 """Products and pages of results that each shopper looks at."""
 SEARCHES = 0.1
 """Share of visits at which a shopper searches."""
-COLOURS, SIZES = ("black", "blue", "green", "red"), (38, 40, 42, 44)
-RESULTS = 12
-"""Products on a page."""
+COLOURS, CATEGORIES = ("black", "white", "grey", "blue"), 4
+RESULTS = 6
+"""Products of each category on a page of results."""
 WRITES = 0.02
-"""Share of visits at which a seller changes something."""
-QUERY_SECONDS = 0.004
-"""What the pretend database takes for a query."""
+"""Share of visits at which a seller changes a price."""
 
 
-class Database:
-    """Products with a version each, and users with wallets; what a marketplace has in PostgreSQL."""
+class Market:
+    """The marketplace in PostgreSQL, by dbopt. A seller only ever asks a cent more: of two prices the higher is the later."""
 
-    def __init__(self) -> None:
-        self.versions = dict.fromkeys(map(str, range(PRODUCTS)), 1)
-        self.announced = dict(self.versions)
-        """The version of each product when its last invalidation had returned: nobody who comes later may see an older one."""
-        self.owner_of_wallet = {"wallet:0xa11ce": "alice", "wallet:0xb0b": "bob"}
-        self.queries = 0
-        self.loading: dict[str, list[int]] = {key: [] for key in self.versions}
+    def __init__(self, client: DbClient, prices: dict[str, int]) -> None:
+        self.client = client
+        self.prices = prices
+        self.announced = dict(prices)
+        """The price of each product when its last invalidation had returned: nobody who comes later may see a lower one."""
+        self.sellers: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """A product has one, who does one thing after another."""
+        self.calls = 0
+        self.loading: dict[str, list[int]] = {key: [] for key in prices}
         """For each load that is under way, the changes of its product that had been announced when it was asked for."""
         self.changing: Counter[str] = Counter()
         self.changed: Counter[str] = Counter()
@@ -51,40 +51,56 @@ class Database:
         """Loads of a product that another was loading at that time, with no change between them."""
 
     async def product(self, key: str, asked: int) -> Loaded[dict[str, int]]:
-        """What the namespace product keeps. asked: the changes that had been announced when its reader asked the cache, which may
-        have given the right to load before the next change, and have been heard after it."""
+        """What its page shows. asked: the changes that had been announced when its reader asked the cache, which may have given the
+        right to load before the next change, and have been heard after it."""
         self.loaded_twice += self.changing[key] in self.loading[key]
         self.loading[key].append(asked)
         try:
-            version = self.versions[key]
-            self.queries += 1
-            await asyncio.sleep(QUERY_SECONDS)
-            return Loaded({"id": int(key), "version": version}, tags=[f"seller:{int(key) % SELLERS}"])
+            self.calls += 1
+            product = await self.client.get_product(int(key))
+            if product is None:
+                raise LookupError(f"there is no product {key}")
+            return Loaded(_short_of(product.summary), tags=[f"seller:{product.summary.seller.seller_id}"])
         finally:
             self.loading[key].remove(asked)
 
-    async def search(self, colour: str, sizes: list[int]) -> Loaded[list[dict[str, int]]]:
+    async def search(self, colour: str, categories: list[int]) -> Loaded[list[dict[str, int]]]:
         """A page of results. It shows what each product is now, and is known by their ids where one of them changes."""
-        first = COLOURS.index(colour) * 97 + sum(sizes)
-        found = [{"id": number, "version": self.versions[str(number)]} for number in range(first, first + RESULTS)]
-        self.queries += 1
-        await asyncio.sleep(QUERY_SECONDS)
+        self.calls += 1
+        pages = [
+            await self.client.list_products(
+                pb.PRODUCT_ORDER_POPULAR, category_id=category, attributes={"colour": colour}, page_size=RESULTS
+            )
+            for category in categories
+        ]
+        found = [_short_of(product) for page in pages for product in page.products]
         return Loaded(found, tags=[f"shown:{each['id']}" for each in found])
+
+    async def raise_price(self, key: str) -> int:
+        """By a cent; what it is then."""
+        price = self.prices[key] + 1
+        await self.client.write("product.update_price", {"product_id": int(key), "price_cents": price})
+        self.prices[key] = price
+        return price
+
+
+class Wallets:
+    """Who has which, as a chain says it."""
+
+    def __init__(self) -> None:
+        self.owners = {"wallet:0xa11ce": "alice", "wallet:0xb0b": "bob"}
 
     async def user(self, load: Load) -> Loaded[dict[str, str]]:
         """The loader of the namespace user, by wallet."""
-        name = self.owner_of_wallet[load.alias]
-        self.queries += 1
-        await asyncio.sleep(QUERY_SECONDS)
-        wallets = [wallet for wallet, owner in self.owner_of_wallet.items() if owner == name]
-        return Loaded({"name": name}, key=name, aliases=wallets)
+        name = self.owners[load.alias]
+        return Loaded({"name": name}, key=name, aliases=[wallet for wallet, owner in self.owners.items() if owner == name])
 
 
 @dataclass(slots=True)
 class Seen:
     """What the shoppers saw."""
 
-    times: dict[str, list[float]] = field(default_factory=lambda: {"near cache": [], "cache service": [], "database": []})
+    times: dict[str, list[float]] = field(default_factory=lambda: {"near cache": [], "cache service": [], "dbopt": []})
     searches: dict[str, set[tuple[str | int, ...]]] = field(default_factory=lambda: defaultdict(set))
     """Fingerprint -> what was searched for."""
     stale: int = 0
@@ -97,53 +113,81 @@ class Seen:
         return sum(map(len, self.times.values()))
 
 
-async def shop(address: str, checks: Checks) -> None:
+async def shop(address: str, dbopt: str, checks: Checks) -> None:
     """Let them shop, print what came of it, and check it."""
-    database, seen = Database(), Seen()
     near = NearConfig(["product", "search", "user"])
-    async with CacheClient(address, near=near) as one, CacheClient(address, near=near) as two:
+    async with CacheClient(address, near=near) as one, CacheClient(address, near=near) as two, DbClient(dbopt) as client:
         async with asyncio.timeout(30):
             await asyncio.gather(one.near_ready(), two.near_ready())
+        market, categories = await _popular(client)
+        seen = Seen()
         start = time.perf_counter()
         with err.status("Shoppers browse …"):
-            await asyncio.gather(*(_shopper(number, (one, two)[number % 2], database, seen) for number in range(SHOPPERS)))
+            shoppers = (_shopper(number, (one, two)[number % 2], market, categories, seen) for number in range(SHOPPERS))
+            await asyncio.gather(*shoppers)
         took = time.perf_counter() - start
-        _show(seen, database, took)
-        await _check(checks, one, two, database, seen)
-        await _check_wallets(checks, one, two, database)
+        _show(seen, market, took)
+        await _check(checks, one, two, market, seen)
+        await _check_wallets(checks, one, two, Wallets())
 
 
-async def _shopper(number: int, client: CacheClient, database: Database, seen: Seen) -> None:
+async def _popular(client: DbClient) -> tuple[Market, list[int]]:
+    """The most popular products, and the categories that most of them are in."""
+    prices: dict[str, int] = {}
+    token = ""
+    while len(prices) < PRODUCTS:
+        page = await client.list_products(pb.PRODUCT_ORDER_POPULAR, page_size=200, page_token=token)
+        prices |= {str(product.product_id): product.price_cents for product in page.products}
+        token = page.next_page_token
+        if not token:
+            break
+    prices = dict(itertools.islice(prices.items(), PRODUCTS))
+    first = [await client.get_product(int(key)) for key in itertools.islice(prices, 100)]
+    frequent = Counter(product.category_id for product in first if product is not None)
+    return Market(client, prices), [category for category, _ in frequent.most_common(CATEGORIES)]
+
+
+def _short_of(product: pb.ProductSummary) -> dict[str, int]:
+    return {"id": product.product_id, "price": product.price_cents}
+
+
+async def _shopper(number: int, client: CacheClient, market: Market, categories: Sequence[int], seen: Seen) -> None:
     """Looks at popular products more than at others (Zipf), searches now and then, and is sometimes a seller."""
     rng = random.Random(number)  # noqa: S311 — the same shop each time
-    weights = list(itertools.accumulate(1 / rank for rank in range(1, PRODUCTS + 1)))
+    keys = list(market.prices)
+    weights = list(itertools.accumulate(1 / rank for rank in range(1, len(keys) + 1)))
     for _ in range(VISITS):
-        key = str(bisect_left(weights, rng.random() * weights[-1]))
+        key = keys[bisect_left(weights, rng.random() * weights[-1])]
         if rng.random() < WRITES:
-            await _sell(client, key, database, seen)
+            await _sell(client, key, market, seen)
         if rng.random() < SEARCHES:
-            await _search(client, rng, database, seen)
+            await _search(client, rng, market, categories, seen)
         else:
-            await _look(client, key, database, seen)
+            await _look(client, key, market, seen)
         await asyncio.sleep(0)
 
 
-async def _look(client: CacheClient, key: str, database: Database, seen: Seen) -> None:
-    least, asked = database.announced[key], database.changed[key]
-    product = await _timed(client, "product", key, lambda: database.product(key, asked), seen)
-    seen.stale += product is None or product["version"] < least
+async def _look(client: CacheClient, key: str, market: Market, seen: Seen) -> None:
+    least, asked = market.announced[key], market.changed[key]
+    product = await _timed(client, "product", _page(key), lambda: market.product(key, asked), seen)
+    seen.stale += product is None or product["price"] < least
 
 
-async def _search(client: CacheClient, rng: random.Random, database: Database, seen: Seen) -> None:
+def _page(key: str) -> str:
+    """What a product's page is cached by, beside what dbopt keeps of the product there."""
+    return f"page:{key}"
+
+
+async def _search(client: CacheClient, rng: random.Random, market: Market, categories: Sequence[int], seen: Seen) -> None:
     """Each shopper writes the same search in another way; the fingerprint is the same."""
-    colour, sizes = rng.choice(COLOURS), sorted(rng.sample(SIZES, 2))
-    words = {"colour": colour, "sizes": rng.sample(sizes, 2), "page": rng.choice([None, 1]), "seller": ""}
+    colour, chosen = rng.choice(COLOURS), sorted(rng.sample(categories, 2))
+    words = {"colour": colour, "categories": rng.sample(chosen, 2), "page": rng.choice([None, 1]), "seller": ""}
     shuffled = {name: words[name] for name in rng.sample(list(words), len(words))}
-    key = fingerprint(shuffled, unordered=["sizes"], defaults={"page": 1})
-    seen.searches[key].add((colour, *sizes))
-    least = dict(database.announced)
-    page = await _timed(client, "search", key, lambda: database.search(colour, sizes), seen)
-    seen.stale += page is None or any(each["version"] < least[str(each["id"])] for each in page)
+    key = fingerprint(shuffled, unordered=["categories"], defaults={"page": 1})
+    seen.searches[key].add((colour, *chosen))
+    least = dict(market.announced)
+    page = await _timed(client, "search", key, lambda: market.search(colour, chosen), seen)
+    seen.stale += page is None or any(each["price"] < least.get(str(each["id"]), 0) for each in page)
 
 
 async def _timed(client: CacheClient, namespace: str, key: str, query: Callable[[], Awaitable[Loaded[Any]]], seen: Seen) -> Any:
@@ -151,7 +195,7 @@ async def _timed(client: CacheClient, namespace: str, key: str, query: Callable[
 
     async def load(_: Load) -> Loaded[Any]:
         nonlocal where
-        where = "database"
+        where = "dbopt"
         return await query()
 
     start = time.perf_counter()
@@ -164,20 +208,20 @@ async def _timed(client: CacheClient, namespace: str, key: str, query: Callable[
     return value
 
 
-async def _sell(client: CacheClient, key: str, database: Database, seen: Seen) -> None:
+async def _sell(client: CacheClient, key: str, market: Market, seen: Seen) -> None:
     """Write to the database, then tell the cache, as a shop does."""
-    database.versions[key] += 1
-    version = database.versions[key]
-    database.changing[key] += 1
-    start = time.perf_counter()
-    await client.invalidate(keys={"product": [key]}, tags=[f"shown:{key}"], level=CLIENTS)
-    database.changed[key] += 1
-    seen.invalidations.append(time.perf_counter() - start)
-    database.announced[key] = max(database.announced[key], version)
+    async with market.sellers[key]:
+        price = await market.raise_price(key)
+        market.changing[key] += 1
+        start = time.perf_counter()
+        await client.invalidate(keys={"product": [_page(key)]}, tags=[f"shown:{key}"], level=CLIENTS)
+        market.changed[key] += 1
+        seen.invalidations.append(time.perf_counter() - start)
+        market.announced[key] = price
     seen.writes += 1
 
 
-def _show(seen: Seen, database: Database, took: float) -> None:
+def _show(seen: Seen, market: Market, took: float) -> None:
     table = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("Answered by")
     for name in ("Reads", "Share", "Half within", "99 % within"):
@@ -186,11 +230,10 @@ def _show(seen: Seen, database: Database, took: float) -> None:
         if len(times) > 1:
             cuts = quantiles(times, n=100)
             table.add_row(where, f"{len(times):,}", f"{len(times) / seen.reads:.1%}", _short(cuts[49]), _short(cuts[98]))
-    hits = seen.reads - len(seen.times["database"])
+    hits = seen.reads - len(seen.times["dbopt"])
     out.print(
         f"\n{SHOPPERS} shoppers look at {seen.reads:,} products and pages of results in {seconds(took)}; sellers change "
-        f"{seen.writes:,} products. [green]{hits / seen.reads:.1%}[/] never reach the database, which gets {database.queries:,} "
-        "queries.\n"
+        f"{seen.writes:,} prices. [green]{hits / seen.reads:.1%}[/] never reach dbopt, which gets {market.calls:,} calls.\n"
     )
     out.print(table)
     if len(seen.invalidations) > 1:
@@ -198,18 +241,17 @@ def _show(seen: Seen, database: Database, took: float) -> None:
         out.print(f"\nA change is known to every near cache within {_short(cuts[49])}, 99 % within {_short(cuts[98])}.")
 
 
-async def _check(checks: Checks, one: CacheClient, two: CacheClient, database: Database, seen: Seen) -> None:
-    checks.add(f"of {seen.reads:,} reads, {seen.stale} showed an old product after its change was announced", seen.stale == 0)
-    checks.add("no product was loaded by two at once, but where it had changed", database.loaded_twice == 0)
+async def _check(checks: Checks, one: CacheClient, two: CacheClient, market: Market, seen: Seen) -> None:
+    checks.add(f"of {seen.reads:,} reads, {seen.stale} showed an old price after its change was announced", seen.stale == 0)
+    checks.add("no product was loaded by two at once, but where it had changed", market.loaded_twice == 0)
     stats = await one.stats()
     product, search = (next(each for each in stats.namespaces if each.namespace == name) for name in ("product", "search"))
     loads = one.counts.loads + two.counts.loads
     uncached = one.counts.loads_uncached + two.counts.loads_uncached
-    queries, leases = database.queries, product.leases + search.leases
-    filled = sum(each.fills + each.fills_refused for each in (product, search))
-    checks.add(f"the service gave {leases:,} leases for {loads:,} loads", leases == loads)
-    checks.add(f"the database got {queries:,} queries for {loads + uncached:,} loads", queries == loads + uncached)
-    checks.add(f"{filled:,} loaded values were stored, or invalidated before", filled == loads)
+    leases = product.leases + search.leases
+    told = f"the service gave {leases:,} leases, for {loads:,} loads of the shoppers and for what dbopt reads through it"
+    checks.add(told, leases >= loads > 0)
+    checks.add(f"dbopt got {market.calls:,} calls for {loads + uncached:,} loads", market.calls == loads + uncached)
     checks.add(f"the service counted {product.invalidations:,} changes of {seen.writes:,}", product.invalidations >= seen.writes)
     asked = {each for some in seen.searches.values() for each in some}
     told = f"{len(asked):,} searches, each written in many ways, had {len(seen.searches):,} fingerprints"
@@ -217,13 +259,13 @@ async def _check(checks: Checks, one: CacheClient, two: CacheClient, database: D
     checks.add(f"the service knows {stats.watchers} near caches", stats.watchers == 2)
 
 
-async def _check_wallets(checks: Checks, one: CacheClient, two: CacheClient, database: Database) -> None:
+async def _check_wallets(checks: Checks, one: CacheClient, two: CacheClient, wallets: Wallets) -> None:
     """A wallet goes from one user to another, and nobody sees the former owner any more."""
     users = [client.namespace("user", JSON) for client in (one, two)]
-    before = [await each.get_or_load(alias="wallet:0xa11ce", loader=database.user) for each in users]
-    database.owner_of_wallet["wallet:0xa11ce"] = "bob"
+    before = [await each.get_or_load(alias="wallet:0xa11ce", loader=wallets.user) for each in users]
+    wallets.owners["wallet:0xa11ce"] = "bob"
     await one.invalidate(keys={"user": ["alice", "bob"]}, aliases={"user": ["wallet:0xa11ce"]}, level=CLIENTS)
-    after = [await each.get_or_load(alias="wallet:0xa11ce", loader=database.user) for each in users]
+    after = [await each.get_or_load(alias="wallet:0xa11ce", loader=wallets.user) for each in users]
     good = before == [{"name": "alice"}] * 2 and after == [{"name": "bob"}] * 2
     checks.add("a wallet that changes hands shows its new owner at once", good)
 
