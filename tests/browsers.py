@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ FLAGS = (
     *("--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--disable-dev-shm-usage", "--hide-scrollbars"),
 )
 WAIT = 20.0
-_VIRTUAL = {"Enter": 13, "Escape": 27, "Tab": 9}
+_VIRTUAL = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32, "ArrowUp": 38, "ArrowDown": 40}
 
 
 def chromium() -> str:
@@ -77,7 +77,7 @@ class Browser:
         context = (await self.send("Target.createBrowserContext"))["browserContextId"]
         target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        page = self._pages[session] = Page(self, session)
+        page = self._pages[session] = Page(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network"):
             await page.send(f"{domain}.enable")
         await page.resize(width, height)
@@ -92,6 +92,7 @@ class Page:
 
     browser: Browser
     session: str
+    context: str
     problems: list[str] = field(default_factory=list)
     """Errors of the console, exceptions, refusals of the content security policy."""
     requests: list[str] = field(default_factory=list)
@@ -121,6 +122,10 @@ class Page:
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         return await self.browser.send(method, self.session, **params)
 
+    async def close(self) -> None:
+        """And forget what its person has kept."""
+        await self.browser.send("Target.disposeBrowserContext", browserContextId=self.context)
+
     async def resize(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self.send("Emulation.setDeviceMetricsOverride", **metrics)
@@ -129,6 +134,13 @@ class Page:
         """Go to an address, and return when it is loaded."""
         async with self.loading():
             await self.send("Page.navigate", url=url)
+
+    async def until_on(self, url: str, script: str) -> None:
+        """Go to an address, again and again until an expression is true of what is there."""
+        async with asyncio.timeout(WAIT):
+            await self.open(url)
+            while not await self.value(script):
+                await self.open(url)
 
     @contextlib.asynccontextmanager
     async def loading(self) -> AsyncIterator[None]:
@@ -167,7 +179,7 @@ class Page:
     async def press(self, key: str, *, shift: bool = False) -> None:
         """One key, as a person does: on a page that is there."""
         await self.until("document.readyState === 'complete'")
-        text = {"Enter": "\r", "Escape": "", "Tab": ""}.get(key, key)
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         code = _VIRTUAL.get(key, ord(key.upper()) if len(key) == 1 and key.isalnum() else 0)
         down = {"key": key, "windowsVirtualKeyCode": code, "modifiers": 8 if shift else 0, **({"text": text} if text else {})}
         await self.send("Input.dispatchKeyEvent", type="keyDown", **down)
@@ -185,6 +197,19 @@ class Page:
             f"(() => {{ const e = document.querySelector({found}); e.scrollIntoView({{block: 'center'}}); "
             "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
         )
+        await self._click_at(at)
+
+    async def click_label(self, selector: str) -> None:
+        """The text of the label that a field is in, which brings the focus into it."""
+        found = json.dumps(selector)
+        at = await self.value(
+            f"(() => {{ const label = document.querySelector({found}).closest('label'); label.scrollIntoView({{block: 'center'}}); "
+            "const range = document.createRange(); range.selectNodeContents(label.firstChild); "
+            "const r = range.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()"
+        )
+        await self._click_at(at)
+
+    async def _click_at(self, at: Sequence[float]) -> None:
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button="left", clickCount=1)
 
@@ -209,6 +234,7 @@ async def browser() -> AsyncIterator[Browser]:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         pass_fds=(their_in, their_out),
+        env={**os.environ, "LANGUAGE": "en_US"},
     )
     os.close(their_in)
     os.close(their_out)

@@ -1,70 +1,14 @@
-"""The dashboard in a real browser: it keeps itself up to date, and everything can be done by mouse and by keys."""
+"""The dashboard in a real browser: it keeps itself up to date, and can be read everywhere."""
 
-import itertools
-from collections.abc import AsyncIterator
-
-import asyncpg
 import pytest
-import pytest_asyncio
-from browsers import Browser, Page, browser
+from browsers import Browser, Page
+from e2e.monitor.browsing import report, site
 from monitor_serving import Monitor, serving
 from object_stores import free_port
-from postgres_servers import postgres_server
 from souk.monitor.v1 import error_pb2 as pb
-from souk_monitor.adapters import schema
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 EVIL = '<script>document.title = "taken"; alert(1)</script><img src=x onerror="document.title = \'taken\'">'
-_numbers = itertools.count(1)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    async with browser() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def dsn() -> AsyncIterator[str]:
-    async with postgres_server() as server:
-        owner = await asyncpg.connect(server.dsn())
-        await schema.migrate(owner)
-        await owner.close()
-        yield server.dsn(user="souk_monitor")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def page(chromium: Browser) -> AsyncIterator[Page]:
-    """One of a person of its own; in the end nothing went wrong on it, and nothing came from elsewhere."""
-    page = await chromium.page()
-    yield page
-    assert page.problems == []
-    hosts = {url.split("/")[2] for url in page.requests if url.startswith("http")}
-    assert {host.split(":")[0] for host in hosts} <= {"127.0.0.1"}
-
-
-def site(monitor: Monitor, path: str = "") -> str:
-    return f"http://{monitor.server.addresses.http}{path}"
-
-
-async def report(monitor: Monitor, kind: str = "", value: str = "it failed", **fields: str) -> tuple[str, str]:
-    """An error of a kind of its own; (id of the issue, kind)."""
-    kind = kind or f"Kind{next(_numbers)}Error"
-    frame = pb.StackFrame(function="pay", module="shop.pay", file="shop/pay.py", line=3, in_app=True, context_line="pay(order)")
-    exception = pb.ExceptionReport(type=kind, value=value, frames=[frame])
-    made = pb.ErrorReport(platform="python", exceptions=[exception], release="shop@1.0", **fields)
-    (result,) = (await monitor.errors.ReportErrors(pb.ReportErrorsRequest(reports=[made]))).results
-    return result.accepted.issue_id, kind
-
-
-async def issue(monitor: Monitor, number: str) -> pb.GetIssueResponse:
-    return await monitor.errors.GetIssue(pb.GetIssueRequest(issue_id=number))
 
 
 async def open_live(page: Page, url: str) -> None:
@@ -138,122 +82,6 @@ async def test_a_script_in_an_error_is_shown_as_text(monitor: Monitor, page: Pag
     assert await page.value("document.querySelectorAll('img, script:not([src])').length") == 0
 
 
-STATES = {
-    "acknowledge": pb.ISSUE_STATE_ACKNOWLEDGED,
-    "resolve": pb.ISSUE_STATE_RESOLVED,
-    "ignore": pb.ISSUE_STATE_IGNORED,
-    "reopen": pb.ISSUE_STATE_OPEN,
-}
-KEYS = {"acknowledge": "a", "resolve": "r", "ignore": "i", "reopen": "e"}
-
-
-@pytest.mark.parametrize("by", ["mouse", "keys"])
-async def test_an_issue_is_acknowledged_resolved_ignored_and_reopened(monitor: Monitor, page: Page, by: str) -> None:
-    number, _ = await report(monitor)
-    await page.open(site(monitor, f"/issues/{number}"))
-    for action, state in STATES.items():
-        async with page.loading():
-            await (page.click(f"#acts button[value={action}]") if by == "mouse" else page.press(KEYS[action]))
-        assert (await issue(monitor, number)).issue.state == state
-        assert (await page.text("#notice")) != ""
-
-
-@pytest.mark.parametrize("by", ["mouse", "keys"])
-async def test_an_issue_is_resolved_in_a_release_and_ignored_until(monitor: Monitor, page: Page, by: str) -> None:
-    number, _ = await report(monitor)
-    await page.open(site(monitor, f"/issues/{number}"))
-    if by == "mouse":
-        await page.click("#menu-resolve summary")
-        async with page.loading():
-            await page.click("#menu-resolve button")
-    else:
-        await page.press("R", shift=True)
-        await page.until("document.activeElement.name === 'release'")
-        async with page.loading():
-            await page.press("Enter")
-    resolved = (await issue(monitor, number)).issue
-    assert (resolved.state, resolved.resolved_in_release) == (pb.ISSUE_STATE_RESOLVED, "shop@1.0")
-    if by == "mouse":
-        await page.click("#menu-ignore summary")
-        await page.click("#menu-ignore input[name=events]")
-    else:
-        await page.press("I", shift=True)
-        await page.until("document.activeElement.name === 'for'")
-        await page.value("document.querySelector('#menu-ignore input[name=events]').focus()")
-    await page.write("10")
-    async with page.loading():
-        await (page.click("#menu-ignore button") if by == "mouse" else page.press("Enter"))
-    assert (await issue(monitor, number)).issue.ignored_until.until_events == 10
-
-
-@pytest.mark.parametrize("by", ["mouse", "keys"])
-async def test_an_issue_is_assigned_and_commented(monitor: Monitor, page: Page, by: str) -> None:
-    number, _ = await report(monitor)
-    await page.open(site(monitor, f"/issues/{number}"))
-    await (page.click("#assignee") if by == "mouse" else page.press("s"))
-    await page.write("ada")
-    async with page.loading():
-        await (page.click("#assigned button") if by == "mouse" else page.press("Enter"))
-    await (page.click("#comment") if by == "mouse" else page.press("c"))
-    await page.write("looks like the gateway")
-    if by == "keys":
-        await page.press("Tab")
-    async with page.loading():
-        await (page.click("#comment + button") if by == "mouse" else page.press("Enter"))
-    details = await issue(monitor, number)
-    assert details.issue.assignee == "ada"
-    assert details.activity[0].text == "looks like the gateway"
-
-
-@pytest.mark.parametrize("by", ["mouse", "keys"])
-async def test_issues_are_merged_and_split(monitor: Monitor, page: Page, by: str) -> None:
-    (one, _), (other, _) = await report(monitor), await report(monitor)
-    await page.open(site(monitor, f"/issues/{one}"))
-    await (page.click("#menu-merge summary") if by == "mouse" else page.press("m"))
-    await page.until("document.activeElement.name === 'with'")
-    await page.write(other)
-    async with page.loading():
-        await (page.click("#menu-merge button") if by == "mouse" else page.press("Enter"))
-    assert len((await issue(monitor, one)).fingerprints) == 2
-    async with page.loading():
-        await (page.click("#grouping") if by == "mouse" else page.press("w"))
-    if by == "mouse":
-        await page.click("input[name=fingerprint]")
-        async with page.loading():
-            await page.click(".fingerprints ~ button")
-    else:
-        await page.until("document.querySelector('input[name=fingerprint]') !== null")
-        await page.value("document.querySelector('input[name=fingerprint]').focus()")
-        await page.press(" ")
-        await page.press("Tab")
-        await page.press("Tab")
-        async with page.loading():
-            await page.press("Enter")
-    assert len((await issue(monitor, one)).fingerprints) == 1
-    assert "the new issue" in await page.text("#notice")
-
-
-@pytest.mark.parametrize("by", ["mouse", "keys"])
-async def test_issues_of_the_list_are_chosen_and_resolved(monitor: Monitor, page: Page, by: str) -> None:
-    service = f"chosen-by-{by}"
-    numbers = [(await report(monitor, service=service))[0] for _ in range(2)]
-    await page.open(site(monitor, f"/issues?sort=first&service={service}"))
-    await page.until("document.querySelectorAll('#rows > .row').length === 2 || location.reload()")
-    if by == "mouse":
-        await page.click("#rows input[name=issue]")
-        await page.until("document.querySelector('#how-many').textContent === '1 chosen'")
-        async with page.loading():
-            await page.click(".bulk button[value=resolve]")
-    else:
-        await page.press("j")
-        await page.press("x")
-        await page.until("document.querySelector('#how-many').textContent === '1 chosen'")
-        async with page.loading():
-            await page.press("r")
-    states = [(await issue(monitor, number)).issue.state for number in numbers]
-    assert states == [pb.ISSUE_STATE_OPEN, pb.ISSUE_STATE_RESOLVED]
-
-
 async def test_the_list_is_walked_by_keys(monitor: Monitor, page: Page) -> None:
     for _ in range(3):
         await report(monitor)
@@ -295,22 +123,6 @@ async def test_events_are_stepped_through_by_keys(monitor: Monitor, page: Page) 
     async with page.loading():
         await page.press("k")
     assert await page.text(".event-id") == newest
-
-
-async def test_a_project_and_a_key_are_made_and_the_key_revoked(monitor: Monitor, page: Page) -> None:
-    await page.open(site(monitor, "/projects"))
-    await page.click("input[name=name]")
-    await page.write("shop")
-    async with page.loading():
-        await page.press("Enter")
-    await page.click("input[name=label]")
-    await page.write("browsers")
-    async with page.loading():
-        await page.press("Enter")
-    await page.until("document.querySelectorAll('.dsns li').length === 2")
-    async with page.loading():
-        await page.click(".dsns button")
-    await page.until("document.querySelectorAll('.dsns li.revoked').length === 1")
 
 
 NARROW = "document.documentElement.scrollWidth <= window.innerWidth"
@@ -383,15 +195,6 @@ async def test_long_texts_of_programs_break_no_page_on_a_phone(monitor: Monitor,
         await page.open(site(monitor, path))
         assert await page.value(NARROW), (path, await page.value(TOO_WIDE))
     assert page.problems == []
-
-
-async def test_dark_and_light_are_switched_and_kept(monitor: Monitor, page: Page) -> None:
-    await page.open(site(monitor, "/issues"))
-    before = await page.value("getComputedStyle(document.body).backgroundColor")
-    await page.click(".theme button")
-    await page.until(f"getComputedStyle(document.body).backgroundColor !== '{before}'")
-    await page.open(site(monitor, "/projects"))
-    assert await page.value("document.documentElement.dataset.theme") == "dark"
 
 
 async def test_a_page_finds_its_way_back_to_a_node_that_was_away(monitor: Monitor, chromium: Browser, dsn: str) -> None:

@@ -216,7 +216,16 @@ one("#all")?.addEventListener("change", (event) => {
 
 // Forms
 
-for (const field of all(".choices select, [data-submits]")) field.addEventListener("change", () => field.form.requestSubmit());
+// what the mouse chooses is sent at once; of what arrows go through, what Enter sends
+let steps = false;
+for (const field of all(".choices select, [data-submits]")) {
+  field.addEventListener("pointerdown", () => { steps = false; });
+  field.addEventListener("keydown", (event) => { steps = !event.altKey && event.key !== " "; });
+  field.addEventListener("change", () => steps || field.form.requestSubmit());
+}
+one("#menu-resolve input[name=release]")?.addEventListener("input", () => {
+  one("#menu-resolve input[value=this]").checked = true;
+});
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
   if (question && !confirm(question)) event.preventDefault();
@@ -225,7 +234,7 @@ document.addEventListener("click", (event) => {
   for (const menu of all(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 for (const menu of all(".menu")) menu.addEventListener("toggle", () => {
-  if (menu.open) one("input:not([type=hidden]):not([type=radio]), select", menu)?.focus();
+  if (menu.open) one("input:not([type=hidden]), select", menu)?.focus();
 });
 
 function act(action) {
