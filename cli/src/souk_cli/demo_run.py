@@ -4,7 +4,6 @@ and all of it is checked."""
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -41,8 +40,6 @@ BROWSERS = {
 }
 """Accept headers as they are sent for <img>. The old one knows neither WebP nor AVIF."""
 LAYOUT_WIDTH = 400
-PATIENT = {"SOUK_DBOPT_CHECK_TIMEOUT": "5"}
-"""Settings for a machine that is busy with other things: a database that answers late is there all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +169,6 @@ async def _services(state: Path, checks: Checks) -> AsyncIterator[Running]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=PATIENT | os.environ,
             start_new_session=True,
         )
     try:
