@@ -65,6 +65,132 @@ async def test_an_issue_is_shown_with_what_else_failed_in_its_trace(service: Ser
     assert (alone.status, "same trace" in alone.out) == (0, False)
 
 
+async def test_events_are_listed_by_issue_trace_and_error_id(service: ServiceProcess) -> None:
+    async def run(*arguments: str) -> Result:
+        return await souk("errors", *arguments, SOUK_MONITOR_ADDRESS=service.grpc)
+
+    def report(number: int, **fields: str) -> pb.ErrorReport:
+        raised = pb.ExceptionReport(type="OrderError", value=f"order [{number}]\nand more")
+        user = pb.ReportedUser(id=f"user-{number}")
+        return pb.ErrorReport(
+            event_id=f"{number:032x}", platform="python", exceptions=[raised], service="shop", user=user, **fields
+        )
+
+    trace, error_id = "0af7651916cd43dd8448eb211c80319c", "00ff00ff00ff00ff"
+    async with MonitorClient(service.grpc) as client:
+        await client.report_all([report(1, trace_id=trace), report(2, error_id=error_id), report(3, release="shop@1.4")])
+        (issue,) = [issue.short_id async for issue in client.issues()]
+        await client.create_project("other")
+        await client.report_all([report(4, trace_id=trace)], project="other")
+    listed = (await run("events", issue, "-n", "2")).out
+    for text in (f"{3:032x}", f"{2:032x}", "user-3", "shop@1.4", "OrderError: order [3]", "souk errors show EVENT"):
+        assert text in listed
+    assert f"{1:032x}" not in listed
+    assert "and more" not in listed
+    for arguments, found in (
+        ((issue,), [3, 2, 1]),
+        (("--trace", trace), [4, 1]),
+        (("--error-id", error_id), [2]),
+        ((issue, "--until", "1h"), []),
+        ((issue, "--since", "1h"), [3, 2, 1]),
+    ):
+        events = (await run("events", *arguments, "--json")).json()
+        assert [int(event["report"]["event_id"], 16) for event in events] == found, arguments
+    assert "No event fits" in (await run("events", issue, "--until", "1h")).out
+    unknown = await run("events", "SHOP-99")
+    assert (unknown.status, "souk errors list" in unknown.err) == (1, True)
+
+
+async def test_an_issue_is_shown_by_any_id_that_leads_to_it(service: ServiceProcess) -> None:
+    async def shown(command: str, *arguments: str) -> Result:
+        return await souk("errors", command, *arguments, "--address", service.grpc)
+
+    def report(number: int, **fields: str) -> pb.ErrorReport:
+        raised = pb.ExceptionReport(type="OrderError", value=f"order {number}")
+        return pb.ErrorReport(event_id=f"{number:032x}", platform="python", exceptions=[raised], **fields)
+
+    trace, error_id, other_id = "0af7651916cd43dd8448eb211c80319c", "00ff00ff00ff00ff", "cd" * 16
+    async with MonitorClient(service.grpc) as client:
+        await client.report_all([report(1, trace_id=trace), report(2, error_id=error_id), report(3, error_id=other_id), report(4)])
+        await client.create_project("other")
+        await client.report_all([report(5)], project="other")
+        (issue,) = [issue async for issue in client.issues(project="default")]
+    ids = {trace: 1, error_id.upper(): 2, other_id: 3, f"{4:032x}": 4, issue.short_id: 4, issue.issue_id: 4}
+    for named, number in ids.items():
+        assert f"OrderError: order {number}" in (await shown("show", named)).out, named
+    for named in (error_id, issue.short_id):
+        assert "✓ type" in (await shown("explain", named)).out, named
+    assert "OTHER-1" in (await shown("show", f"{5:032x}", "--project", "other")).out
+    for unknown in (f"{5:032x}", "ab" * 8):
+        result = await shown("show", unknown)
+        assert (result.status, "EVENT_UNKNOWN" in result.err, "Bodies are thinned" in result.err) == (1, True, True), unknown
+    assert "ISSUE_UNKNOWN" in (await shown("show", "1234567812345678")).err
+
+
+async def test_what_went_wrong_is_summed_up(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    for kind in ("OneError", "OneError", "TwoError"):
+        await souk("errors", "report", "no", "--type", kind, "--service", "checkout", "--release", "shop@1.4", *where)
+    shown = (await souk("errors", "summary", *where)).out
+    assert "3 events of 2 issues; 0 events in the time of that length before" in shown
+    assert "2 new, 0 regressed, 0 resolved" in shown
+    assert "services: checkout (3)" in shown
+    assert "releases: shop@1.4 (3)" in shown
+    assert "1 h each" in shown
+    most, new = shown.partition("Most events")[2].split("New\n")
+    assert most.index("OneError: no") < most.index("TwoError: no")
+    assert "TwoError" in new
+    assert (await souk("errors", "summary", "--limit", "1", "--json", *where)).json()["top_issues"][0]["events"] == "2"
+    assert "0 events of 0 issues" in (await souk("errors", "summary", "--since", "7d", "--until", "2d", *where)).out
+    assert "1 d each" in (await souk("errors", "summary", "--since", "7d", *where)).out
+    unknown = await souk("errors", "summary", "--project", "nowhere", *where)
+    assert (unknown.status, "souk monitor projects list" in unknown.err) == (1, True)
+
+
+async def test_a_remark_is_kept_with_an_issue_and_its_state_stays(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    for kind in ("OneError", "TwoError"):
+        await souk("errors", "report", "no", "--type", kind, *where)
+    one, two = sorted(issue["short_id"] for issue in (await souk("errors", "list", "--json", *where)).json())
+    assert f"{one} is open" in (await souk("errors", "comment", one, "-m", "as on Monday", *where)).out
+    assert ": as on Monday" in (await souk("errors", "show", one, *where)).out
+    await souk("errors", "merge", one, two, "-m", "one cause", *where)
+    assert ": one cause" in (await souk("errors", "show", one, *where)).out
+    fingerprint = (await souk("errors", "split", one, "--json", *where)).json()[0]["fingerprint"]
+    parts = (await souk("errors", "split", one, fingerprint, "-m", "two after all", "--json", *where)).json()
+    for part in parts:
+        assert ": two after all" in (await souk("errors", "show", part["short_id"], *where)).out
+
+
+async def test_an_issue_is_ignored_until_a_day(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    await souk("errors", "report", "no", *where)
+    (issue,) = (await souk("errors", "list", "--json", *where)).json()
+    for day, time in (("2126-12-24T18:00Z", "2126-12-24T18:00:00Z"), ("2126-12-24", "2126-12-23T22:00:00Z")):
+        ignored = await souk("errors", "ignore", issue["short_id"], "--until", day, "--json", *where, TZ="Africa/Cairo")
+        assert ignored.json()[0]["ignored_until"]["until_time"] == time
+
+
+async def test_what_happens_in_one_service_is_followed_from_its_first_event(service: ServiceProcess) -> None:
+    async def report(of: str, kind: str = "NoError") -> None:
+        assert (await souk("errors", "report", "no", "--type", kind, "--service", of, "--address", service.grpc)).status == 0
+
+    async def keep_reporting() -> None:
+        while True:  # a watch begins when it has reached the server
+            await report("checkout", "FirstError")
+
+    await report("search")
+    async with terminal("errors", "tail", "--service", "checkout", "--address", service.grpc) as watching:
+        reporting = asyncio.create_task(keep_reporting())
+        await watching.says("FirstError")
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+        await report("search", "OtherError")
+        await report("checkout", "LastError")
+        await watching.says("LastError")
+        assert "OtherError" not in watching.text
+
+
 async def test_errors_are_reported_listed_shown_explained_and_changed(service: ServiceProcess, tmp_path: Path) -> None:
     async def run(*arguments: str | Path) -> Result:
         return await souk(*arguments, SOUK_MONITOR_ADDRESS=service.grpc, COLUMNS="160")
@@ -131,6 +257,28 @@ async def test_projects_and_keys_are_made_and_ended(service: ServiceProcess) -> 
     assert "shop" in (await souk("monitor", "projects", "list", *where)).out
 
 
+async def test_a_project_is_made_with_any_of_its_options(service: ServiceProcess) -> None:
+    where = ("--address", service.grpc)
+    options = {
+        "--events-per-minute": "600", "--new-issues-per-hour": "2000", "--in-app": "shop", "--sensitive-field": "iban",
+        "--retention": "14d", "--allowed-origin": "https://shop.example", "--default-service": "web",
+    }  # fmt: skip
+    said = [each for option in options.items() for each in option]
+    flags = ("--keep-emails", "--keep-ip-addresses", "--in-app", "-shop.vendored")
+    made = (await souk("monitor", "projects", "create", "shop", *said, *flags, "--json", *where)).json()["options"]
+    assert made == {
+        "events_per_minute": "600",
+        "new_issues_per_hour": "2000",
+        "in_app": ["shop", "-shop.vendored"],
+        "sensitive_fields": ["iban"],
+        "keep_emails": True,
+        "keep_ip_addresses": True,
+        "retention": "1209600s",
+        "allowed_origins": ["https://shop.example"],
+        "default_service": "web",
+    }
+
+
 async def test_options_of_a_project_are_changed_one_by_one(service: ServiceProcess) -> None:
     where = ("--address", service.grpc)
     options = ("--sensitive-field", "iban", "--retention", "14d", "--keep-emails", "--new-issues-per-hour", "2000")
@@ -172,6 +320,17 @@ async def test_an_issue_that_is_not_there_is_told_with_what_to_do(service: Servi
         ("assign", "A-1"),
         ("ignore", "A-1", "--for", "long"),
         ("resolve", "A-1", "--release", "1", "--next-release"),
+        ("ignore", "A-1", "--until", "tomorrow"),
+        ("ignore", "A-1", "--until", "2001-01-01"),
+        ("ignore", "A-1", "--until", "0001-01-01"),
+        ("ignore", "A-1", "--until", "2126-12-24", "--for", "6h"),
+        ("comment", "A-1"),
+        ("comment", "A-1", "-m", " "),
+        ("events",),
+        ("events", "A-1", "--trace", "ab" * 16),
+        ("events", "A-1", "--until", "yesterday"),
+        ("summary", "--since", "yesterday"),
+        ("summary", "--until", "yesterday"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_a_usage_error(wrong: tuple[str, ...]) -> None:

@@ -13,9 +13,11 @@ from souk_cli import (
     db_seed,
     demo,
     errors_change,
+    errors_events,
     errors_list,
     errors_report,
     errors_show,
+    errors_summary,
     image,
     image_upload,
     monitor,
@@ -60,7 +62,16 @@ app.add_typer(db_app, name="db")
 errors_app = typer.Typer(help="What is broken: every error once, in the right issue.", no_args_is_help=True)
 errors_app.command("list")(errors_list.list_issues)
 errors_app.command("show")(errors_show.show)
-for change in (errors_change.resolve, errors_change.acknowledge, errors_change.ignore, errors_change.reopen, errors_change.assign):
+errors_app.command("events")(errors_events.events)
+errors_app.command("summary")(errors_summary.summary)
+for change in (
+    errors_change.resolve,
+    errors_change.acknowledge,
+    errors_change.ignore,
+    errors_change.reopen,
+    errors_change.assign,
+    errors_change.comment,
+):
     errors_app.command(change.__name__)(change)
 errors_app.command("report")(errors_report.report)
 errors_app.command("tail")(errors_list.tail)
@@ -73,7 +84,7 @@ monitor_app = typer.Typer(help="The monitor service: its schema, its projects an
 monitor_app.command("migrate")(monitor.migrate)
 projects_app = typer.Typer(help="What errors are reported to.", no_args_is_help=True)
 projects_app.command("list")(monitor.list_projects)
-projects_app.command("create")(monitor.create_project)
+projects_app.command("create")(monitor_options.create_project)
 projects_app.command("set")(monitor_options.set_options)
 projects_app.command("disable")(monitor.disable_project)
 projects_app.command("enable")(monitor.enable_project)

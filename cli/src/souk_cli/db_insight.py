@@ -232,16 +232,23 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_HEIGHTS[height - 1] if height else " " for height in heights)
 
 
-def since_time(text: str) -> datetime:
+def since_time(text: str, option: str = "--since") -> datetime:
     """Of a span before now, or a time, as a user types it. BadParameter."""
     span = span_from(text)
     if span is not None:
         return datetime.now(UTC) - span
+    time = time_from(text)
+    if time is None:
+        raise typer.BadParameter(f"{text!r} is neither a span, as 6h or 7d, nor a time", param_hint=option)
+    return time
+
+
+def time_from(text: str) -> datetime | None:
+    """A time as a user types it, of this machine's zone where it names none; None where it is none."""
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is neither a span, as 6h or 7d, nor a time", param_hint="--since") from None
-    return time.astimezone()
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        return None
 
 
 def span_from(text: str) -> timedelta | None:

@@ -78,7 +78,9 @@ def hint_for(error: Exception, address: str = "") -> str:
             return "Give a token with --token or SOUK_TOKEN; `souk token create` makes one."
         if isinstance(error, UnavailableError) and not error.reason:
             return f"Does the service run at {address}? `souk up` starts it; --address names another."
-        return f"The server's log has more under error_id {error.error_id}." if error.error_id else ""
+        if not error.error_id:
+            return ""
+        return f"The server's log has more under error_id {error.error_id}; `souk errors show {error.error_id}` too, if it reports."
     if isinstance(error, FileNotFoundError):
         return "Look at the name again."
     return str(getattr(error, "hint", None) or "")

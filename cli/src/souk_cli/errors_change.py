@@ -1,8 +1,8 @@
-"""`souk errors resolve|acknowledge|ignore|reopen|assign|merge|split`: what is to become of issues."""
+"""`souk errors resolve|acknowledge|ignore|reopen|assign|comment|merge|split`: what is to become of issues."""
 
 import getpass
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeAlias
 
 import typer
@@ -10,7 +10,7 @@ from souk.client import ClientConfig, MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
-from souk_cli.db_insight import span_from
+from souk_cli.db_insight import span_from, time_from
 from souk_cli.display import out, plain, print_json
 from souk_cli.errors_list import issues_table, styled_state
 from souk_cli.visible import escape
@@ -57,17 +57,18 @@ def resolve(
 def ignore(
     config: ClientConfig,
     issues: Issues,
-    until: Annotated[str, typer.Option("--for", help="For so long: 90m, 6h, 7d; without any of these, for good.")] = "",
+    span: Annotated[str, typer.Option("--for", help="For so long: 90m, 6h, 7d; without any of these, for good.")] = "",
+    day: Annotated[str, typer.Option("--until", help="Until a day or a time: 2026-12-24, or 2026-12-24T18:00Z.")] = "",
     events: Annotated[int, typer.Option("--events", min=0, help="Until so many more events have come.")] = 0,
     users: Annotated[int, typer.Option("--users", min=0, help="Until so many more users are affected.")] = 0,
     comment: Comment = "",
     json: Json = False,
 ) -> None:
     """Hear no more of issues, for a time or for good."""
-    span = span_of(until, "--for") if until else None
+    until = _until(span, day)
 
     async def change(client: MonitorClient, issue: str) -> pb.Issue:
-        return await client.ignore(issue, until=span, until_events=events, until_users=users, comment=comment, actor=_me())
+        return await client.ignore(issue, until=until, until_events=events, until_users=users, comment=comment, actor=_me())
 
     _each(issues, change, config, json=json)
 
@@ -107,16 +108,34 @@ def assign(
 
 
 @connected(MONITOR)
+def comment(
+    config: ClientConfig,
+    issues: Issues,
+    text: Annotated[str, typer.Option("--comment", "-m", help="The remark.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Leave a remark with issues, and change nothing else of them."""
+    if not text.strip():
+        raise typer.BadParameter("the remark is empty", param_hint="--comment")
+
+    async def change(client: MonitorClient, issue: str) -> pb.Issue:
+        return await client.update_issue(issue, comment=text, actor=_me())
+
+    _each(issues, change, config, json=json)
+
+
+@connected(MONITOR)
 def merge(
     config: ClientConfig,
     issues: Issues,
     into: Annotated[str, typer.Option("--into", help="The one of them that stays. Default: the one seen first.")] = "",
+    comment: Comment = "",
     json: Json = False,
 ) -> None:
     """Make one issue of several, now and for what comes later."""
 
     async def work(client: MonitorClient) -> None:
-        _tell([await client.merge_issues(issues, into=into, actor=_me())], json=json)
+        _tell([await client.merge_issues(issues, into=into, comment=comment, actor=_me())], json=json)
 
     with_monitor(config, work, json=json)
 
@@ -128,13 +147,14 @@ def split(
     fingerprints: Annotated[
         list[str] | None, typer.Argument(metavar="[FINGERPRINT…]", help="Those that leave. Without: they are listed.")
     ] = None,
+    comment: Comment = "",
     json: Json = False,
 ) -> None:
     """Take fingerprints out of an issue into a new one, now and for what comes later."""
 
     async def work(client: MonitorClient) -> None:
         if fingerprints:
-            parts = await client.split_issue(issue, fingerprints, actor=_me())
+            parts = await client.split_issue(issue, fingerprints, comment=comment, actor=_me())
             _tell([parts.issue, parts.new_issue], json=json)
             return
         found = (await client.get_issue(issue)).fingerprints
@@ -196,6 +216,20 @@ def _me() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a user whom the machine does not know by name
         return ""
+
+
+def _until(span: str, day: str) -> timedelta | datetime | None:
+    """How long something holds; None: for good. BadParameter."""
+    if not day:
+        return span_of(span, "--for") if span else None
+    if span:
+        raise typer.BadParameter("--for and --until exclude each other")
+    time = time_from(day)
+    if time is None:
+        raise typer.BadParameter(f"{day!r} is no day and no time, as 2026-12-24 or 2026-12-24T18:00Z", param_hint="--until")
+    if time <= datetime.now(UTC):
+        raise typer.BadParameter(f"{day} is over: give a time to come", param_hint="--until")
+    return time
 
 
 def span_of(text: str, option: str) -> timedelta:

@@ -39,6 +39,10 @@ CHANGES = {
 }
 
 
+LAST_EVENTS = 10
+"""Of an issue, that are looked at for a service which is not counted yet."""
+
+
 class State(StrEnum):
     """What is to become of an issue."""
 
@@ -96,7 +100,7 @@ def list_issues(
     category: Annotated[list[str] | None, typer.Option(help="Of this kind, as database; several times for several.")] = None,
     service: Annotated[str, typer.Option(help="Seen in this service.")] = "",
     environment: Annotated[str, typer.Option(help="Seen in this environment.")] = "",
-    release: Annotated[str, typer.Option(help="First or last seen in this release.")] = "",
+    release: Annotated[str, typer.Option(help="Seen in this release, in any of its events.")] = "",
     assignee: Annotated[str, typer.Option(help="Assigned to this person; none: to nobody.")] = "",
     project: Annotated[str, typer.Option(help="Only of this project.")] = "",
     since: Annotated[str, typer.Option(help="Last seen since: 90m, 6h, 7d, or a time.")] = "",
@@ -141,6 +145,7 @@ def list_issues(
 def tail(
     config: ClientConfig,
     project: Annotated[str, typer.Option(help="Only of this project.")] = "",
+    service: Annotated[str, typer.Option(help="Only what was seen in this service.")] = "",
     severity: Annotated[Severity | None, typer.Option(help="As grave as this, or graver.")] = None,
     json: Json = False,
 ) -> None:
@@ -149,12 +154,28 @@ def tail(
     async def work(client: MonitorClient) -> None:
         least = severity.asked if severity else pb.SEVERITY_UNSPECIFIED
         async for change in client.watch_issues(project=project, min_severity=least):
+            if service and not await _is_seen_in(client, change.issue, service):
+                continue
             if json:
                 print_json(plain(change))
             else:
                 out.print(_line(change), soft_wrap=True)
 
     with_monitor(config, work, json=json, endless=True)
+
+
+async def _is_seen_in(client: MonitorClient, issue: pb.Issue, service: str) -> bool:
+    """Whether an issue was seen in a service, by its last events too: their services are counted some seconds later."""
+    if service in issue.services:
+        return True
+    looked_at = 0
+    async for event in client.events(issue.issue_id, page_size=LAST_EVENTS):
+        looked_at += 1
+        if event.report.service == service:
+            return True
+        if looked_at == LAST_EVENTS:
+            break
+    return False
 
 
 def issues_table(issues: list[pb.Issue]) -> FittedTable:

@@ -1,19 +1,22 @@
 """`souk errors show` and `souk errors explain`: all of one issue, and why an event is in it."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc import StatusCode
 from rich.tree import Tree
-from souk.client import ClientConfig, MonitorClient
+from souk.client import ClientConfig, MonitorClient, NotFoundError
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli import error_stack
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import sparkline
 from souk_cli.display import out, plain, print_json
+from souk_cli.errors_events import title_of, user_of
 from souk_cli.errors_list import TRENDS, ago, styled_severity, styled_state, word
 from souk_cli.visible import escape
 
@@ -21,31 +24,62 @@ ACTIVITY = 5
 """What was done last, as much of it as is shown."""
 OF_TRACE = 10
 """Other events of the trace that are shown."""
-SUMMARY = 100
-"""Characters of what each of them says."""
+Named: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="ISSUE|ID", help="An issue, as SHOP-12; or the id of an event, a trace or an error.", show_default=False
+    ),
+]
+EventProject: TypeAlias = Annotated[
+    str, typer.Option(help="The project of an event that is named by its id. Default: the service's.")
+]
+_ID = re.compile(r"[0-9a-f]{32}")
+"""Of an event or a trace."""
+_ERROR_ID = re.compile(r"[0-9a-f]{16}")
+"""Of a Souk service."""
 
 
 @connected(MONITOR)
 def show(
     config: ClientConfig,
-    issue: Annotated[str, typer.Argument(metavar="ISSUE", help="As `souk errors list` shows it: SHOP-12.", show_default=False)],
+    named: Named,
     event: Annotated[str, typer.Option(help="With this event, not the newest.")] = "",
+    project: EventProject = "",
     all_frames: Annotated[bool, typer.Option("--all-frames", help="Every call of libraries too.")] = False,
     json: Json = False,
 ) -> None:
     """Show one issue: what it is, what may help, its stack, whom it befalls, and what was done with it."""
 
     async def work(client: MonitorClient) -> None:
-        found = await client.get_issue(issue)
+        of_id = await _event_of(client, named.lower(), project)
+        found = await client.get_issue(of_id.issue_id if of_id is not None else named)
         if event:
-            found.latest_event.CopyFrom((await client.get_event(event, project=found.issue.project)).event)
+            of_id = (await client.get_event(event, project=found.issue.project)).event
+        if of_id is not None:
+            found.latest_event.CopyFrom(of_id)
         if json:
             print_json(plain(found))
             return
         for line in (*lines(found, all_frames=all_frames), *await _of_trace(client, found.latest_event)):
             out.print(line, soft_wrap=True)
 
-    with_monitor(config, work, json=json, about=issue)
+    with_monitor(config, work, json=json, about=named)
+
+
+async def _event_of(client: MonitorClient, text: str, project: str) -> pb.ErrorEvent | None:
+    """The event that an id names: the newest of that trace or with that error_id, or its own. None: it may name an issue."""
+    is_id, is_error_id = _ID.fullmatch(text), _ERROR_ID.fullmatch(text)
+    if is_id:
+        async for event in client.events(trace_id=text, page_size=1):
+            return event
+    if is_id or is_error_id:
+        async for event in client.events(error_id=text, page_size=1):
+            return event
+    if is_id:
+        return (await client.get_event(text, project=project)).event
+    if is_error_id and not text.isdecimal():
+        raise NotFoundError(f"no event with the error_id {text} is kept", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
+    return None
 
 
 async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
@@ -56,35 +90,27 @@ async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
     others: list[str] = []
     async for event in client.events(trace_id=report.trace_id, page_size=OF_TRACE + 1):
         if event.report.event_id != report.event_id:
-            others.append(f"  {_summary(event.report)}  [dim]event[/] {escape(event.report.event_id)}")
+            at = f"{_when(event.report.time)}  {escape(event.report.service or 'a service without a name')}"
+            others.append(f"  {at}  {escape(title_of(event.report))}  [dim]event[/] {escape(event.report.event_id)}")
         if len(others) == OF_TRACE:
             break
     return ["\n[bold]In the same trace[/]", *others] if others else []
 
 
-def _summary(report: pb.ErrorReport) -> str:
-    raised = report.exceptions[-1] if report.exceptions else pb.ExceptionReport(value=report.message)
-    text = ": ".join(part for part in (raised.type, raised.value.partition("\n")[0]) if part)
-    return f"{_when(report.time)}  {escape(report.service or 'a service without a name')}  {escape(text[:SUMMARY])}"
-
-
 @connected(MONITOR)
 def explain(
     config: ClientConfig,
-    event: Annotated[
-        str, typer.Argument(metavar="EVENT|ISSUE", help="An event, or an issue: its newest event.", show_default=False)
-    ],
-    project: Annotated[str, typer.Option(help="The project of the event. Default: the service's.")] = "",
+    named: Named,
+    project: EventProject = "",
     json: Json = False,
 ) -> None:
     """Show why an event is in its issue: what it is grouped by, and what was left out."""
 
     async def work(client: MonitorClient) -> None:
-        event_id, of_project = event, project
-        if not _is_event(event):
-            found = await client.get_issue(event)
-            event_id, of_project = found.latest_event.report.event_id, found.issue.project
-        explained = await client.explain_grouping(event_id, project=of_project)
+        event = await _event_of(client, named.lower(), project)
+        if event is None:
+            event = (await client.get_issue(named)).latest_event
+        explained = await client.explain_grouping(event.report.event_id, project=event.project)
         if json:
             print_json(plain(explained))
             return
@@ -95,11 +121,7 @@ def explain(
         _grow(root, explained.component)
         out.print(root)
 
-    with_monitor(config, work, json=json, about=event)
-
-
-def _is_event(text: str) -> bool:
-    return len(text) == 32 and all(letter in "0123456789abcdef" for letter in text.lower())
+    with_monitor(config, work, json=json, about=named)
 
 
 def _grow(tree: Tree, component: pb.GroupingComponent) -> None:
@@ -166,7 +188,7 @@ def _event(event: pb.ErrorEvent, *, all_frames: bool) -> Iterator[str]:
         "release": report.release,
         "transaction": report.transaction,
         "logger": report.logger,
-        "user": report.user.id or report.user.username or report.user.email,
+        "user": user_of(report),
         "trace": report.trace_id,
         "error_id": report.error_id,
     }

@@ -68,25 +68,6 @@ def list_projects(
 
 
 @connected(MONITOR)
-def create_project(
-    config: ClientConfig,
-    name: Name,
-    in_app: Annotated[
-        list[str] | None, typer.Option(help="Module or path of the application, with - before it of a library; several times.")
-    ] = None,
-    events_per_minute: Annotated[int, typer.Option(min=0, help="What is over it is turned away. 0: no limit.")] = 0,
-    json: Json = False,
-) -> None:
-    """Make a project, with a key."""
-
-    async def work(client: MonitorClient) -> None:
-        options = pb.ProjectOptions(in_app=in_app or (), events_per_minute=events_per_minute)
-        _tell(await client.create_project(name, options), json=json)
-
-    with_monitor(config, work, json=json, about=name)
-
-
-@connected(MONITOR)
 def disable_project(
     config: ClientConfig,
     name: Name,
@@ -95,7 +76,7 @@ def disable_project(
     """Take no more reports of a project; what it has stays."""
 
     async def work(client: MonitorClient) -> None:
-        _tell(await client.update_project(name, disabled=True), json=json)
+        tell(await client.update_project(name, disabled=True), json=json)
 
     with_monitor(config, work, json=json, about=name)
 
@@ -109,7 +90,7 @@ def enable_project(
     """Take reports of a project again."""
 
     async def work(client: MonitorClient) -> None:
-        _tell(await client.update_project(name, disabled=False), json=json)
+        tell(await client.update_project(name, disabled=False), json=json)
 
     with_monitor(config, work, json=json, about=name)
 
@@ -158,7 +139,8 @@ def revoke_key(
     with_monitor(config, work, json=json, about=name)
 
 
-def _tell(project: pb.Project, *, json: bool) -> None:
+def tell(project: pb.Project, *, json: bool) -> None:
+    """Show a project."""
     if json:
         print_json(plain(project))
     else:
