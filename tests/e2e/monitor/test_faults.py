@@ -4,10 +4,12 @@ and every event is counted once."""
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import grpc
@@ -15,6 +17,7 @@ import processes
 import pytest
 from e2e.monitor.writers import EnvelopeWriter, Failed, LogWriter, NativeWriter, Writer
 from faults.counts import count
+from google.protobuf.field_mask_pb2 import FieldMask
 from postgres_servers import PostgresServer, postgres_server
 from processes import ServiceProcess
 from souk.monitor.v1 import project_pb2, project_pb2_grpc
@@ -38,6 +41,8 @@ SELECT (SELECT coalesce(sum(i.events), 0)::int FROM monitor.issues i JOIN monito
     (SELECT coalesce(sum(events), 0)::int FROM monitor.facets WHERE kind = 1 AND value = $1) AS counted,
     (SELECT coalesce(sum(events), 0)::int FROM monitor.facet_hours WHERE kind = 1 AND value = $1) AS counted_by_hours
 """
+BLOCKED = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'monitor.fingerprints'::regclass)"
+"""Whether events wait to be written."""
 
 
 @pytest.fixture
@@ -49,8 +54,8 @@ async def server() -> AsyncIterator[PostgresServer]:
         yield server
 
 
-async def start(folder: Path, server: PostgresServer, name: str) -> ServiceProcess:
-    settings = {"dsn": server.dsn(user="souk_monitor"), "http_port": 0, "facet_interval": 0.2, "store_patience": 0.5}
+async def start(folder: Path, server: PostgresServer, name: str, **more: Any) -> ServiceProcess:
+    settings = {"dsn": server.dsn(user="souk_monitor"), "http_port": 0, "facet_interval": 0.2, "store_patience": 0.5, **more}
     return await processes.start_service("monitor", folder, name, **settings)
 
 
@@ -76,6 +81,15 @@ async def writing(writers: Sequence[Writer]) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def limit(node: ServiceProcess, events_per_minute: int) -> None:
+    """Of the default project."""
+    options = project_pb2.ProjectOptions(events_per_minute=events_per_minute)
+    mask = FieldMask(paths=["options.events_per_minute"])
+    async with grpc.aio.insecure_channel(node.grpc) as channel:
+        stub = project_pb2_grpc.ProjectServiceStub(channel)
+        await stub.UpdateProject(project_pb2.UpdateProjectRequest(name="default", options=options, update_mask=mask))
 
 
 def acknowledged(writers: Sequence[Writer]) -> int:
@@ -205,10 +219,57 @@ async def test_a_database_that_is_gone_pushes_back_and_recovers_by_itself(tmp_pa
             }
             assert all(refusal.retry_after > 0 for refusal in writer.refusals)
         await check(server, writers)
-        last = Failed("f" * 32, "LastError", "user-0", 0)
+        last = Failed("f" * 32, "LastError", "user-0", time.time_ns())
         await NativeWriter(1, "last", node, 0, "").send([last])
         await until_counted(server, "last", lambda found: found.counted == 1)
         found = await of_service(server, "steady")
         assert abs(found.counted - found.stored) <= uncounted
+    finally:
+        await processes.stop(node)
+
+
+def check_refusals(writers: Sequence[Writer], code: str, status: str) -> None:
+    """Each was refused with nothing else, and told when to come again."""
+    for writer in writers:
+        assert {refusal.status for refusal in writer.refusals} == {status if isinstance(writer, EnvelopeWriter) else code}
+        assert all(refusal.retry_after > 0 for refusal in writer.refusals)
+
+
+async def test_a_full_queue_pushes_back_whichever_way_one_reports(tmp_path: Path, server: PostgresServer) -> None:
+    node = await start(tmp_path, server, "node", queue_events=50)
+    owner = await asyncpg.connect(server.dsn())
+    try:
+        writers = await writers_to(node, "pressed", 400)
+        first = NativeWriter(1, "first", node, 0, "")
+        first.batch = 50
+        stuck = owner.transaction()
+        await stuck.start()
+        await owner.execute("LOCK TABLE monitor.fingerprints IN ACCESS EXCLUSIVE MODE")
+        async with writing([first]):
+            async with asyncio.timeout(30):
+                while not await owner.fetchval(BLOCKED):
+                    await asyncio.sleep(0.01)
+            async with writing(writers):
+                await processes.until(lambda: all(writer.refusals for writer in writers))
+                await stuck.rollback()
+                await all_go_on(writers)
+        check_refusals(writers, "UNAVAILABLE", "429")
+        await check(server, [*writers, first])
+    finally:
+        await owner.close()
+        await processes.stop(node)
+
+
+async def test_a_quota_pushes_back_whichever_way_one_reports(tmp_path: Path, server: PostgresServer) -> None:
+    node = await start(tmp_path, server, "node")
+    try:
+        writers = await writers_to(node, "pressed", 500)
+        await limit(node, 1)
+        async with writing(writers):
+            await processes.until(lambda: all(writer.refusals for writer in writers))
+            await limit(node, 0)
+            await all_go_on(writers)
+        check_refusals(writers, "RESOURCE_EXHAUSTED", "429")
+        await check(server, writers)
     finally:
         await processes.stop(node)
