@@ -120,8 +120,8 @@ async def test_an_issue_is_shown_by_any_id_that_leads_to_it(service: ServiceProc
         assert f"OrderError: order {number}" in (await shown("show", named)).out, named
     for named in (error_id, issue.short_id):
         assert "✓ type" in (await shown("explain", named)).out, named
-    assert "OTHER-1" in (await shown("show", f"{5:032x}", "--project", "other")).out
-    for unknown in (f"{5:032x}", "ab" * 8):
+    assert "OTHER-1" in (await shown("show", f"{5:032x}")).out
+    for unknown in (f"{6:032x}", "ab" * 8):
         result = await shown("show", unknown)
         assert (result.status, "EVENT_UNKNOWN" in result.err, "Bodies are thinned" in result.err) == (1, True, True), unknown
     assert "ISSUE_UNKNOWN" in (await shown("show", "1234567812345678")).err

@@ -30,9 +30,6 @@ Named: TypeAlias = Annotated[
         metavar="ISSUE|ID", help="An issue, as SHOP-12; or the id of an event, a trace or an error.", show_default=False
     ),
 ]
-EventProject: TypeAlias = Annotated[
-    str, typer.Option(help="The project of an event that is named by its id. Default: the service's.")
-]
 _ID = re.compile(r"[0-9a-f]{32}")
 """Of an event or a trace."""
 _ERROR_ID = re.compile(r"[0-9a-f]{16}")
@@ -44,14 +41,13 @@ def show(
     config: ClientConfig,
     named: Named,
     event: Annotated[str, typer.Option(help="With this event, not the newest.")] = "",
-    project: EventProject = "",
     all_frames: Annotated[bool, typer.Option("--all-frames", help="Every call of libraries too.")] = False,
     json: Json = False,
 ) -> None:
     """Show one issue: what it is, what may help, its stack, whom it befalls, and what was done with it."""
 
     async def work(client: MonitorClient) -> None:
-        of_id = await _event_of(client, named.lower(), project)
+        of_id = await _event_of(client, named.lower())
         found = await client.get_issue(of_id.issue_id if of_id is not None else named)
         if event:
             of_id = (await client.get_event(event, project=found.issue.project)).event
@@ -66,20 +62,18 @@ def show(
     with_monitor(config, work, json=json, about=named)
 
 
-async def _event_of(client: MonitorClient, text: str, project: str) -> pb.ErrorEvent | None:
-    """The event that an id names: the newest of that trace or with that error_id, or its own. None: it may name an issue."""
-    is_id, is_error_id = _ID.fullmatch(text), _ERROR_ID.fullmatch(text)
-    if is_id:
-        async for event in client.events(trace_id=text, page_size=1):
+async def _event_of(client: MonitorClient, text: str) -> pb.ErrorEvent | None:
+    """The event that an id names: its own, or the newest with that error_id or of that trace. None: it may name an issue."""
+    is_id = _ID.fullmatch(text)
+    if not (is_id or _ERROR_ID.fullmatch(text)):
+        return None
+    found = [client.events(event_id=text, page_size=1), client.events(trace_id=text, page_size=1)] if is_id else []
+    for events in (*found, client.events(error_id=text, page_size=1)):
+        async for event in events:
             return event
-    if is_id or is_error_id:
-        async for event in client.events(error_id=text, page_size=1):
-            return event
-    if is_id:
-        return (await client.get_event(text, project=project)).event
-    if is_error_id and not text.isdecimal():
-        raise NotFoundError(f"no event with the error_id {text} is kept", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
-    return None
+    if text.isdecimal() and not is_id:
+        return None
+    raise NotFoundError(f"no event is kept that {text} is the id of", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
 
 
 async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
@@ -101,13 +95,12 @@ async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
 def explain(
     config: ClientConfig,
     named: Named,
-    project: EventProject = "",
     json: Json = False,
 ) -> None:
     """Show why an event is in its issue: what it is grouped by, and what was left out."""
 
     async def work(client: MonitorClient) -> None:
-        event = await _event_of(client, named.lower(), project)
+        event = await _event_of(client, named.lower())
         if event is None:
             event = (await client.get_issue(named)).latest_event
         explained = await client.explain_grouping(event.report.event_id, project=event.project)

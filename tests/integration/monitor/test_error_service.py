@@ -483,6 +483,18 @@ async def test_events_are_found_by_trace_and_by_error_id(monitor: Monitor) -> No
     assert [event.report.exceptions[0].type for event in by_error] == ["C"]
 
 
+async def test_an_event_is_found_by_its_id_in_whatever_project(monitor: Monitor) -> None:
+    await monitor.projects.CreateProject(project_pb2.CreateProjectRequest(name="shop"))
+    await monitor.report(report("A", event_id="1" * 32), report("B", event_id="2" * 32))
+    await monitor.report(report("C", event_id="3" * 32), project="shop")
+    for event_id, project, kind in (("2" * 32, "default", "B"), ("3" * 32, "shop", "C")):
+        (found,) = (await monitor.errors.ListEvents(pb.ListEventsRequest(event_id=event_id))).events
+        assert (found.project, found.report.exceptions[0].type) == (project, kind)
+    assert not (await monitor.errors.ListEvents(pb.ListEventsRequest(event_id="4" * 32))).events
+    for wrong in ({"event_id": "x"}, {"event_id": "1" * 32, "trace_id": "1" * 32}):
+        assert (await refused(monitor.errors.ListEvents(pb.ListEventsRequest(**wrong)))).code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_it_says_why_an_event_is_where_it_is(monitor: Monitor) -> None:
     (result,) = await monitor.report(report("A"))
     explained = await monitor.errors.ExplainGrouping(pb.ExplainGroupingRequest(event_id=result.accepted.event_id))

@@ -128,11 +128,12 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events: those of an issue, of a trace, or of an error id."""
+    """Which events: those of an issue, of a trace, or of an error id, or the one of an id of its own."""
 
     issue: int | None = None
     trace_id: str = ""
     error_id: str = ""
+    event_id: str = ""
     since: datetime | None = None
     until: datetime | None = None
 

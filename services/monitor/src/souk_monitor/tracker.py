@@ -111,9 +111,6 @@ class EventReads(Protocol):
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""
 
-    async def named(self, event_id: str) -> KeptEvent | None:
-        """An event of any project."""
-
     async def latest(self, project: int, fingerprint: bytes) -> KeptEvent | None:
         """The newest of a fingerprint."""
 

@@ -86,16 +86,21 @@ class IssueCalls:
         *,
         trace_id: str = "",
         error_id: str = "",
+        event_id: str = "",
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 0,
         timeout: float | None = None,
     ) -> AsyncGenerator[pb.ErrorEvent, None]:
-        """Yield the events that are kept of an issue, of a trace, or of the error_id of an InternalError; the newest first."""
+        """Yield the events that are kept, the newest first: of an issue, of a trace, or of the error_id of an InternalError.
+
+        event_id: the one event of that id, of whatever project it is.
+        """
         request = pb.ListEventsRequest(
             issue_id=issue_id,
             trace_id=trace_id,
             error_id=error_id,
+            event_id=event_id,
             since_time=moment(since),
             until_time=moment(until),
             page_size=page_size,

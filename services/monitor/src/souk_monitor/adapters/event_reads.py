@@ -20,6 +20,7 @@ _WHICH = {
     "issue": "b.fingerprint = ANY (ARRAY(SELECT id FROM monitor.fingerprints WHERE issue = $1))",
     "trace": "b.trace = $1",
     "error": "b.error_id = $1",
+    "event": "b.event_id = $1",
 }
 _PAGE = """
 SELECT {columns} WHERE {which} AND b.day BETWEEN $2::date AND $3::date AND b.time >= $4 AND b.time < $5
@@ -27,7 +28,6 @@ SELECT {columns} WHERE {which} AND b.day BETWEEN $2::date AND $3::date AND b.tim
 ORDER BY b.time {order}, b.event_id {order} LIMIT $8
 """
 _ONE = f"SELECT {_COLUMNS} WHERE b.event_id = $1 AND b.project = $2 LIMIT 1"
-_NAMED = f"SELECT {_COLUMNS} WHERE b.event_id = $1 LIMIT 1"
 _LATEST = f"SELECT {_COLUMNS} WHERE f.project = $1 AND f.fingerprint = $2 ORDER BY b.time DESC LIMIT 1"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 NEWEST = (LATEST, UUID(int=2**128 - 1))
@@ -66,11 +66,6 @@ class EventRows:
             raise EventUnknownError(event_id)
         return found[0]
 
-    async def named(self, event_id: str) -> KeptEvent | None:
-        """An event of any project."""
-        found = await _read(await self._pool.fetch("bodies.named", _NAMED, (UUID(event_id),)))
-        return found[0] if found else None
-
     async def latest(self, project: int, fingerprint: bytes) -> KeptEvent | None:
         """The newest of a fingerprint."""
         found = await _read(await self._pool.fetch("bodies.latest", _LATEST, (project, fingerprint)))
@@ -85,6 +80,8 @@ def open_body(body: bytes) -> bytes:
 def _which(wanted: EventFilter) -> tuple[str, object]:
     if wanted.issue is not None:
         return "issue", wanted.issue
+    if wanted.event_id:
+        return "event", UUID(wanted.event_id)
     return ("trace", UUID(wanted.trace_id)) if wanted.trace_id else ("error", wanted.error_id)
 
 

@@ -114,8 +114,8 @@ class ErrorServicer(pb_grpc.ErrorServiceServicer):
         since, until = validate.list_events(request)
         size = request.page_size or validate.EVENTS_PAGE
         issue = await self._tracker.issues.find(request.issue_id) if request.issue_id else None
-        wanted = EventFilter(issue, request.trace_id, request.error_id, since, until)
-        bound_to = (issue, request.trace_id, request.error_id, since, until)
+        wanted = EventFilter(issue, request.trace_id, request.error_id, request.event_id, since, until)
+        bound_to = (issue, request.trace_id, request.error_id, request.event_id, since, until)
         after = positions.event(page_position(request.page_token, *bound_to))
         found = await self._tracker.events.page(wanted, after, size + 1)
         token = page_token(positions.of_event(found[size - 1]), *bound_to) if len(found) > size else ""

@@ -118,13 +118,14 @@ def list_issues(request: pb.ListIssuesRequest) -> datetime | None:
 
 
 def list_events(request: pb.ListEventsRequest) -> tuple[datetime | None, datetime | None]:
-    """One of issue, trace and error id; the times, where they are given."""
+    """One of issue, trace, error id and event id; the times, where they are given."""
     violations = Violations()
-    if sum(map(bool, (request.issue_id, request.trace_id, request.error_id))) != 1:
-        violations.add("issue_id", "or trace_id or error_id must be given, and one of them alone")
+    if sum(map(bool, (request.issue_id, request.trace_id, request.error_id, request.event_id))) != 1:
+        violations.add("issue_id", "or trace_id or error_id or event_id must be given, and one of them alone")
     violations.text("issue_id", request.issue_id, MAX_NAME)
     violations.text("error_id", request.error_id, MAX_NAME)
     violations.hexadecimal("trace_id", request.trace_id)
+    violations.hexadecimal("event_id", request.event_id)
     violations.page_size(request.page_size, MAX_EVENTS_PAGE)
     since = violations.time("since_time", request.since_time) if request.HasField("since_time") else None
     until = violations.time("until_time", request.until_time) if request.HasField("until_time") else None

@@ -656,6 +656,7 @@ class ListEventsRequest(_message.Message):
     UNTIL_TIME_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     issue_id: _builtins.str
     """The id or short id of their issue."""
     trace_id: _builtins.str
@@ -666,6 +667,8 @@ class ListEventsRequest(_message.Message):
     """How many a page has at the most. 0 means 20; more than 100 is an error."""
     page_token: _builtins.str
     """next_page_token of the page before, with the same filter. Empty: the first page."""
+    event_id: _builtins.str
+    """Instead of an issue: the event of this id, of any project. 32 hexadecimal digits."""
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """Since when. None: all that are kept."""
@@ -684,10 +687,11 @@ class ListEventsRequest(_message.Message):
         until_time: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        event_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_id", b"error_id", "issue_id", b"issue_id", "page_size", b"page_size", "page_token", b"page_token", "since_time", b"since_time", "trace_id", b"trace_id", "until_time", b"until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_id", b"error_id", "event_id", b"event_id", "issue_id", b"issue_id", "page_size", b"page_size", "page_token", b"page_token", "since_time", b"since_time", "trace_id", b"trace_id", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

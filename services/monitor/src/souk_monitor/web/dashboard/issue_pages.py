@@ -94,8 +94,7 @@ class IssuePages:
         return f"/events?{urlencode({'error': text})}" if _ERROR_ID.fullmatch(text) and await self._is_error(text) else ""
 
     async def _event_named(self, event_id: str) -> str:
-        kept = await self._tracker.events.named(event_id)
-        if kept is not None:
+        for kept in await self._tracker.events.page(EventFilter(event_id=event_id), None, 1):
             return f"/issues/{kept.issue_id}?event={event_id}"
         return f"/events?{urlencode({'error': event_id})}" if await self._is_error(event_id) else ""
 
