@@ -77,7 +77,7 @@ class Browser:
         context = (await self.send("Target.createBrowserContext"))["browserContextId"]
         target = (await self.send("Target.createTarget", url="about:blank", browserContextId=context))["targetId"]
         session = (await self.send("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
-        page = self._pages[session] = Page(self, session, context)
+        page = self._pages[session] = Page(self, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             await page.send(f"{domain}.enable")
         await page.resize(width, height)
@@ -92,7 +92,6 @@ class Page:
 
     browser: Browser
     session: str
-    context: str
     problems: list[str] = field(default_factory=list)
     """Errors of the console, exceptions, refusals of the content security policy."""
     requests: list[str] = field(default_factory=list)
@@ -122,9 +121,14 @@ class Page:
     async def send(self, method: str, **params: Any) -> dict[str, Any]:
         return await self.browser.send(method, self.session, **params)
 
-    async def close(self) -> None:
-        """And forget what its person has kept."""
-        await self.browser.send("Target.disposeBrowserContext", browserContextId=self.context)
+    async def forget(self) -> None:
+        """Leave what is shown, and what its person has kept: it is another's after that, for less than a new page costs."""
+        await self.open("about:blank")
+        await self.send("Network.clearBrowserCookies")
+        for origin in {"/".join(url.split("/")[:3]) for url in self.requests}:
+            await self.send("Storage.clearDataForOrigin", origin=origin, storageTypes="all")
+        await self.send("Page.resetNavigationHistory")
+        self.problems, self.requests, self.navigations = [], [], 0
 
     async def resize(self, width: int, height: int) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

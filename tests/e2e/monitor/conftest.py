@@ -31,12 +31,16 @@ async def monitor(dsn: str) -> AsyncIterator[Monitor]:
         yield monitor
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(chromium: Browser) -> Page:
+    return await chromium.page()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(chromium: Browser) -> AsyncIterator[Page]:
+async def page(tab: Page) -> AsyncIterator[Page]:
     """One of a person of its own; in the end nothing went wrong on it, and nothing came from elsewhere."""
-    page = await chromium.page()
-    yield page
-    await page.close()
-    assert page.problems == []
-    hosts = {url.split("/")[2] for url in page.requests if url.startswith("http")}
+    yield tab
+    problems, hosts = tab.problems, {url.split("/")[2] for url in tab.requests if url.startswith("http")}
+    await tab.forget()
+    assert problems == []
     assert {host.split(":")[0] for host in hosts} <= {"127.0.0.1"}

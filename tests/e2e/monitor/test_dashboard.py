@@ -48,26 +48,6 @@ async def test_the_overview_counts_what_comes(monitor: Monitor, page: Page) -> N
     await page.until(f"document.querySelector('#report').innerText.includes('{kind}')")
 
 
-async def test_pages_of_lists_are_turned_by_keys_and_by_the_browsers_own_back(monitor: Monitor, page: Page) -> None:
-    reports = [pb.ErrorReport(exceptions=[pb.ExceptionReport(type=f"Paged{n}")], service="paged") for n in range(60)]
-    await monitor.errors.ReportErrors(pb.ReportErrorsRequest(reports=reports))
-    await page.open(site(monitor, "/issues?q=paged"))
-    rows = "document.querySelectorAll('#rows > .row').length"
-    assert await page.value(rows) == 50
-    await page.press("n")
-    await page.until(f"{rows} === 10")
-    await page.press("p")
-    await page.until(f"{rows} === 50")
-    await page.press("n")
-    await page.until(f"{rows} === 10")
-    await page.press("P", shift=True)
-    await page.until(f"{rows} === 50 && !location.search.includes('back=')")
-    await page.press("n")
-    await page.until(f"{rows} === 10")
-    await page.value("history.back()")
-    await page.until(f"{rows} === 50")
-
-
 async def test_a_script_in_an_error_is_shown_as_text(monitor: Monitor, page: Page) -> None:
     number, _ = await report(monitor, value=EVIL, message=EVIL, service=EVIL, transaction=EVIL)
     for path in ("/", "/issues", f"/issues/{number}", f"/issues/{number}/grouping", f"/events?issue={number}"):
@@ -110,19 +90,6 @@ async def test_the_list_is_walked_by_keys(monitor: Monitor, page: Page) -> None:
     async with page.loading():
         await page.press("p")
     assert await page.value("location.pathname") == "/projects"
-
-
-async def test_events_are_stepped_through_by_keys(monitor: Monitor, page: Page) -> None:
-    number, kind = await report(monitor)
-    await report(monitor, kind)
-    await page.open(site(monitor, f"/issues/{number}"))
-    newest = await page.text(".event-id")
-    async with page.loading():
-        await page.press("j")
-    assert await page.text(".event-id") != newest
-    async with page.loading():
-        await page.press("k")
-    assert await page.text(".event-id") == newest
 
 
 NARROW = "document.documentElement.scrollWidth <= window.innerWidth"

@@ -11,6 +11,7 @@ from browsers import Page
 from e2e.monitor.browsing import Hand, issue, report, site
 from monitor_serving import Monitor, serving
 from souk.monitor.v1 import error_pb2 as pb
+from souk.monitor.v1 import project_pb2
 from souk_common.auth import new_token
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -128,6 +129,41 @@ async def test_issues_are_merged_and_split(monitor: Monitor, page: Page, hand: H
     assert "the new issue" in await page.text("#notice")
 
 
+async def test_events_are_stepped_through(monitor: Monitor, page: Page, hand: Hand) -> None:
+    number, kind = await report(monitor)
+    await report(monitor, kind)
+    await page.open(site(monitor, f"/issues/{number}"))
+    newest = await page.text(".event-id")
+    async with page.loading():
+        await hand.push(".event-head a[rel=next]", "j")
+    assert await page.text(".event-id") != newest
+    async with page.loading():
+        await hand.push(".event-head a[rel=prev]", "k")
+    assert await page.text(".event-id") == newest
+    async with page.loading():
+        await hand.push(".event-head a[href*='/events']")
+    assert await page.value("document.querySelectorAll('.event-list li').length") == 2
+    async with page.loading():
+        await hand.push("[data-up]", "u")
+    assert await page.value("location.pathname") == f"/issues/{number}"
+
+
+async def test_what_is_folded_is_opened(monitor: Monitor, page: Page, hand: Hand) -> None:
+    library = [
+        pb.StackFrame(function=f"call{n}", module="requests.sessions", line=n, context_line="send()", in_app=False) for n in (1, 2)
+    ]
+    own = pb.StackFrame(function="pay", module="shop.pay", line=3, in_app=True, context_line="pay(order)")
+    exception = pb.ExceptionReport(type=f"Folded{hand.by}", frames=[own, *library])
+    made = pb.ErrorReport(platform="python", exceptions=[exception])
+    made.contexts["device"] = {"arch": "arm64"}
+    number = (await monitor.report(made))[0].accepted.issue_id
+    await page.open(site(monitor, f"/issues/{number}"))
+    for selector, shown in ((".folded", "call1"), (".folded .call", "send()"), (".context", "arm64")):
+        assert shown not in await page.text("main")
+        await hand.push(f"{selector} > summary")
+        await page.until(f"document.querySelector('main').innerText.includes('{shown}')")
+
+
 # The list
 
 
@@ -197,7 +233,7 @@ async def test_the_list_is_searched_filtered_and_sorted(monitor: Monitor, page: 
     for sort, first in (("events", often), ("first", often), ("priority", None)):
         await hand.choose("select[name=sort]", sort)
         async with page.loading():
-            await hand.push(".search button")
+            await (page.press("Enter") if hand.by == "keys" else hand.push(".search button"))
         assert (await page.value(ROWS))[0] == first or not first
     await hand.choose("select[name=severity]", "5")
     await hand.choose("select[name=within]", "1h")
@@ -215,14 +251,62 @@ async def test_the_list_is_searched_filtered_and_sorted(monitor: Monitor, page: 
     assert await page.value(ROWS) == [rare]
 
 
-async def test_a_choice_of_the_mouse_is_applied_at_once(monitor: Monitor, page: Page) -> None:
-    await page.open(site(monitor, "/issues"))
-    await page.click("select[name=sort]")
-    async with page.loading():  # the list that has opened is the system's own: what it says when something is chosen in it
+async def test_pages_of_the_list_are_turned(monitor: Monitor, page: Page, hand: Hand) -> None:
+    service = f"paged-by-{hand.by}"
+    reports = [pb.ErrorReport(exceptions=[pb.ExceptionReport(type=f"Paged{hand.by}{n}")], service=service) for n in range(60)]
+    await monitor.report(*reports)
+    await page.until_on(site(monitor, f"/issues?service={service}"), f"{ROWS}.length === 50")
+    for link, key, count in (
+        ("a[rel=next]", "n", 10),
+        ("a[rel=prev]", "p", 50),
+        ("a[rel=next]", "n", 10),
+        ("a[data-first]", "P", 50),
+        ("a[rel=next]", "n", 10),
+    ):
+        await hand.push(f".pages {link}", key)
+        await page.until(f"{ROWS}.length === {count}")
+    await page.value("history.back()")
+    await page.until(f"{ROWS}.length === 50")
+
+
+async def test_an_issue_is_opened_and_left(monitor: Monitor, page: Page, hand: Hand) -> None:
+    (number,) = await listed(monitor, page, f"opened-by-{hand.by}", 1)
+    async with page.loading():
+        await hand.push(".row .title")
+    assert await page.value("location.pathname") == f"/issues/{number}"
+    async with page.loading():
+        await hand.push("nav a[href='/issues']", "u")
+    assert await page.value("location.pathname") == "/issues"
+
+
+async def test_the_overview_is_narrowed(monitor: Monitor, page: Page, hand: Hand) -> None:
+    name = f"narrowed-by-{hand.by}"
+    await monitor.projects.CreateProject(project_pb2.CreateProjectRequest(name=name))
+    await page.open(site(monitor, "/"))
+    async with page.loading():
+        await hand.push(".tabs a[href*='within=7d']")
+    if hand.by == "mouse":
+        await pick(page, "select[name=project]", name)
+    else:
+        await hand.choose("select[name=project]", name)
+        async with page.loading():
+            await page.press("Enter")
+    assert await page.value("location.search") == f"?within=7d&project={name}"
+
+
+async def pick(page: Page, selector: str, value: str) -> None:
+    """By the mouse, in the list that it opens, which is the system's own: what that says when something is chosen in it."""
+    await page.click(selector)
+    async with page.loading():
         await page.value(
-            "(() => { const list = document.querySelector('select[name=sort]'); list.value = 'users'; "
+            f"(() => {{ const list = document.querySelector('{selector}'); list.value = '{value}'; "
             "list.dispatchEvent(new Event('change', {bubbles: true})) })()"
         )
+
+
+async def test_a_choice_of_the_mouse_is_applied_at_once(monitor: Monitor, page: Page) -> None:
+    await page.open(site(monitor, "/issues"))
+    await pick(page, "select[name=sort]", "users")
     assert await page.value("new URL(location.href).searchParams.get('sort')") == "users"
 
 

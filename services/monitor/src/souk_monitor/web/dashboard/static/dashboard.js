@@ -216,11 +216,16 @@ one("#all")?.addEventListener("change", (event) => {
 
 // Forms
 
-// what the mouse chooses is sent at once; of what arrows go through, what Enter sends
+// what the mouse chooses is sent at once; of what arrows go through, that at which Enter is pressed
 let steps = false;
 for (const field of all(".choices select, [data-submits]")) {
   field.addEventListener("pointerdown", () => { steps = false; });
-  field.addEventListener("keydown", (event) => { steps = !event.altKey && event.key !== " "; });
+  field.addEventListener("keydown", (event) => {
+    steps = !event.altKey && event.key !== " ";
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    field.form.requestSubmit();
+  });
   field.addEventListener("change", () => steps || field.form.requestSubmit());
 }
 one("#menu-resolve input[name=release]")?.addEventListener("input", () => {
