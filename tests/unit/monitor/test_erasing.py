@@ -82,7 +82,7 @@ def test_code_stays_and_homes_go() -> None:
         function="admin",
         module="shop.admin",
         file="shop/admin/views.py",
-        abs_path="/home/admin/shop/admin/views.py",
+        abs_path="/Users/admin/shop/admin/views.py",
         context_line="    if role == 'admin':",
         local_variables={"role": "admin"},
     )
@@ -99,4 +99,4 @@ def test_code_stays_and_homes_go() -> None:
     assert (left.service, exception.type, exception.module, exception.value) == ("admin", "admin", "shop.admin", "not for [erased]")
     (kept,) = exception.frames
     assert (kept.function, kept.module, kept.file, kept.context_line) == ("admin", "shop.admin", frame.file, frame.context_line)
-    assert (kept.abs_path, kept.local_variables) == ("/home/[erased]/shop/admin/views.py", {"role": ERASED})
+    assert (kept.abs_path, kept.local_variables) == ("/Users/[erased]/shop/admin/views.py", {"role": ERASED})
