@@ -325,6 +325,7 @@ async def test_an_issue_that_is_not_there_is_told_with_what_to_do(service: Servi
         ("ignore", "A-1", "--until", "0001-01-01"),
         ("ignore", "A-1", "--until", "2126-12-24", "--for", "6h"),
         ("comment", "A-1"),
+        ("split", "A-1", "-m", "why"),
         ("comment", "A-1", "-m", " "),
         ("events",),
         ("events", "A-1", "--trace", "ab" * 16),

@@ -151,6 +151,8 @@ def split(
     json: Json = False,
 ) -> None:
     """Take fingerprints out of an issue into a new one, now and for what comes later."""
+    if comment and not fingerprints:
+        raise typer.BadParameter("a remark goes with the fingerprints that leave: name them", param_hint="--comment")
 
     async def work(client: MonitorClient) -> None:
         if fingerprints:
