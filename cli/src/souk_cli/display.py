@@ -39,7 +39,7 @@ _HINTS = {
     "VARIANT_NOT_FOUND": "`souk image show {image_id}` lists the variants there are.",
     "IMAGE_NOT_READY": "`souk image watch IMAGE_ID` tells when it is.",
     "IMAGE_FAILED": "Its photo could not be used: {reason}. Delete it, and upload another.",
-    "REQUEST_ID_REUSED": "Leave --request-id out, or choose a new one.",
+    "REQUEST_ID_REUSED": "Choose another request id, or none: the client makes one.",
     "SCOPE_MISSING": "The token lacks the scope {scope}; `souk token create NAME --scope {scope}` makes one that has it.",
     "QUOTA_EXCEEDED": "Wait a little, or lower --concurrency.",
     "OVERLOADED": "The server has as much work as it takes; try again in a while, or lower --concurrency.",

@@ -103,6 +103,8 @@ def explain(
         event = await _event_of(client, named.lower())
         if event is None:
             event = (await client.get_issue(named)).latest_event
+        if not event.report.event_id:
+            raise NotFoundError("none of its events is kept any more", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
         explained = await client.explain_grouping(event.report.event_id, project=event.project)
         if json:
             print_json(plain(explained))

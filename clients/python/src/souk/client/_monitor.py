@@ -1,5 +1,6 @@
 """The client of monitor: souk.monitor.v1.ErrorService and ProjectService."""
 
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -117,9 +118,12 @@ class MonitorClient(IssueCalls, ProjectCalls):
     ) -> RunningOperation[Mapping[str, int]]:
         """Remove what is stored of a user, by the id, e-mail address, name or address of the network that was reported.
 
-        The operation goes on by itself; `result` waits for it. Its progress counts by name.
+        The operation goes on by itself; `result` waits for it. Its progress counts by name. request_id: the same one starts one
+        operation; else one is made.
         """
-        request = pb.EraseUserRequest(project=self._project if project is None else project, user=user, request_id=request_id)
+        request = pb.EraseUserRequest(
+            project=self._project if project is None else project, user=user, request_id=request_id or uuid.uuid4().hex
+        )
         answer: pb.EraseUserResponse = await typed(
             self._errors.EraseUser(request, timeout=self._seconds(timeout), metadata=with_trace(self._metadata))
         )
