@@ -26,6 +26,7 @@ _HARMLESS = re.compile(
     r"|sessions?(?:count|status|state|started|duration|timeout)|.*(?:enabled|required|expires(?:at|in)?|length|policy|count)"
 )
 """Of those that have such a word in them: how many, until when, and the tokens of a chain, which are goods and no secrets."""
+_HASH = re.compile(r".*(?:hash|digest|checksum|etag|sha\d*|txid|root)|tx|txn|transaction|block|receipt|commit|topic|cid")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _TILDE = re.compile("n\u0303|\u00f1")
@@ -48,6 +49,8 @@ class Name(Enum):
     """Its value is secret."""
     UNSURE = 2
     """It is not known whether it holds a secret itself, as a URL or an address would."""
+    HASH = 3
+    """It holds a hash, or an id that is one."""
 
 
 class Names(dict[str, Name]):
@@ -60,13 +63,19 @@ class Names(dict[str, Name]):
     def __missing__(self, name: str) -> Name:
         if len(self) >= _MAX_KNOWN:
             self.clear()
-        harmless = Name.PLAIN if _PLAIN.fullmatch(name) else Name.UNSURE
-        verdict = self[name] = Name.SENSITIVE if self._is_sensitive(name) else harmless
+        verdict = self[name] = self._verdict(name)
         return verdict
 
     def is_sensitive(self, name: str) -> bool:
         """Whether the value of a name is secret."""
         return self[name] is Name.SENSITIVE
+
+    def _verdict(self, name: str) -> Name:
+        if self._is_sensitive(name):
+            return Name.SENSITIVE
+        if _HASH.fullmatch(plain(name)):
+            return Name.HASH
+        return Name.PLAIN if _PLAIN.fullmatch(name) else Name.UNSURE
 
     def _is_sensitive(self, name: str) -> bool:
         known = plain(name)

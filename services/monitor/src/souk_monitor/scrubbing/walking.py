@@ -7,7 +7,8 @@ from typing import NamedTuple
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
 from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Rewrite
 from souk_monitor.scrubbing.names import Name, Names
-from souk_monitor.scrubbing.texts import may_be_card
+from souk_monitor.scrubbing.numbers import may_be_card
+from souk_monitor.scrubbing.wallets import is_hash, without_phrases
 
 _EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist", "server_name")
 _EXCEPTION = ("type", "value", "module", "mechanism")
@@ -15,6 +16,7 @@ _FRAME = ("function", "module", "file", "abs_path", "package")
 _USER = ("id", "username", "email", "ip_address")
 _MARKS = (SECRET, EMAIL, ADDRESS)
 _DEPTH = 4
+_NUMBERS = (int, float)
 _NAMING = ("name", "Name", "NAME", "key", "Key", "KEY", "field", "Field", "header", "Header")
 _VALUES = frozenset(("value", "Value", "VALUE", "values", "Values"))
 """Of an object that has a name and its value in fields."""
@@ -136,7 +138,7 @@ class Walk:
             return self._object(value)
         if kind is list:
             return self._list(value)
-        return SECRET if kind is int and may_be_card(value) else value
+        return SECRET if kind in _NUMBERS and may_be_card(value) else value
 
     def _object(self, known: Mapping[str, Json]) -> dict[str, Json]:
         names = self._names
@@ -147,6 +149,8 @@ class Walk:
                 clean[_rewritten(name, self._rewrites)] = _hidden(value)
             elif verdict is Name.PLAIN:
                 clean[name] = self._value(value)
+            elif verdict is Name.HASH and value.__class__ is str and is_hash(value):
+                clean[name] = value
             else:
                 clean[_rewritten(name, self._rewrites)] = self._value(value)
         if not _VALUES.isdisjoint(known) and self._is_named_so(known):
@@ -165,7 +169,7 @@ class Walk:
             flag = known[place - 1]
             if flag.__class__ is str and flag[:1] == "-" and value.__class__ is str:
                 self._argument(clean, place, flag, value)
-        return clean
+        return list(without_phrases(clean))
 
     def _argument(self, clean: list[Json], place: int, flag: str, value: str) -> None:
         """The words of a command."""
