@@ -37,6 +37,7 @@ PATHS = {
     "https://shop.example/_next/static/chunks/src_app_cart_page_tsx_1f2e3d4c._.js": "src_app_cart_page_tsx",
     "https://shop.example/_next/static/chunks/%5Broot-of-the-server%5D__f265a1e2._.js": "[root-of-the-server]",
     "/srv/app/.next/server/chunks/[root-of-the-server]__f265a1e2._.js": "server/[root-of-the-server]",
+    "https://shop.example/_next/static/chunks/4bd1b696-0f3c1a2b3d4e5f60.js": "*",
     "https://shop.example/_app/immutable/nodes/3.BxY_kq2Z.js": "nodes/*",
     "https://shop.example/_app/immutable/chunks/Dk2pQ9aZ.js": "*",
     "https://shop.example/assets/index-DiwrgTda.js": "index",

@@ -164,6 +164,14 @@ def test_a_printed_cause_within_node_is_that_of_the_frames() -> None:
     assert group(printed).culprit == "shop/orders in order"
 
 
+@pytest.mark.parametrize("cause", ["undefined", "null", "'no stock'", "12", "{ code: 12 }"])
+def test_a_cause_that_is_no_error_does_not_count(cause: str) -> None:
+    """Sentry's SDK does not send it."""
+    text = f"FetchError: failed\n    at order (/srv/app/shop/orders.js:7:3) {{\n  [cause]: {cause}\n}}"
+    printed = Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.NATIVE, platform="node", exceptions=stack_text.parse(text))
+    assert group(printed).fingerprint == of(caused(platform="node", extension="js"))
+
+
 def test_a_group_within_a_library_does_not_decide_where_a_call_of_the_application_failed_by_it() -> None:
     told = members("OSError", "OSError")
     for one in told["exceptions"]:
@@ -303,6 +311,23 @@ def test_where_no_function_of_a_stack_has_a_name_the_message_counts() -> None:
         True,
         "no function has a name; values: number",
     )
+
+
+@pytest.mark.parametrize(
+    ("platform", "name", "path"),
+    [
+        ("python", "<module>", "/srv/app/jobs/nightly.py"),
+        ("python", "<lambda>", "/srv/app/jobs/nightly.py"),
+        ("ruby", "block in <main>", "/srv/app/jobs/nightly.rb"),
+        ("php", "Shop\\{closure}", "/srv/app/routes/web.php"),
+        ("php", "{main}", "/srv/app/index.php"),
+    ],
+)
+def test_closures_and_the_level_of_a_script_have_no_name(platform: str, name: str, path: str) -> None:
+    frames = [{"function": name, "abs_path": path}]
+    values = "order 12 is gone", "order 13 is gone", "no stock"
+    found = [of({"platform": platform, "exceptions": [{"type": "Gone", "value": value, "frames": frames}]}) for value in values]
+    assert found[0] == found[1] != found[2]
 
 
 def test_what_ran_after_a_panic_of_go_does_not_count() -> None:

@@ -181,7 +181,7 @@ def _causes(tail: Sequence[ExceptionInfo], family: str) -> tuple[ExceptionInfo, 
         kind = short_type(exception.type)
         if kind in _MISSED and family in _IMPLICIT:
             break
-        if kind not in _CONTROL:
+        if kind and kind not in _CONTROL:
             causes = (exception,)
     return causes
 

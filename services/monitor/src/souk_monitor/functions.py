@@ -21,6 +21,9 @@ ANONYMOUS = frozenset(
 )
 """What a function without a name is called; all of it becomes the empty name."""
 
+NAMELESS = frozenset(("", "<lambda>", "{closure}", "<module>", "{main}", "<main>", "<top (required)>"))
+"""Of what is left of names, what is none: closures, and the level of a script."""
+
 _JS_CALLER = re.compile(r"^(?:async |new |[\w ]{1,40}\*)+")
 _JS_ALIAS = re.compile(r" \[as [^\]]*\]$")
 _JS_RECEIVERS = frozenset(
@@ -70,7 +73,11 @@ def javascript(name: str) -> str:
 
 def javascript_class(name: str) -> str:
     """The class that V8 says a function was called on: `Cart` of `async Cart.add [as put]`; empty: none of the program's."""
-    owner = _JS_CALLER.sub("", name.partition(" [")[0]).rpartition(".")[0].removesuffix(".prototype").rpartition(".")[2]
+    owner = name.partition(" [")[0].rpartition(".")[0]
+    if " " in owner:
+        owner = _JS_CALLER.sub("", owner)
+    if "." in owner:
+        owner = owner.removesuffix(".prototype").rpartition(".")[2]
     return owner if owner[:1].isupper() and owner not in _JS_RECEIVERS else ""
 
 

@@ -10,7 +10,7 @@ from souk_monitor import templates
 from souk_monitor.chains import Deciding, Node, decide, tree
 from souk_monitor.events import Event, ExceptionInfo
 from souk_monitor.frames import Entry, Place, places_of, stack_of
-from souk_monitor.functions import go_type, short_type, system_code
+from souk_monitor.functions import NAMELESS, go_type, short_type, system_code
 from souk_monitor.in_app import NO_RULES, InAppRules
 from souk_monitor.platforms import family_of
 
@@ -126,7 +126,7 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     places = places_of(deciding.frames, family, rules)
     entries = partial(stack_of, deciding.frames, family, rules)
     causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
-    by_message = not any(name for _, name in places)
+    by_message = all(name in NAMELESS for _, name in places)
     said = (template,) if by_message else ()
     parts = (kind, *[f"{module}\t{name}" for module, name in places], *said, *causes)
     method = Method.STACK if places else Method.EXCEPTION

@@ -8,7 +8,6 @@ a hash. What is fetched by HTTP and is no script is a page with a script in it: 
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote
 
 _INSTALLED = frozenset(
@@ -40,15 +39,18 @@ _HASHED = re.compile(
     r"(?:(?<![.~@_-])[.~@_-]++|^)(?:(?=[a-f]*[0-9])[0-9a-f]{6,64}|[a-f]{8,64}|v?\d{1,20}+(?:\.\d{1,20}){1,4}+[\w.+-]{0,32})$",
     re.IGNORECASE,
 )
-_BUNDLER = re.compile(r"(?:(?P<mark>[.-])|^)(?P<hash>[A-Za-z0-9_-]{8})$")
-"""The eight letters of base64 that Rollup and esbuild give a file."""
+_HASH_LENGTH = 8
+"""Letters of base64 that Rollup and esbuild give a file."""
 
+_BASE64 = re.compile(r"[A-Za-z0-9_-]+")
+_HEX_LETTERS = "abcdefABCDEF"
 _WORDS = re.compile(r"[A-Za-z]?[a-z]+(?:[-_][a-z]+)*\d{0,2}")
 _CAMEL = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
 _BUNDLED = re.compile(r"(?:^|/)(?:_app/immutable|_astro|_nuxt|_next/static|assets|chunks)/")
 _NAMELESS = re.compile(r"(?:^|/)(?:_app/immutable|_astro|_nuxt|chunks)/(?:[\w-]+/)?[^/]*$")
 """Folders in which a hash may be all of a name."""
 
+_MARKS = (".", "-")
 _DIGIT = re.compile(r"\d")
 _BUILT = (".min", ".bundle", ".chunk", ".prod", ".esm", ".cjs", ".blade", ".html", ".d", "._")
 _BUNDLES = frozenset(
@@ -61,38 +63,51 @@ _BUNDLES = frozenset(
 )
 """What bundles are called that have no hash."""
 
-_SCRIPT = re.compile(r"(?:\.(?:[cm]?[jt]sx?|vue|svelte|astro|coffee|bundle|jsbundle|wasm)|^js)$")
+_SCRIPTS = frozenset(
+    (
+        *("js", "mjs", "cjs", "ts", "mts", "cts", "jsx", "tsx", "vue", "svelte", "astro"),
+        *("coffee", "bundle", "jsbundle", "wasm"),
+    )
+)
+"""Extensions of scripts, and a script that is called so."""
+
 _PAGE = "<page>"
 _LONGEST = 1000
 _MOST_KNOWN = 4096
 
 
-class _Named(NamedTuple):
-    place: str
-    minified: bool
+def _is_bundlers(hashed: str, mark: str, head: str) -> bool:
+    """Whether the end of a stem is a hash of base64, and no word."""
+    if not _BASE64.fullmatch(hashed) or _WORDS.fullmatch(hashed):
+        return False
+    if not mark:
+        return bool(_NAMELESS.search(head))
+    return mark == "-" or not _CAMEL.fullmatch(hashed) or bool(_BUNDLED.search(head))
 
 
 def _unhashed(stem: str, head: str) -> str:
     """A stem without hash and version; empty: it is nothing else."""
-    found = _BUNDLER.search(stem)
-    if found and not _WORDS.fullmatch(found["hash"]):
-        mark = found["mark"]
-        if (mark == "-" or not _CAMEL.fullmatch(found["hash"]) or _BUNDLED.search(head)) and (mark or _NAMELESS.search(head)):
-            return stem[: found.start()]
-    return _HASHED.sub("", stem)
+    start = len(stem) - _HASH_LENGTH
+    if start >= 0:
+        mark, hashed = stem[start - 1 : start], stem[start:]
+        if (not start or mark in _MARKS) and _is_bundlers(hashed, mark, head):
+            return stem[: max(start - 1, 0)]
+        if not hashed.strip(_HEX_LETTERS):
+            return _HASHED.sub("", stem)
+    if not _DIGIT.search(stem):
+        return stem
+    cut = _HASHED.sub("", stem)
+    return cut if len(cut) == len(stem) else _HASHED.sub("", cut)
 
 
 def _stem(name: str, head: str) -> str:
     """A file's name without extension, hash and version."""
     dot = name.rfind(".")
     stem = name[:dot] if dot > 0 else name
-    while stem.endswith(_BUILT):
+    while "." in stem and stem.endswith(_BUILT):
         stem = stem.rpartition(".")[0]
-    if len(stem) >= 6 or _DIGIT.search(stem):
-        stem = _unhashed(stem, head)
-        if not stem or stem.isdigit():
-            return "*"
-    return stem
+    stem = _unhashed(stem, head)
+    return "*" if stem.isdigit() or (name and not stem) else stem
 
 
 def _folder(name: str) -> str:
@@ -101,7 +116,9 @@ def _folder(name: str) -> str:
         name = _HASHED.sub("", name)
         if name.isdigit() or name.rstrip("0123456789").rstrip("-_.") in _INSTALLED:
             return ""
-    return "" if name in _INSTALLED else _VARIANT.sub("", name)
+    if name in _INSTALLED:
+        return ""
+    return _VARIANT.sub("", name) if "-" in name or "_" in name else name
 
 
 def _nearest(head: str, *, by_http: bool) -> str:
@@ -128,15 +145,14 @@ def _special(path: str) -> str:
     """The place of what is no file; empty: it is one."""
     if path.startswith("<ipython") or "ipykernel_" in path:
         return "<notebook>"
-    if path.startswith(("blob:", "data:")):
-        return "<blob>"
-    return path if path.startswith("<") else ""
+    return path if path[:1] == "<" else "<blob>" if path.startswith(("blob:", "data:")) else ""
 
 
 @lru_cache(_MOST_KNOWN)
-def _named(path: str) -> _Named:
-    if special := _special(path):
-        return _Named(special, minified=False)
+def _named(path: str) -> tuple[str, bool]:
+    """The place of a path, and whether its name is that of a bundle."""
+    if (path[:1] in "<bd" or "ipykernel_" in path) and (special := _special(path)):
+        return special, False
     if "\\" in path:
         path = path.replace("\\", "/")
     scheme = ""
@@ -146,8 +162,8 @@ def _named(path: str) -> _Named:
         path = path[root.end() :]
     head, _, name = path.rpartition("/")
     by_http = scheme in ("http", "https")
-    if by_http and not _SCRIPT.search(name):
-        return _Named(_PAGE, minified=False)
+    if by_http and name.rpartition(".")[2] not in _SCRIPTS:
+        return _PAGE, False
     if name.startswith("__init__."):
         head, _, stem = head.rpartition("/")
         stem = stem or "__init__"
@@ -155,17 +171,17 @@ def _named(path: str) -> _Named:
         stem = _stem(name, f"{head}/")
     folder = _nearest(head, by_http=by_http)
     is_bundle = stem != (name.rpartition(".")[0] or name) or (stem in _BUNDLES and scheme not in ("", "file"))
-    return _Named(f"{folder}/{stem}" if folder else stem, is_bundle)
+    return f"{folder}/{stem}" if folder else stem, is_bundle
 
 
 def place_of_path(path: str) -> str:
     """`shop/orders` of `/srv/app/releases/42/shop/orders.py`, `main` of `https://shop.example/static/main.5f3a2b1c.js?v=3`."""
-    return _named(path[-_LONGEST:]).place
+    return _named(path[-_LONGEST:])[0]
 
 
 def is_minified(path: str) -> bool:
     """Whether a file's name is that of a bundle, in which short names of functions change with every build."""
-    return _named(path[-_LONGEST:]).minified
+    return _named(path[-_LONGEST:])[1]
 
 
 def is_url(path: str) -> bool:

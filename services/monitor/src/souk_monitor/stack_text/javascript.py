@@ -9,6 +9,7 @@ from souk_monitor.stack_text.drafts import Draft, finish, number_at
 _AT = re.compile(r"^(\s*)at (\S.*)$")
 _CAUSE = re.compile(r"^(\s*)\[cause\]: (.*)$")
 _ERRORS = re.compile(r"^(\s*)\[errors\]: \[\s*(.*)$")
+_NO_ERRORS = frozenset(("undefined", "null", "true", "false"))
 _ELIDED = re.compile(r"^\s*\.\.\. (\d+) lines matching cause stack trace \.\.\.")
 _HEADER = re.compile(
     r"^(?:Uncaught (?:\(in promise\) )?|\(in promise\) )?([A-Za-z_$][\w$.]{0,200})(?: \[(\w{1,100})\])?(?:: (.*)|$)"
@@ -76,7 +77,8 @@ class _Reader:
         if stripped.startswith("at ") and (found := _AT.match(line)):
             self.top(indent).draft.frames.append(_frame(found[2]))
         elif stripped.startswith("[cause]: ") and (found := _CAUSE.match(line)):
-            self._open(indent, found[2], is_member=False)
+            if found[2] not in _NO_ERRORS:
+                self._open(indent, found[2], is_member=False)
         elif stripped.startswith("[errors]: [") and (found := _ERRORS.match(line)):
             level = self.top(indent)
             level.lists_members = level.draft.is_group = True
