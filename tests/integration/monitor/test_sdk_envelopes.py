@@ -14,6 +14,7 @@ import httpx
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from monitor_serving import Monitor, serving
+from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import project_pb2
 from souk_common.postgres import Pool
 from souk_monitor.adapters.event_reads import EventRows
@@ -28,6 +29,8 @@ ELSEWHERE = {
     "threads", "tags", "user", "contexts", "breadcrumbs", "extra", "fingerprint",
 }  # fmt: skip
 """Parts of an event that have a place of their own; all others are in `extra`."""
+SHOWN = {"function", "module", "file", "abs_path", "line", "column", "context_line", "package"}
+"""Of a frame, by the rpcs."""
 Said = dict[str, Any]
 
 
@@ -190,6 +193,45 @@ def messages(payload: Said) -> tuple[str, str]:
     return whole, template if template != whole else ""
 
 
+# What is shown
+
+
+def seen(shown: pb.ErrorReport) -> Said:
+    """What a reader of an event sees first of it."""
+    return {
+        "exceptions": [
+            (each.type, each.value, each.module, [of_frame(frame) for frame in each.frames]) for each in shown.exceptions
+        ],
+        "tags": dict(shown.tags),
+        "user": [shown.user.id, shown.user.email, shown.user.username, shown.user.ip_address],
+        "release": shown.release,
+        "contexts": sorted(shown.contexts),
+    }
+
+
+def of_frame(frame: pb.StackFrame) -> Said:
+    return told({name: getattr(frame, name) or None for name in SHOWN})
+
+
+def seen_of(said: Said) -> Said:
+    """The same of what was sent."""
+    return {
+        "exceptions": [
+            (
+                each.get("type", ""),
+                each.get("value", ""),
+                each.get("module", ""),
+                [{name: frame[name] for name in SHOWN & frame.keys()} for frame in each.get("stacktrace", {}).get("frames", [])],
+            )
+            for each in said["exceptions"]
+        ],
+        "tags": said["tags"],
+        "user": [said["user"].get(name, "") for name in ("id", "email", "username", "ip_address")],
+        "release": said["release"],
+        "contexts": sorted({*said["contexts"], *(["breadcrumbs"] if said["breadcrumbs"] else [])}),
+    }
+
+
 async def test_nothing_is_lost_of_what_sdks_of_many_languages_say(monitor: Monitor, http: httpx.AsyncClient, pool: Pool) -> None:
     assert len(ENVELOPES) > 15
     for file in ENVELOPES:
@@ -205,3 +247,5 @@ async def test_nothing_is_lost_of_what_sdks_of_many_languages_say(monitor: Monit
         assert (event.trace_id, event.span_id) == (trace.get("trace_id", ""), trace.get("span_id", "")), file.name
         assert (event.message, event.template) == messages(payload), file.name
         assert (file.name, kept(event)) == (file.name, sent(payload))
+        shown = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=id_))).event.report
+        assert (file.name, seen(shown)) == (file.name, seen_of(sent(payload)))
