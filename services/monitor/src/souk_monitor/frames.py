@@ -56,12 +56,11 @@ def _python(frame: Frame) -> Place:
 def _javascript(frame: Frame) -> Place:
     path = frame.abs_path or frame.file or frame.module
     name = functions.javascript(frame.function)
-    if len(name) <= _SHORT and name and is_minified(path):
+    owner = functions.javascript_class(frame.function) if name and "." in frame.function and not is_url(path) else ""
+    if owner and (len(owner) > _SHORT or not is_minified(path)):
+        name = f"{owner}.{name}"
+    elif name and len(name) <= _SHORT and is_minified(path):
         name = ""
-    if name and "." in frame.function and not is_url(path):
-        owner = functions.javascript_class(frame.function)
-        if owner and (len(owner) > _SHORT or not is_minified(path)):
-            name = f"{owner}.{name}"
     return place_of_path(path), name
 
 

@@ -24,13 +24,12 @@ _SOURCES = frozenset(("src", "lib"))
 """Folders that are written, also where what is above them in a URL is of the host."""
 
 _ROOT = re.compile(
-    "(?:/?[a-z]:)?/"
-    r"(?:(?:home|users|builds)/[^/]+/(?:(?:documents|desktop|code|dev|git|source|src|work|workspace)/)*"
-    r"|(?:private/)?(?:var(?:/(?:www|lib|opt))?|usr(?:/local)?(?:/(?:src|lib|share))?"
-    r"|srv|opt|data|mnt|media|root|tmp|snap|nix/store|inetpub|workspaces)/)?"
+    "(?:/?[A-Za-z]:)?/"
+    r"(?:(?:srv|opt|data|mnt|media|root|tmp|snap|nix/store|[Ii]netpub|workspaces"
+    r"|(?:private/)?(?:var(?:/(?:www|lib|opt))?|usr(?:/local)?(?:/(?:src|lib|share))?)"
+    r"|(?:home|[Uu]sers|builds)/[^/]+(?:/(?:[Dd]ocuments|[Dd]esktop|code|dev|git|source|src|work|workspace))*)/)?"
     r"(?:(?:apps|deploy|deployments|projects|repos|sites|vhosts)/)*"
-    r"(?:[^/]+/)?",
-    re.IGNORECASE,
+    r"(?:[^/]+/)?"
 )
 """Where programs are deployed, and the folder that one is deployed to."""
 
@@ -97,7 +96,7 @@ def _unhashed(stem: str, head: str) -> str:
     if not _DIGIT.search(stem):
         return stem
     cut = _HASHED.sub("", stem)
-    return cut if len(cut) == len(stem) else _HASHED.sub("", cut)
+    return _HASHED.sub("", cut) if cut and len(cut) != len(stem) else cut
 
 
 def _stem(name: str, head: str) -> str:
