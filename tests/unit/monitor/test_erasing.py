@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from souk_monitor.decoding import bodies
-from souk_monitor.erasing import ERASED, erase
+from souk_monitor.erasing import ERASED, Names, erase, is_distinctive
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
 
 TIME = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -71,6 +71,11 @@ def test_a_short_name_goes_where_it_is_the_whole_value() -> None:
         ("ana@shop.example", "<ana@shop.example>, diana@shop.example", "<[erased]>, diana@shop.example"),
         ("10.1.2.3", "10.1.2.3:80 and 10.1.2.34", "[erased]:80 and 10.1.2.34"),
         ("Zoë Ü", "of Zoë Ü, not of Zoë Über", "of [erased], not of Zoë Über"),
+        ("184467440737", "[5,184467440737,9] cart:5:184467440737", "[5,[erased],9] cart:5:[erased]"),
+        ("ana-17", "/login?next=%2Fu%2Fana-17%2Forders", "/login?next=%2Fu%2F[erased]%2Forders"),
+        ("ana-17", '{"a":"x\\nana-17\\u0022ana-17"}', '{"a":"x\\n[erased]\\u0022[erased]"}'),
+        ("山田太郎", "お客様山田太郎さんの注文", "お客様[erased]さんの注文"),
+        ("ana-17", "お客様ana-17さん", "お客様[erased]さん"),
     ],
 )
 def test_a_name_goes_where_it_is_a_word_by_itself(name: str, text: str, left: str) -> None:
@@ -100,3 +105,39 @@ def test_code_stays_and_homes_go() -> None:
     (kept,) = exception.frames
     assert (kept.function, kept.module, kept.file, kept.context_line) == ("admin", "shop.admin", frame.file, frame.context_line)
     assert (kept.abs_path, kept.local_variables) == ("/Users/[erased]/shop/admin/views.py", {"role": ERASED})
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [
+        ("/home/ana-17/shop/views.py", "/home/[erased]/shop/views.py"),
+        (r"C:\Users\ana-17\shop\views.py", r"C:\Users\[erased]\shop\views.py"),
+        ("shop/ana-17/views.py", "shop/ana-17/views.py"),
+        ("https://shop.example/u/ana-17/orders?who=ana-17", "https://shop.example/u/[erased]/orders?who=[erased]"),
+        ("file:///home/ana-17/shop.js", "file:///home/[erased]/shop.js"),
+    ],
+)
+def test_homes_go_from_paths_and_every_name_from_urls(path: str, left: str) -> None:
+    names = Names(["ana-17"])
+    assert names.without_in_path(path) == left
+
+
+@pytest.mark.parametrize(
+    ("culprit", "left"),
+    [
+        ("shop/admin in save", "shop/admin in save"),
+        ("GET /users/admin", "GET /users/[erased]"),
+        ("shop.admin", "shop.admin"),
+        ("admin", ERASED),
+    ],
+)
+def test_what_may_be_code_loses_a_name_only_where_it_is_nothing_else(culprit: str, left: str) -> None:
+    assert Names(["admin"]).without_in_code(culprit) == left
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a@b", True), ("user-4711", True), ("20240301", True), ("2024", False), ("eu-1", False), ("production", False)],
+)
+def test_a_name_is_taken_for_the_same_user_everywhere_where_it_is_hardly_anything_else(name: str, expected: bool) -> None:
+    assert is_distinctive(name) is expected

@@ -31,6 +31,12 @@ def seen(*releases: str) -> dict[str, datetime]:
         ("2025-12-24", "2026-03-01", "2026-03-09"),
         ("20251224", "20260301"),
         ("shop@202512240930", "shop@202603010930"),
+        ("shop@1.4.0-1", "shop@1.4.0-2", "shop@1.4.0-10", "shop@1.4.0-rc-1", "shop@1.4.0"),
+        ("shop@1.3.0-12-gabc1234", "shop@1.3.0", "shop@1.3.1-beta-2", "shop@1.3.1"),
+        ("shop@1.4.0-20260301", "shop@1.4.0-20260302"),
+        ("shop@2026-03-01", "shop@2026-04-01"),
+        ("my-shop-2-1.4.0@1.0", "my-shop-2-1.4.0@1.1"),
+        ("shop-1.4.0-rc-1", "shop-1.4.0"),
     ],
 )
 def test_versions_are_ordered_by_their_numbers_whenever_they_were_seen(releases: Sequence[str]) -> None:
@@ -50,6 +56,9 @@ def test_versions_are_ordered_by_their_numbers_whenever_they_were_seen(releases:
         ("fffe8400-e29b-41d4-a716-946655440000", "550e8400-e29b-41d4-a716-446655440000"),
         ("web@2.0.0", "api@1.0.0"),
         ("build-120", "1.4.0"),
+        ("shop@1.4.0", "120"),
+        ("shop@1.4.0", "20260101"),
+        ("1.4.0-" + "1-" * 200 + "1", "1.3.0-" + "1-" * 200 + "1"),
         ("shop@1.4.0+ff00aa", "shop@1.4.0+00aa11"),
         ("blue", "green"),
     ],
@@ -77,8 +86,13 @@ def test_one_release_has_several_names(one: str, other: str) -> None:
         ("shop@1.0", ("shop@1.0", "web@9.0", "cafe001"), "shop@1.0"),
         ("aaa111", ("aaa111", "ccc333", "bbb222", "shop@9.0"), "bbb222"),
         ("shop@1.0+3", ("shop@1.0+3", "shop@1.0+21"), "shop@1.0+21"),
+        ("shop@1.0+abc", ("shop@1.0+1", "shop@1.0+2", "shop@1.0+abc"), "shop@1.0+2"),
+        ("shop@1.4.0", ("119", "120", "20260101", "1.9", "web@9.0", "shop@1.4.1"), "shop@1.4.1"),
+        ("1.4.0", ("shop@1.5.0", "web@9.0", "1.4.1", "1.3.0"), "1.4.1"),
+        ("119", ("120", "1.4"), "120"),
         ("never seen", (), "never seen"),
     ],
 )
 def test_the_newest_is_of_the_same_package(release: str, releases: Sequence[str], expected: str) -> None:
     assert newest(release, seen(*releases)) == expected
+    assert newest(release, dict(reversed(seen(*releases).items()))) == expected

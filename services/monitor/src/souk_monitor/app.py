@@ -89,7 +89,7 @@ async def open_app(settings: MonitorSettings, reporting: Telemetry) -> AsyncIter
         telemetry.register(reporting.metrics, core.pipeline, {"read": core.read, "write": core.write})
 
         def erasure(project: Project, user: str) -> Work:
-            return Erasure(core.read, project, user).work()
+            return Erasure(core.read, project, user, settings.compression_level).work()
 
         errors = ErrorServicer(
             ErrorParts(

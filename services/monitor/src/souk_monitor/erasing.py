@@ -1,7 +1,8 @@
 """A user taken out of what was stored of errors: their part of the event, and each of their names wherever it is said.
 
 A name is looked for in what people and programs say, as a word by itself: `ana-17` is in "basket of ana-17", and is not in ana-170.
-What is code (functions, modules, lines of source) says nothing of a user; of paths, the home of somebody does.
+Where words are not parted, as in Chinese, it goes wherever it is. What is code (functions, types, lines of source) says nothing of
+a user; of paths, the home of somebody does, and of URLs all.
 """
 
 import re
@@ -16,14 +17,20 @@ ERASED = "[erased]"
 SHORTEST = 4
 """Characters of a name that is also taken out of longer texts; a shorter one is part of too much else."""
 DISTINCTIVE = 8
-"""Characters of a name that means the same user wherever it is a word of a text."""
+"""Characters of a name that is hardly ever anything else than a name."""
 _NO_TEXT = frozenset(("event_id", "time", "source", "level", "trace_id", "span_id", "error_id"))
 """What of an event nobody writes, and it is found and read by."""
-_CODE = frozenset(
-    ("platform", "service", "release", "environment", "dist", "logger", "type", "module", "mechanism", "function", "package")
-) | frozenset(("context_line", "pre_context", "post_context", "source"))
-_PATHS = frozenset(("file", "abs_path"))
-_NAME_OF_CODE = re.compile(r"[\w.$:<>#()-]*")
+_CODE = frozenset(("platform", "service", "release", "environment", "dist", "logger", "type", "mechanism", "function")) | frozenset(
+    ("context_line", "pre_context", "post_context", "source")
+)
+_PATHS = frozenset(("file", "abs_path", "module", "package"))
+_PARTED = "0-9A-Za-z\u00aa\u00b5\u00ba\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u0531-\u0587\u10a0-\u10ff"
+"""Letters and digits of scripts that part words: Latin, Greek, Cyrillic, Armenian, Georgian."""
+_BEFORE = rf"(?:(?<![{_PARTED}])|(?<=%[0-9A-Fa-f]{{2}})|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{{4}}))"
+"""Where a word may begin: also after what is written as %2F, \\n or \\u0022."""
+_AFTER = rf"(?![{_PARTED}])"
+_NAME_OF_CODE = re.compile(r"[\w.$:<>#()-]*|\S* in \S*")
+"""As culprits are: a function, or a place and a function in it."""
 
 
 class Names:
@@ -49,12 +56,12 @@ class Names:
         return self._words.sub(ERASED, text) if self._words is not None else text
 
     def without_in_code(self, text: str) -> str:
-        """The same of what may be the name of a function or module, which then is left as it is."""
-        return text if _NAME_OF_CODE.fullmatch(text) else self.without(text)
+        """The same of what may be the name of a function or module, which then is left as it is, but for a name alone."""
+        return text if _NAME_OF_CODE.fullmatch(text) and text not in self._whole else self.without(text)
 
-    def without_home(self, path: str) -> str:
-        """A path without them as the home of somebody."""
-        return self._homes.sub(rf"\1{ERASED}", path)
+    def without_in_path(self, path: str) -> str:
+        """A URL without them, or a path without them as the home of somebody."""
+        return self.without(path) if "://" in path else self._homes.sub(rf"\1{ERASED}", path)
 
 
 def erase(body: bytes, asked: str) -> tuple[bytes, Names]:
@@ -75,15 +82,16 @@ def names_of(user: User | None, asked: str) -> Names:
 
 
 def is_distinctive(name: str) -> bool:
-    """Whether a name means the same user in every text of a project, and is not also a year, a region or a role."""
-    return len(name) >= DISTINCTIVE or "@" in name
+    """Whether a name is taken to mean the same user in every text of a project: one with an @, or of eight characters and more, of
+    which one is a digit. Others may be a year, a role or a word."""
+    return "@" in name or (len(name) >= DISTINCTIVE and any(map(str.isdecimal, name)))
 
 
 def _word(name: str) -> str:
-    """A pattern of a name that is a word by itself; one of digits is no part of a date, a time or a number either."""
-    before = r"(?<![^\W_])" if name[0].isalnum() else ""
-    after = r"(?![^\W_])" if name[-1].isalnum() else ""
-    if name.isdecimal():
+    """A pattern of a name that is a word by itself; a short one of digits is no part of a date, a time or a number either."""
+    before = _BEFORE if re.match(f"[{_PARTED}]", name[0]) else ""
+    after = _AFTER if re.match(f"[{_PARTED}]", name[-1]) else ""
+    if name.isdecimal() and len(name) < DISTINCTIVE:
         before, after = rf"{before}(?<!\d[.,:-])", rf"{after}(?![.,:-]\d)"
     return f"{before}{re.escape(name)}{after}"
 
@@ -93,7 +101,7 @@ def _field(name: str, value: Any, names: Names) -> Any:
     if name in _CODE:
         return value
     if name in _PATHS:
-        return names.without_home(value)
+        return names.without_in_path(value)
     return _without(value, names)
 
 

@@ -1,22 +1,26 @@
 """Which of two releases is the later: by their versions where both are of one package, else by when each was first seen.
 
 A version is numbers parted by dots, with what semantic versions may have after them: a pre-release, and a build, which decides
-between releases that are the same but for it. What is before the numbers names the package: shop@1.4.0, @acme/shop@1.4.0,
-shop-1.4.0, build-119. A version that names no package may be of any that has an @.
+between releases that are the same but for it. What is before the numbers names the package, and ends with the last @ where there is
+one: shop@1.4.0, @acme/shop@1.4.0, shop-1.4.0, build-119. A version of several numbers that names no package, as 1.4, may be of any
+that has an @.
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
-_VERSION = re.compile(
-    r"(?:(?P<package>.*[@/_ -]))??v?(?P<numbers>\d{1,14}(?:\.\d{1,9}){0,5})"
-    r"(?:-(?P<pre>[0-9A-Za-z.-]+))?(?:\+(?P<build>[0-9A-Za-z.-]+))?"
-)
+LONGEST = 200
+"""Characters of a release that may be a version."""
+_MANY = 4096
+_NUMBERS = re.compile(r"v?(\d{1,14}(?:\.\d{1,9}){0,5})(?:-([0-9A-Za-z.-]+))?(?:\+([0-9A-Za-z.-]+))?")
+_BEFORE_NUMBERS = re.compile(r"[^@]*?[/_ -](?=v?\d)")
 _COMMIT = re.compile(r"\d{7,}")
 """Of git, shortened, or the end of a UUID, where it happens to have digits alone; but for dates."""
 _DATE = re.compile(r"(?:19|20)\d\d[01]\d[0-3]\d(?:\d{2}|\d{4}|\d{6})?")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 Identifier = tuple[int, int, str]
 
 
@@ -24,8 +28,15 @@ class Version(NamedTuple):
     """What a release says of itself."""
 
     package: str
-    order: tuple[tuple[int, ...], tuple[Identifier, ...]]
+    numbers: tuple[int, ...]
+    pre: tuple[Identifier, ...]
     build: str
+    is_dotted: bool
+
+    @property
+    def order(self) -> tuple[tuple[int, ...], tuple[Identifier, ...]]:
+        """What it is ordered by before its build is."""
+        return self.numbers, self.pre
 
 
 def is_same(release: str, other: str) -> bool:
@@ -45,7 +56,7 @@ def is_later(release: str, than: str, first_seen: Mapping[str, datetime]) -> boo
             return ours.order > theirs.order
         if is_same(release, than):
             return False
-        builds = _numbers(ours.build), _numbers(theirs.build)
+        builds = _dotted(ours.build), _dotted(theirs.build)
         if builds[0] and builds[1] and builds[0] != builds[1]:
             return builds[0] > builds[1]
     seen, seen_than = first_seen.get(release), first_seen.get(than)
@@ -53,44 +64,61 @@ def is_later(release: str, than: str, first_seen: Mapping[str, datetime]) -> boo
 
 
 def newest(release: str, first_seen: Mapping[str, datetime]) -> str:
-    """The latest release of the package that one is of, or that one itself."""
-    for other in _related(release, first_seen):
-        if is_later(other, release, first_seen):
-            release = other
-    return release
+    """The latest of the releases of exactly the package that one is of, itself among them; of those that are no versions, where it
+    is none. first_seen: of the others, and of itself where that is known."""
+    own = version_of(release)
+    package = own.package if own is not None else None
+    seen = {release: first_seen.get(release, _NEVER), **first_seen}
+    return max((other for other in seen if _package_of(other) == package), key=lambda other: (*_place(other), seen[other], other))
 
 
-def _related(release: str, others: Iterable[str]) -> list[str]:
-    """Those that are of the same package, or, as the release itself, of none."""
-    if _version(release) is None:
-        return [other for other in others if _version(other) is None]
-    return [other for other in others if _comparable(release, other) is not None]
+def _package_of(release: str) -> str | None:
+    version = version_of(release)
+    return version.package if version is not None else None
+
+
+def _place(release: str) -> tuple[tuple[int, ...], tuple[Identifier, ...], tuple[int, ...]]:
+    """In an order that all versions of a package have; those whose builds are no numbers are parted by when they were seen."""
+    version = version_of(release)
+    return ((), (), ()) if version is None else (*version.order, _dotted(version.build))
 
 
 def _comparable(release: str, other: str) -> tuple[Version, Version] | None:
     """What both are ordered by, where that is by their versions."""
-    ours, theirs = _version(release), _version(other)
+    ours, theirs = version_of(release), version_of(other)
     if ours is None or theirs is None:
         return None
-    packages = {ours.package, theirs.package}
-    if len(packages) > 1 and not ("" in packages and all(name.endswith("@") for name in packages - {""})):
+    if ours.package != theirs.package and not (_may_be_of(ours, theirs) or _may_be_of(theirs, ours)):
         return None
     return ours, theirs
 
 
-def _version(release: str) -> Version | None:
-    """None where it is none. Pre-releases are ordered as https://semver.org/#spec-item-11 says."""
-    matched = _VERSION.fullmatch(release)
-    if matched is None or (_COMMIT.fullmatch(matched["numbers"]) and not _DATE.fullmatch(matched["numbers"])):
+def _may_be_of(one: Version, named: Version) -> bool:
+    return not one.package and one.is_dotted and named.package.endswith("@")
+
+
+@lru_cache(maxsize=_MANY)
+def version_of(release: str) -> Version | None:
+    """The version that a release is; None where it is none. Pre-releases are ordered as https://semver.org/#spec-item-11 says."""
+    if len(release) > LONGEST:
         return None
-    pre = matched["pre"]
+    name, at, rest = release.rpartition("@")
+    matched = _NUMBERS.fullmatch(rest)
+    before = None if at or matched else _BEFORE_NUMBERS.match(rest)
+    if before is not None:
+        matched = _NUMBERS.fullmatch(rest, before.end())
+    if matched is None:
+        return None
+    numbers, pre, build = matched.groups(default="")
+    if _COMMIT.fullmatch(numbers) and not _DATE.fullmatch(numbers):
+        return None
     # without a pre-release comes after all with one
-    order = ((2, 0, ""),) if pre is None else tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pre.split("."))
-    return Version(matched["package"] or "", (_numbers(matched["numbers"]), order), matched["build"] or "")
+    order = tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pre.split(".")) if pre else ((2, 0, ""),)
+    return Version(before[0] if before is not None else name + at, _dotted(numbers), order, build, "." in numbers)
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Those that are parted by dots, without zeros at the end; none where it is no such text."""
+def _dotted(text: str) -> tuple[int, ...]:
+    """Numbers that are parted by dots, without zeros at the end; none where it is no such text."""
     parts = text.split(".")
     if not all(part.isdecimal() for part in parts):
         return ()

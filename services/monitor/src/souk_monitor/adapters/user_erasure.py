@@ -81,8 +81,10 @@ ON CONFLICT (fingerprint, kind, name, value) DO UPDATE SET events = f.events + e
 class Erasure:
     """One user of one project."""
 
-    def __init__(self, pool: Pool, project: Project, user: str) -> None:
+    def __init__(self, pool: Pool, project: Project, user: str, level: int) -> None:
+        """level: of zstd, for bodies."""
         self._pool = pool
+        self._level = level
         self._project = project.number
         self._user = user
         self._person = person(project.secret, user)
@@ -127,7 +129,7 @@ class Erasure:
         rows = await session.fetch("erase.find", _FIND, (day, self._project, self._person, AT_ONCE))
         if not rows:
             return False
-        compressor = zstandard.ZstdCompressor()
+        compressor = zstandard.ZstdCompressor(level=self._level)
         rewritten: list[bytes] = []
         names: dict[int, list[str]] = {}
         for row in rows:
