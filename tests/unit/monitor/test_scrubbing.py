@@ -85,6 +85,7 @@ SELF_EVIDENT: dict[str, Callable[[random.Random], str]] = {
     "iban-spaced": lambda chance: grouped(iban(chance), " "),
     "telegram": lambda chance: f"{chance.randint(100, 10**9)}:AA{letters(chance, 33)}",
     "ipv4": lambda chance: f"203.0.113.{chance.randint(1, 254)}",
+    "network": lambda chance: f"2001:db{chance.randint(1, 9)}::",
     "ipv6": lambda chance: f"2001:db8::{chance.randint(1, 9999):x}:{chance.randint(1, 9999):x}",
 }
 """Secrets that are known by their form, alone."""
@@ -137,6 +138,7 @@ URLS = [
     "redis://:{secret}@cache:6379/0",
     "https://bob:{secret}@shop.example/x?y=1",
     "root:{secret}@tcp(db:3306)/shop",
+    "shop: root:a/b:{secret}@unix(/run/mysql.sock)/shop",
     "jdbc:oracle:thin:scott/{secret}@db:1521:shop",
     "sqlplus scott/{secret}@shop",
     "curl -s -u shop:{secret} https://shop.example",
@@ -237,7 +239,8 @@ def test_no_secret_that_is_planted_survives(kind: str, place: str, text: str, se
 
 
 @pytest.mark.parametrize(
-    "name", [*NAMES, "Authorization", "Cookie", "X-Api-Key", "user_pass", "cardPin", "wallet-seed", "JSESSIONID"]
+    "name",
+    [*NAMES, "Authorization", "Cookie", "X-Api-Key", "user_pass", "cardPin", "wallet-seed", "JSESSIONID", "totp", "card_no", "pan"],
 )
 def test_the_value_of_a_sensitive_name_is_gone_wherever_it_is_nested(name: str):
     secret = "hunter2"
@@ -337,10 +340,11 @@ def test_no_word_of_a_recovery_phrase_survives(form: str, place: str):
 
 def test_a_recovery_phrase_that_is_a_list_is_found_too():
     words = PHRASE.split()
-    lists = {"x": words, "y": [1, *words, "order"], "z": [f"'{word}'" for word in words], "few": words[:11], "same": ["order"] * 12}
+    kept = {"few": words[:9], "same": ["order"] * 12}
+    lists = {"x": words, "y": [1, *words, "order"], "z": [f"'{word}'" for word in words], "cut": words[:10], **kept}
     made = event(stack=(Frame("f", local_variables=lists),))
     scrub(made, bodies.encode(made))
-    left = {"x": ["[secret]"], "y": [1, "[secret]"], "z": ["[secret]"], "few": words[:11], "same": ["order"] * 12}
+    left = {"x": ["[secret]"], "y": [1, "[secret]"], "z": ["[secret]"], "cut": ["[secret]"], **kept}
     assert made.stack[0].local_variables == left
 
 
@@ -407,6 +411,8 @@ def test_a_field_that_is_called_a_hash_has_one():
         "session: not found",
         "token=expired",
         "password: must have 8 characters",
+        "cookie: expired, cookies: none",
+        "frying-pan: black",
         "secret: null, password=None",
         "Access denied for user 'root'@'db' (using password: YES)",
         "refused with token authentication",

@@ -86,7 +86,7 @@ class Assignments:
         else:
             return text
         if "cookie" in lower:
-            text = _COOKIE.sub(rf"\1{SECRET}", text)
+            text = _COOKIE.sub(_cookie, text)
         if "--" in text:
             text = self._flag.sub(rf"\1{SECRET}", text)
         return self._any.sub(self._replaced, self._bindings.rewrite(text, lower))
@@ -108,6 +108,10 @@ class Assignments:
         opening = _OPENING.match(match["value"])
         kept = f"{opening[0]}{SECRET}{opening[1]}{opening[2]}" if opening else SECRET
         return f"{match['name']}{match['between']}{kept}"
+
+
+def _cookie(match: re.Match[str]) -> str:
+    return match[0] if remarks.is_word(match[2].partition(" ")[0]) else f"{match[1]}{SECRET}"
 
 
 def hints(added: Iterable[str]) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ _SQL_LOGIN = re.compile(
     r"(?:'(?:[^'\\]|\\[\s\S])*+'?|\"[^\"]*+\"?|[^\s;,)\"']++)"
 )
 _NAME = re.compile(r"[\w$-]+")
-_MARKUP_NAME = re.compile(r"[\w-]+(?=\W*\Z)")
+_MARKUP_NAME = re.compile(r"[\w-]+(?=[\]\\\"']{0,4}\Z)")
 
 
 def _any(names: str, is_sensitive: IsSensitive) -> bool:

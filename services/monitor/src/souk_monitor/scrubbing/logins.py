@@ -6,7 +6,7 @@ from souk_monitor.scrubbing.detectors import SECRET, Detector, Rewrite, always, 
 
 _USERINFO = re.compile(r"(://[^\s/?#:@'\"<>]{0,128}:)(?!\d{1,5}[/?#])[^\s'\"<>]{1,256}?@(?=[\w.\[-][^\s@'\"<>]*+(?:[\s'\"<>]|$))")
 _URL_TOKEN = re.compile(r"(://)[^\s/?#:@'\"<>]{12,256}+@")
-_DRIVER = re.compile(r"((?<![\w.@/-])[\w.-]{1,64}:)[^\s:/'\"<>]{1,256}?(@(?:tcp6?|unix|udp)\()")
+_DRIVER = re.compile(r"((?<![\w.@/-])[\w.-]{1,64}:)[^\s'\"<>]{1,256}?(@(?:tcp6?|unix|udp)\()")
 _ORACLE = re.compile(r"(?i)((?:jdbc:oracle:[a-z0-9]{1,8}:|sqlplus )[^\s/'\"@]{1,64}/)[^\s'\"@]{1,128}+(?=@)")
 _CURL = re.compile(
     r"(\bcurl\b(?:(?! -u| --(?:proxy-)?user|\bcurl\b)[^\n])*+"

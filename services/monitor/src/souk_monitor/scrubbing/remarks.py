@@ -32,4 +32,11 @@ def is_remark(name: str, match: re.Match[str]) -> bool:
         return True
     if name.lower() in ("token", "tokens") and (_ASSET.fullmatch(bare) or _PARSED.search(match.string, max(0, start - 20), start)):
         return True
-    return value[:1].isalpha() and bare.lower() in _WORDS
+    if name.lower().endswith("pan") and not any(map(str.isdigit, bare)):  # a frying pan
+        return True
+    return is_word(value)
+
+
+def is_word(value: str) -> bool:
+    """Whether it is a word that remarks begin with."""
+    return value[:1].isalpha() and value.strip(_PUNCTUATION).lower() in _WORDS

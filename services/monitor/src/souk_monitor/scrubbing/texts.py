@@ -72,7 +72,7 @@ _IPV4_SIGN = (
     r"|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{0,2}[1-9]"
 )
 """Not of what browsers write as versions, 120.0.0.0."""
-_IPV6_SIGN = r":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)"
+_IPV6_SIGN = r":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)|[0-9a-fA-F]::(?:[^0-9A-Za-z_:]|$)"
 _EMAIL_SIGN = rf"[{LETTERS}.+%-](?:@|%(?:25)*40)[{LETTERS}-]+\.[{LETTERS}.-]*[A-Za-z\x80-\xff]{{2}}"
 
 SECRETS: tuple[Detector, ...] = (

@@ -34,9 +34,13 @@ _GAP_SIGNS = (
     rf"[\\\"']+(?:[ ,]|{ESCAPE})*[\\\"']+",
     " ?(?:[-+;|]|%20) ?",
 )
-_PHRASE_SIGN = "|".join(f"[A-Za-z]+(?:{gap}[A-Za-z]+){{11}}" for gap in _GAP_SIGNS)
 _PHRASE_WORDS = 12
-_RUN = b"\1" * _PHRASE_WORDS
+_LISTED_WORDS = 10
+"""Of a list: SDKs cut lists there, and the others are soon guessed."""
+_PHRASE_SIGN = "|".join(
+    f"[A-Za-z]+(?:{gap}[A-Za-z]+){{{count - 1}}}"
+    for gap, count in zip(_GAP_SIGNS, (_PHRASE_WORDS, _LISTED_WORDS, _PHRASE_WORDS), strict=True)
+)
 _DIFFERENT_WORDS = 8
 """Of 12 that are drawn of 2048 hardly ever fewer are different; phrases of tests, which repeat one word, are known."""
 _TEST_PHRASES = re.compile(rb"(abandon|test|zoo)[^A-Za-z]{1,5}\1")
@@ -75,7 +79,7 @@ def _hex_key(match: re.Match[str]) -> str:
 def _phrases(text: str) -> str:
     """The text without runs of 12 or more words of the list."""
     words = _WORD.findall(_plain(text).lower())
-    if _RUN in bytes(map(_BIP39.__contains__, words)):
+    if b"\1" * _PHRASE_WORDS in bytes(map(_BIP39.__contains__, words)):
         for gap in _GAPS:
             text = _without_runs(text, gap)
     return text
@@ -103,8 +107,8 @@ def _without_runs(text: str, gap: re.Pattern[str]) -> str:
 
 
 def without_phrases(words: Sequence[object]) -> Sequence[object]:
-    """A list without runs of 12 or more words of BIP-39."""
-    if len(words) < _PHRASE_WORDS:
+    """A list without runs of 10 or more words of BIP-39."""
+    if len(words) < _LISTED_WORDS:
         return words
     known = [isinstance(word, str) and word.strip("'\"").lower() in _BIP39 for word in words]
     kept: list[object] = []
@@ -112,7 +116,7 @@ def without_phrases(words: Sequence[object]) -> Sequence[object]:
     while place < len(words):
         end = next((end for end in range(place, len(words)) if not known[end]), len(words))
         run = words[place:end]
-        kept += [SECRET] if len(run) >= _PHRASE_WORDS and len(set(run)) >= _DIFFERENT_WORDS else run
+        kept += [SECRET] if len(run) >= _LISTED_WORDS and len(set(run)) >= _DIFFERENT_WORDS else run
         kept += words[end : end + 1]
         place = end + 1
     return kept
@@ -121,7 +125,7 @@ def without_phrases(words: Sequence[object]) -> Sequence[object]:
 def _recovery_phrases(body: bytes) -> Iterator[Rewrite]:
     words = _ESCAPES.sub(b" ", body).translate(_LETTER_CLASS).split()
     few = len(_BIP39_FORMS.intersection(words)) < _DIFFERENT_WORDS and not _TEST_PHRASES.search(body)
-    if not few and _RUN in bytes(map(_BIP39_FORMS.__contains__, words)):
+    if not few and b"\1" * _LISTED_WORDS in bytes(map(_BIP39_FORMS.__contains__, words)):
         yield Rewrite(47, "", _phrases)
 
 
