@@ -141,3 +141,15 @@ def test_what_may_be_code_loses_a_name_only_where_it_is_nothing_else(culprit: st
 )
 def test_a_name_is_taken_for_the_same_user_everywhere_where_it_is_hardly_anything_else(name: str, expected: bool) -> None:
     assert is_distinctive(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "left"),
+    [
+        ("bob-17", "basket of bob-* is gone", "basket of [erased] is gone"),
+        ("4711", "basket of * is gone", "basket of * is gone"),
+        ("bob-klein", "basket of bob-klein is gone", "basket of [erased] is gone"),
+    ],
+)
+def test_a_name_goes_from_a_template_that_has_its_numbers_no_more(name: str, template: str, left: str) -> None:
+    assert Names([name]).without_in_template(template) == left

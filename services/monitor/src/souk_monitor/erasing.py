@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from typing import Any
 
+from souk_monitor import templates
 from souk_monitor.decoding import bodies
 from souk_monitor.events import ExceptionInfo, Frame, User
 
@@ -54,6 +55,11 @@ class Names:
         if text in self._whole:
             return ERASED
         return self._words.sub(ERASED, text) if self._words is not None else text
+
+    def without_in_template(self, text: str) -> str:
+        """A template of messages without them, in which numbers of theirs may stand as `*`."""
+        forms = [form for form in map(templates.of_message, self.all) if len(form) >= SHORTEST]
+        return Names((*self.all, *forms)).without(text)
 
     def without_in_code(self, text: str) -> str:
         """The same of what may be the name of a function or module, which then is left as it is, but for a name alone."""

@@ -166,7 +166,7 @@ class Erasure:
 def _reworded(row: Record, gone: Names) -> tuple[object, ...]:
     """What an issue is called and found by without names."""
     title, culprit = gone.without(row["title"]), gone.without_in_code(row["culprit"])
-    template, evidence = gone.without(row["template"]), gone.without(row["fix_evidence"])
+    template, evidence = gone.without_in_template(row["template"]), gone.without(row["fix_evidence"])
     found_by = words(title, culprit, row["type"], template)
     return row["issue"], title, culprit, template, evidence, found_by, words(*gone.all)
 
