@@ -230,6 +230,8 @@ def another_package(chance: random.Random, told: Error) -> tuple[Error, Error]:
     """The same file of another package, in a folder that every package has."""
     base = chance.choice(["/srv/app/", "/app/", "/app/packages/", "/usr/src/app/apps/", "packages/", "webpack:///./packages/", ""])
     within = chance.choice(["src", "lib", "src/main", "dist"])
+    if "packages/" in base or "apps/" in base:
+        within += chance.choice(["", "/handlers", "/api/v1/routes"])
     both = told, copy.deepcopy(told)
     at = chance.randrange(len(own(told)))
     file = chance.choice(["index", "main", "views"]) + EXTENSIONS[told["platform"]]

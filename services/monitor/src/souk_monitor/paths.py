@@ -1,9 +1,10 @@
 """What of a file's path names its place in a program, wherever it is installed and however it was built.
 
 A stack text has paths and no modules, a structured frame may have a module and no path, and both are to give the same: the file's
-name without extension, hash and version, and the nearest folder that says something. Folders that every installation calls
-differently say nothing: the one that a program is deployed to (`/app`, `/srv/shop-blue`), and `src`, `current`, `dist`, a version,
-a hash. What is fetched by HTTP and is no script is a page with a script in it: all of them are one place.
+name without extension, hash and version, and the nearest folder that says something, in a repository of many packages with the
+package. Folders that every installation calls differently say nothing: the one that a program is deployed to (`/app`,
+`/srv/shop-blue`), and `src`, `current`, `dist`, a version, a hash. What is fetched by HTTP and is no script is a page with a script
+in it: all of them are one place.
 """
 
 import re
@@ -32,6 +33,9 @@ _ROOT = re.compile(
     r"(?:[^/]+/)?"
 )
 """Where programs are deployed, and the folder that one is deployed to."""
+
+_PACKAGE = re.compile(r"(?:^|/)(?:apps|libs|modules|packages|services)/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
+"""A package of a repository that has many, above a folder of its sources."""
 
 _VARIANT = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+)$")
 _HASHED = re.compile(
@@ -169,6 +173,8 @@ def _named(path: str) -> tuple[str, bool]:
     else:
         stem = _stem(name, f"{head}/")
     folder = _nearest(head, by_http=by_http)
+    if folder and head.count("/") > 2 and (package := _PACKAGE.search(head)) and package[1] != folder:
+        folder = f"{package[1]}/{folder}"
     is_bundle = stem != (name.rpartition(".")[0] or name) or (stem in _BUNDLES and scheme not in ("", "file"))
     return f"{folder}/{stem}" if folder else stem, is_bundle
 
