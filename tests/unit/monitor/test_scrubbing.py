@@ -125,6 +125,9 @@ NAMED: dict[str, str] = {
     "encoded JSON": "body=%7B%22user%22%3A%22bob%22%2C%22{name}%22%3A%22{secret}%22%7D&page=2",
     "JSON encoded twice": "body=%257B%2522{name}%2522%253A%2522{secret}%2522%257D",
     "JSON in a page": "{{&quot;{name}&quot;:&quot;{secret}&quot;}}",
+    "name and value": '[{{"Name": "{name}", "Value": "{secret}"}}, {{"Name": "X", "Value": "y"}}]',
+    "name and value in lines": '{{\n  "name": "{name}",\n  "value": "{secret}"\n}}',
+    "name and value in JSON": r"{{\"name\":\"{name}\",\"value\":\"{secret}\"}}",
     "in prose": "login failed with {name} {secret} of bob",
 }
 """Texts that name a secret."""
@@ -143,6 +146,13 @@ URLS = [
     "sqlplus scott/{secret}@shop",
     "curl -s -u shop:{secret} https://shop.example",
     "curl --user 'shop:{secret}' https://shop.example",
+    "sshpass -p {secret} ssh bob@host",
+    "redis-cli -h cache -a {secret} ping",
+    "requirepass {secret}",
+    "mysqldump -u root -p{secret} shop",
+    'Authorization: Token token="{secret}"',
+    "https://rpc.ankr.com/eth/{secret}",
+    "https://shop.example/?oauth_verifier={secret}",
     "machine shop.example login bob password {secret}",
     "CREATE USER 'bob'@'%' IDENTIFIED BY '{secret}'",
     "alter user scott identified by '{secret}'",
@@ -273,7 +283,7 @@ def test_the_value_of_a_sensitive_name_is_gone_wherever_it_is_nested(name: str):
 EVERY_SIGN = (
     "a@b.example 10.1.2.3 fe80::1:2 Bearer 0123456789 Basic Ym9iOmh1bnRlcjI= eyJhbGciOiJI AKIA0000000000000000 PRIVATE KEY "
     "x://y:z@w b:c@tcp( sqlplus d/e@f curl -u g:h code=77777777 hooks.slack.com/services/T/B/1234567 )=( values input_value= "
-    "form-data %22% a%40b.example DE89370400440532013000 4111.1111.1111.1111 "
+    "form-data %22% a%40b.example DE89370400440532013000 4111.1111.1111.1111 mysql -pq sshpass "
     "123:AAAAAAAAAAAAAAAAAAAAAA identified by 4111111111111111 "
 ) + " ".join(f"{name}= {name}=" for name in (*NAMES, "auth", "pin", "sid", "card number", "pan"))
 PIECES = (
@@ -412,6 +422,10 @@ def test_a_field_that_is_called_a_hash_has_one():
         "token=expired",
         "password: must have 8 characters",
         "cookie: expired, cookies: none",
+        "TokenExpiredError: jwt expired",
+        "fetch failed, credentials: include, tokens: 512",
+        "rows with token 5, mysql server is gone -please retry",
+        "order 0x" + "ab" * 32 + " is filled",
         "frying-pan: black",
         "secret: null, password=None",
         "Access denied for user 'root'@'db' (using password: YES)",

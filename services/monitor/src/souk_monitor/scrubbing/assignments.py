@@ -15,7 +15,7 @@ _OF_FIELDS_ONLY = ("session", "bearer", "keystore")
 _WORDS = tuple(word for word in (*WITHIN, "session id") if word not in _OF_FIELDS_ONLY)
 _TILDE = "contrasena"
 _END = r"(?:\\*[\"']?\]?)"
-_DIGEST = r"(?:digest|oauth|hawk|signature)(?:,?[ \t]{1,4}[\w-]{1,40}=(?:\\*\"[^\"\n]*+\"|[^\s,\"']++))++"
+_DIGEST = r"(?:digest|oauth|hawk|signature|token)(?:,?[ \t]{1,4}[\w-]{1,40}=(?:\\*\"[^\"\n]*+\"|[^\s,\"']++))++"
 _VALUE = (
     r"b?\"(?:[^\"\\]|\\[\s\S])*+(?:\"|$)|b?'(?:[^'\\]|\\[\s\S])*+(?:'|$)|\\+\"[^\"]*+(?:\"|$)|\\+'[^']*+(?:'|$)"
     rf"|{_DIGEST}|(?:bearer|basic|digest|token|apikey|negotiate|ntlm|ssws|splunk) +[^\s\"',;]+"
@@ -25,9 +25,10 @@ _VALUE = (
 _LITERAL = r"(?:[bfru$@]{0,2}(?:\"(?:[^\"\\]|\\[\s\S])*+\"|'(?:[^'\\]|\\[\s\S])*+')|`(?:[^`\\]|\\[\s\S])*+`)"
 _LITERALS = rf"{_LITERAL}(?:[ \t]{{0,4}}[+.&]?[ \t]{{0,4}}{_LITERAL})*+"
 _QUOTE_COMMA = r"\\*[\"']\)?[ \t]{0,4},[ \t]{0,4}"
+_VALUE_FIELD = r"\\*[\"']\s{0,40},\s{0,40}\\*[\"']?values?\\*[\"']?[ \t]{0,4}(?::|=>|=)[ \t]{0,4}"
 _ENTITY = r"&(?:quot|apos|#34|#39|#x27);"
 _BETWEEN = (
-    rf"{_END}[ \t]{{0,8}}(?:=>|={{1,3}}|:=|:(?!:)|->|%3d)[ \t]{{0,8}}|{_QUOTE_COMMA}(?=\\*b?[\"'])"
+    rf"{_END}[ \t]{{0,8}}(?:=>|={{1,3}}|:=|:(?!:)|->|%3d)[ \t]{{0,8}}|{_VALUE_FIELD}|{_QUOTE_COMMA}(?=\\*b?[\"'])"
     r"|[ \t]{1,4}(?:is|was)[ \t]{1,4}(?=[\"']|\S{0,64}\d)|[ \t]{1,4}(?=[\"'`])"
     rf"|{_ENTITY}[ \t]{{0,4}}[:=][ \t]{{0,4}}(?:{_ENTITY})?"
 )

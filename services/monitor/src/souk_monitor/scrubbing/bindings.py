@@ -39,7 +39,7 @@ _ENCODED = re.compile(
 )
 _PROSE = re.compile(
     r"(?i)(?<![a-z])((?:with|using) (?:(?:the|a|an|my|your|this|new|old|wrong) )?(?P<names>[\w-]{2,60}(?: key| phrase)?) )"
-    r"(?P<value>[^\s\"'<>,;]++)"
+    r"(?P<value>[^\s\"'<>,;]{4,}+)"
 )
 _PLAIN_WORD = re.compile(r"[\W_]*+(?:[A-Za-z]?[a-z]*|[A-Z]*)[\W_]*+")
 _NETRC = re.compile(
@@ -52,6 +52,7 @@ _SQL_LOGIN = re.compile(
     r"(?:'(?:[^'\\]|\\[\s\S])*+'?|\"[^\"]*+\"?|[^\s;,)\"']++)"
 )
 _NAME = re.compile(r"[\w$-]+")
+_MARK = re.compile(r"(?<![^\W_])\[secret\]\Z")
 _MARKUP_NAME = re.compile(r"[\w-]+(?=[\]\\\"']{0,4}\Z)")
 
 
@@ -61,7 +62,7 @@ def _any(names: str, is_sensitive: IsSensitive) -> bool:
 
 def _last(name: str, is_sensitive: IsSensitive) -> bool:
     part = _MARKUP_NAME.search(name)
-    return part is not None and is_sensitive(part[0])
+    return part is not None and not _MARK.search(name) and is_sensitive(part[0])
 
 
 def _element(is_sensitive: IsSensitive, match: re.Match[str]) -> str:

@@ -23,9 +23,10 @@ _HARMLESS = re.compile(
     r"(?:n|num|max|min|total|prompt|completion|input|output|used)?tokens?"
     r"(?:count|limit|type|ids?|address|uri|url|symbol|name|standard|contract|decimals)"
     r"|(?:n|num|max|min|total|prompt|completion|input|output|used)tokens?"
-    r"|sessions?(?:count|status|state|started|duration|timeout)|.*(?:enabled|required|expires(?:at|in)?|length|policy|count)"
+    r"|sessions?(?:count|status|state|started|duration|timeout)"
+    r"|.*(?:enabled|required|expires(?:at|in)?|expired|length|policy|count|errors?|exception|invalid|missing|failed|failure)"
 )
-"""Of those that have such a word in them: how many, until when, and the tokens of a chain, which are goods and no secrets."""
+"""Of those that have such a word in them: how many, until when, what is wrong, and the tokens of a chain, which are goods."""
 _HASH = re.compile(r".*(?:hash|digest|checksum|etag|sha\d*|txid|root)|tx|txn|transaction|block|receipt|commit|topic|cid")
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")

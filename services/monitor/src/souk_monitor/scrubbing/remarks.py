@@ -9,7 +9,7 @@ _ASSET = re.compile(r"[a-z]{0,2}[A-Z]{2,6}")
 _PUNCTUATION = " \t\\\"'`()[]{}.,;:!?"
 _NOTHING = frozenset((
     "null", "none", "nil", "undefined", "true", "false", "nan", "empty", "yes", "no", "n/a", "<nil>", "<none>", "<null>",
-    "redacted", "filtered", "hidden", "masked",
+    "redacted", "filtered", "hidden", "masked", "include", "omit", "same-origin",
 ))  # fmt: skip
 """Whether there is a value is no secret."""
 _WORDS = frozenset((
@@ -27,16 +27,18 @@ _WORDS = frozenset((
 def is_remark(name: str, match: re.Match[str]) -> bool:
     """Whether a match, with groups `name` and `value`, says something of a sensitive name and gives it no value."""
     value, start = match["value"], match.start()
-    bare = value.strip(_PUNCTUATION)
+    bare, lower = value.strip(_PUNCTUATION), name.lower()
     if not bare.strip("*") or bare.lower() in _NOTHING:
         return True
-    if name.lower() in ("token", "tokens") and (_ASSET.fullmatch(bare) or _PARSED.search(match.string, max(0, start - 20), start)):
+    if lower in ("token", "tokens") and (_ASSET.fullmatch(bare) or _PARSED.search(match.string, max(0, start - 20), start)):
         return True
-    if name.lower().endswith("pan") and not any(map(str.isdigit, bare)):  # a frying pan
+    digits = sum(map(str.isdigit, bare))
+    if (lower.endswith("tokens") and bare.isdigit() and digits < 10) or (lower.endswith("pan") and digits < 4):
         return True
     return is_word(value)
 
 
 def is_word(value: str) -> bool:
-    """Whether it is a word that remarks begin with."""
-    return value[:1].isalpha() and value.strip(_PUNCTUATION).lower() in _WORDS
+    """Whether it is a word that remarks begin with, or says that there is no value."""
+    word = value.strip(_PUNCTUATION).lower()
+    return value[:1].isalpha() and (word in _WORDS or word in _NOTHING)

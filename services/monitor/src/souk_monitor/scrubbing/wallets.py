@@ -10,7 +10,7 @@ from souk_monitor.scrubbing.signs import ESCAPE, Run
 _HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
 _HASH_WORDS = re.compile(r"(?i)(?:hash|sha-?\d*|digest|etag|checksum|merkle|topics?)\W{0,8}$")
 _CHAIN_WORDS = re.compile(
-    r"(?i)(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|event|log|uncle|bundle|parent|proof|slot|state)\W{0,8}$"
+    r"(?i)(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|event|log|uncle|bundle|parent|proof|slot|state|order|call|operation)\W{0,8}$"
 )
 _SIGNING = re.compile(r"(?i)\bsign(?:s|ing)?\b|key|private|secret|seed|unlock|decrypt|import|wallet|signer")
 _FATE = re.compile(
