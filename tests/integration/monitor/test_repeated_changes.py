@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -119,6 +120,24 @@ async def test_a_change_that_was_refused_can_be_sent_again_under_its_id(nodes: t
         assert "fingerprints" in await reason_of(nodes[0].errors.SplitIssue(request))
     del request.fingerprints[1:]
     assert (await nodes[0].errors.SplitIssue(request)).new_issue.events == 1
+
+
+async def test_a_repeat_answers_as_the_first_did_also_when_the_time_that_it_ignores_until_is_over(
+    nodes: tuple[Monitor, Monitor],
+) -> None:
+    one, other = nodes
+    issue, another = await issues_of(one, "A", "B")
+    ignore = pb.Ignore()
+    ignore.until_time.FromDatetime(datetime.now(UTC) + timedelta(seconds=2))
+    request = pb.UpdateIssueRequest(issue_id=issue, request_id="i1", ignore=ignore)
+    first = (await one.errors.UpdateIssue(request)).issue
+    with pytest.raises(grpc.aio.AioRpcError, match="ignore.until_time"):  # as soon as it is over
+        async with asyncio.timeout(30):
+            while True:
+                await other.errors.UpdateIssue(pb.UpdateIssueRequest(issue_id=another, ignore=ignore))
+    again = (await other.errors.UpdateIssue(request)).issue
+    assert (again.issue_id, again.revision) == (first.issue_id, first.revision)
+    assert [each.kind for each in (await known(one, issue)).activity] == ["ignored"]
 
 
 async def test_an_id_of_another_request_is_refused_and_changes_nothing(nodes: tuple[Monitor, Monitor]) -> None:

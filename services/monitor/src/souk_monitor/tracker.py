@@ -119,7 +119,7 @@ class IssueChanges(Protocol):
     """Where issues are changed."""
 
     async def update(self, issue: int, update: Update, request: Request, now: datetime) -> None:
-        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, FieldsError, RequestIdReusedError."""
 
     async def merge(self, issues: Sequence[int], into: int | None, remark: Remark, request: Request, now: datetime) -> int:
         """Make one issue of several, once for a request id; which one is left.
@@ -179,7 +179,7 @@ class Tracker:
         return kept, known[kept.issue_id]
 
     async def update(self, wanted: str, update: Update, request: Request) -> Issue:
-        """Change an issue; as it is now. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+        """Change an issue; as it is now. IssueUnknownError, IssueChangedError, FieldsError, RequestIdReusedError."""
         issue = await self.issues.find(wanted)
         await self.changes.update(issue, update, request, self.now())
         return await self.issues.one(issue, self.now())

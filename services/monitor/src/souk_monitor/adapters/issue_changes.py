@@ -11,7 +11,7 @@ from souk_monitor.adapters import issue_rows, release_table
 from souk_monitor.adapters.requests import first_result, keep_result
 from souk_monitor.adapters.user_sets import of_issues
 from souk_monitor.exceptions import FieldsError, IssueChangedError, IssueUnknownError, Problem
-from souk_monitor.lifecycle import Action, Change, Counted, Resolve, act, after_merge
+from souk_monitor.lifecycle import Action, Change, Counted, Ignore, Resolve, act, after_merge
 from souk_monitor.overflow import FINGERPRINT
 from souk_monitor.searching import words
 from souk_monitor.tracker import Remark, Request, Texts, Update
@@ -75,10 +75,11 @@ class IssueChangeRows:
         self._pool = pool
 
     async def update(self, issue: int, update: Update, request: Request, now: datetime) -> None:
-        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, RequestIdReusedError."""
+        """Change an issue, once for a request id. IssueUnknownError, IssueChangedError, FieldsError, RequestIdReusedError."""
         async with self._pool.transaction() as session:
             if await first_result(session, request) is not None:
                 return
+            _check_until(update.action, now)
             row = (await _lock(session, [issue]))[0]
             if update.revision and row["revision"] != update.revision:
                 raise IssueChangedError(str(issue), row["revision"])
@@ -173,6 +174,11 @@ async def _lock(session: Session, issues: Sequence[int]) -> list[Record]:
     if gone:
         raise IssueUnknownError(", ".join(map(str, sorted(gone))))
     return rows
+
+
+def _check_until(action: Action | None, now: datetime) -> None:
+    if isinstance(action, Ignore) and action.until_time is not None and action.until_time <= now:
+        raise FieldsError([Problem("ignore.until_time", "must be a time to come")])
 
 
 async def _newest_release(session: Session, row: Record, action: Action) -> str:

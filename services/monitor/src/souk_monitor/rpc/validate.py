@@ -159,11 +159,7 @@ def update_issue(request: pb.UpdateIssueRequest) -> datetime | None:
     for field in ("until_events", "until_users"):
         if not 0 <= getattr(request.ignore, field) < 2**53:
             violations.add(f"ignore.{field}", "must not be negative")
-    until = None
-    if request.ignore.HasField("until_time"):
-        until = violations.time("ignore.until_time", request.ignore.until_time)
-        if until <= datetime.now(UTC):
-            violations.add("ignore.until_time", "must be a time to come")
+    until = violations.time("ignore.until_time", request.ignore.until_time) if request.ignore.HasField("until_time") else None
     violations.check()
     return until
 

@@ -100,10 +100,7 @@ def _action(form: Form, action: str) -> Action | None:
 
 def _until(form: Form) -> datetime | None:
     span = SPANS.get(form.get("for", ""))
-    until = datetime.now(UTC) + span if span is not None else forms.time(form, "until")
-    if until is not None and until <= datetime.now(UTC):
-        raise forms.bad("until", "must be a time to come")
-    return until
+    return datetime.now(UTC) + span if span is not None else forms.time(form, "until")
 
 
 def _known(form: Form, visitor: Visitor, issue: str) -> Known:
