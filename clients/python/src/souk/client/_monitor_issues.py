@@ -94,7 +94,7 @@ class IssueCalls:
     ) -> AsyncGenerator[pb.ErrorEvent, None]:
         """Yield the events that are kept, the newest first: of an issue, of a trace, or of the error_id of an InternalError.
 
-        event_id: the one event of that id, of whatever project it is.
+        event_id: the events of this id, one for each project that it was reported to.
         """
         request = pb.ListEventsRequest(
             issue_id=issue_id,

@@ -668,7 +668,7 @@ class ListEventsRequest(_message.Message):
     page_token: _builtins.str
     """next_page_token of the page before, with the same filter. Empty: the first page."""
     event_id: _builtins.str
-    """Instead of an issue: the event of this id, of any project. 32 hexadecimal digits."""
+    """Instead of an issue: the events of this id, one for each project that it was reported to. 32 hexadecimal digits."""
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """Since when. None: all that are kept."""
@@ -800,7 +800,9 @@ class UpdateIssueRequest(_message.Message):
     issue_id: _builtins.str
     """Its id or short id."""
     request_id: _builtins.str
-    """A repeat of it changes nothing more. Empty: the call is made each time."""
+    """A repeat of it by the same caller changes nothing more, for SOUK_MONITOR_REQUEST_RETENTION (a day). 1 to 128 visible ASCII characters,
+    best a UUID. Empty: the call is made each time.
+    """
     revision: _builtins.int
     """The revision that the caller has seen. 0: any."""
     assignee: _builtins.str
@@ -941,7 +943,7 @@ class Ignore(_message.Message):
     """Until so many more users are affected."""
     @_builtins.property
     def until_time(self) -> _timestamp_pb2.Timestamp:
-        """Until this time, which is to come."""
+        """Until this time, which is to come. INVALID_ARGUMENT where it is over, but for a repeat of a request_id."""
 
     def __init__(
         self,
@@ -991,7 +993,9 @@ class MergeIssuesRequest(_message.Message):
     actor: _builtins.str
     """Who does this, where auth is off. 200 characters at the most."""
     request_id: _builtins.str
-    """A repeat of it changes nothing more. Empty: the call is made each time."""
+    """A repeat of it by the same caller changes nothing more, for SOUK_MONITOR_REQUEST_RETENTION (a day). 1 to 128 visible ASCII characters,
+    best a UUID. Empty: the call is made each time.
+    """
     comment: _builtins.str
     """A remark that is kept with the one that is left. 10,000 characters at the most."""
     @_builtins.property
@@ -1055,7 +1059,9 @@ class SplitIssueRequest(_message.Message):
     actor: _builtins.str
     """Who does this, where auth is off. 200 characters at the most."""
     request_id: _builtins.str
-    """A repeat of it changes nothing more. Empty: the call is made each time."""
+    """A repeat of it by the same caller changes nothing more, for SOUK_MONITOR_REQUEST_RETENTION (a day). 1 to 128 visible ASCII characters,
+    best a UUID. Empty: the call is made each time.
+    """
     comment: _builtins.str
     """A remark that is kept with both issues. 10,000 characters at the most."""
     @_builtins.property
@@ -1391,7 +1397,9 @@ class EraseUserRequest(_message.Message):
     alone are not found by it: ask once for each.
     """
     request_id: _builtins.str
-    """A repeat of it returns the same operation."""
+    """A repeat of it by the same caller at the same node returns the first operation, for as long as that is kept. 1 to 128 visible ASCII
+    characters, best a UUID. Empty: every call starts an operation. INVALID_ARGUMENT with REQUEST_ID_REUSED: it was of another request.
+    """
     def __init__(
         self,
         *,

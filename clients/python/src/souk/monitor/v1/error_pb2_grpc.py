@@ -177,8 +177,9 @@ class ErrorServiceServicer:
     def UpdateIssue(self, request, context):
         """Changes what is to become of an issue. Scope: monitor.write.
 
-        A repeat of a request_id returns the issue and changes nothing. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED:
-        it is not at the revision that the request names.
+        A repeat of a request_id returns the issue and changes nothing, whatever its revision is by then; with other fields it is
+        INVALID_ARGUMENT with REQUEST_ID_REUSED. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED: it is not at the
+        revision that the request names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,7 +190,8 @@ class ErrorServiceServicer:
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
         INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing; with
+        other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,8 +200,9 @@ class ErrorServiceServicer:
     def SplitIssue(self, request, context):
         """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-        A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
-        of them. NOT_FOUND with ISSUE_UNKNOWN.
+        A repeat of a request_id returns both issues, and changes nothing; with other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
+        INVALID_ARGUMENT: a fingerprint that is not of the issue, as of a repeat without a request_id, or all of them. NOT_FOUND with
+        ISSUE_UNKNOWN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -72,21 +72,24 @@ class ErrorServiceStub:
     UpdateIssue: _grpc.UnaryUnaryMultiCallable[_error_pb2.UpdateIssueRequest, _error_pb2.UpdateIssueResponse]
     """Changes what is to become of an issue. Scope: monitor.write.
 
-    A repeat of a request_id returns the issue and changes nothing. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED:
-    it is not at the revision that the request names.
+    A repeat of a request_id returns the issue and changes nothing, whatever its revision is by then; with other fields it is
+    INVALID_ARGUMENT with REQUEST_ID_REUSED. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED: it is not at the
+    revision that the request names.
     """
     MergeIssues: _grpc.UnaryUnaryMultiCallable[_error_pb2.MergeIssuesRequest, _error_pb2.MergeIssuesResponse]
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing; with
+    other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
     """
     SplitIssue: _grpc.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-    A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
-    of them. NOT_FOUND with ISSUE_UNKNOWN.
+    A repeat of a request_id returns both issues, and changes nothing; with other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
+    INVALID_ARGUMENT: a fingerprint that is not of the issue, as of a repeat without a request_id, or all of them. NOT_FOUND with
+    ISSUE_UNKNOWN.
     """
     ExplainGrouping: _grpc.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]
     """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
@@ -158,21 +161,24 @@ class ErrorServiceAsyncStub(ErrorServiceStub):
     UpdateIssue: _aio.UnaryUnaryMultiCallable[_error_pb2.UpdateIssueRequest, _error_pb2.UpdateIssueResponse]  # type: ignore[assignment]
     """Changes what is to become of an issue. Scope: monitor.write.
 
-    A repeat of a request_id returns the issue and changes nothing. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED:
-    it is not at the revision that the request names.
+    A repeat of a request_id returns the issue and changes nothing, whatever its revision is by then; with other fields it is
+    INVALID_ARGUMENT with REQUEST_ID_REUSED. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED: it is not at the
+    revision that the request names.
     """
     MergeIssues: _aio.UnaryUnaryMultiCallable[_error_pb2.MergeIssuesRequest, _error_pb2.MergeIssuesResponse]  # type: ignore[assignment]
     """Makes one issue of several; what comes later with their fingerprints goes to it too. Scope: monitor.write.
 
     It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
     INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
+    it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing; with
+    other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
     """
     SplitIssue: _aio.UnaryUnaryMultiCallable[_error_pb2.SplitIssueRequest, _error_pb2.SplitIssueResponse]  # type: ignore[assignment]
     """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-    A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
-    of them. NOT_FOUND with ISSUE_UNKNOWN.
+    A repeat of a request_id returns both issues, and changes nothing; with other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
+    INVALID_ARGUMENT: a fingerprint that is not of the issue, as of a repeat without a request_id, or all of them. NOT_FOUND with
+    ISSUE_UNKNOWN.
     """
     ExplainGrouping: _aio.UnaryUnaryMultiCallable[_error_pb2.ExplainGroupingRequest, _error_pb2.ExplainGroupingResponse]  # type: ignore[assignment]
     """Why an event is in its issue: what its fingerprint was made of, and what was left out. Scope: monitor.read.
@@ -283,8 +289,9 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.UpdateIssueResponse, _abc.Awaitable[_error_pb2.UpdateIssueResponse]]:
         """Changes what is to become of an issue. Scope: monitor.write.
 
-        A repeat of a request_id returns the issue and changes nothing. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED:
-        it is not at the revision that the request names.
+        A repeat of a request_id returns the issue and changes nothing, whatever its revision is by then; with other fields it is
+        INVALID_ARGUMENT with REQUEST_ID_REUSED. NOT_FOUND with ISSUE_UNKNOWN. FAILED_PRECONDITION with ISSUE_CHANGED: it is not at the
+        revision that the request names.
         """
 
     @_abc_1.abstractmethod
@@ -297,7 +304,8 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It is as grave as the gravest of them, found by the words of each, and put away (resolved, ignored) only where all of them are.
         INVALID_ARGUMENT: fewer than two, or of different projects; the issue "Too many new issues" into another, though others may go into
-        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing.
+        it (into_issue_id). NOT_FOUND with ISSUE_UNKNOWN. A repeat of a request_id returns the issue that is left, and changes nothing; with
+        other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -308,8 +316,9 @@ class ErrorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_error_pb2.SplitIssueResponse, _abc.Awaitable[_error_pb2.SplitIssueResponse]]:
         """Takes fingerprints out of an issue into a new one of their own, and what comes later with them goes there. Scope: monitor.write.
 
-        A repeat of a request_id returns both issues, and changes nothing. INVALID_ARGUMENT: a fingerprint that is not of the issue, or all
-        of them. NOT_FOUND with ISSUE_UNKNOWN.
+        A repeat of a request_id returns both issues, and changes nothing; with other fields it is INVALID_ARGUMENT with REQUEST_ID_REUSED.
+        INVALID_ARGUMENT: a fingerprint that is not of the issue, as of a repeat without a request_id, or all of them. NOT_FOUND with
+        ISSUE_UNKNOWN.
         """
 
     @_abc_1.abstractmethod

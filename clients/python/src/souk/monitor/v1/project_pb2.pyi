@@ -33,7 +33,10 @@ class CreateProjectRequest(_message.Message):
     name: _builtins.str
     """Its name: small letters, digits and -, beginning with a letter, 50 characters at the most."""
     request_id: _builtins.str
-    """A repeat of it returns the first response."""
+    """A repeat of it by the same caller returns what the first call made, as it is now, for SOUK_MONITOR_REQUEST_RETENTION (a day). 1 to 128
+    visible ASCII characters, best a UUID. Empty: the call is made each time. INVALID_ARGUMENT with REQUEST_ID_REUSED: it was of another
+    request.
+    """
     @_builtins.property
     def options(self) -> Global___ProjectOptions:
         """What it takes and keeps. None: what new projects do."""
@@ -257,7 +260,10 @@ class CreateProjectKeyRequest(_message.Message):
     label: _builtins.str
     """What the key is for, for people. 200 characters at the most."""
     request_id: _builtins.str
-    """A repeat of it returns the first response."""
+    """A repeat of it by the same caller returns what the first call made, as it is now, for SOUK_MONITOR_REQUEST_RETENTION (a day). 1 to 128
+    visible ASCII characters, best a UUID. Empty: the call is made each time. INVALID_ARGUMENT with REQUEST_ID_REUSED: it was of another
+    request.
+    """
     def __init__(
         self,
         *,
