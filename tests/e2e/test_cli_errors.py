@@ -127,6 +127,30 @@ async def test_an_issue_is_shown_by_any_id_that_leads_to_it(service: ServiceProc
     assert "ISSUE_UNKNOWN" in (await shown("show", "1234567812345678")).err
 
 
+async def test_an_id_that_several_projects_have_is_shown_and_explained_of_the_one_that_is_said(service: ServiceProcess) -> None:
+    async def run(command: str, named: str, project: str) -> Result:
+        return await souk("errors", command, named, "--project", project, "--json", "--address", service.grpc)
+
+    event_id, trace, error_id = "ab" * 16, "0af7651916cd43dd8448eb211c80319c", "00ff00ff00ff00ff"
+    kinds = {"default": "OneError", "other": "TwoError"}
+    async with MonitorClient(service.grpc) as client:
+        await client.create_project("other")
+        for project, kind in kinds.items():
+            raised = pb.ExceptionReport(type=kind, value="no")
+            ids = {"event_id": event_id, "trace_id": trace, "error_id": error_id}
+            await client.report_all([pb.ErrorReport(platform="python", exceptions=[raised], **ids)], project=project)
+        issues = {issue.project: issue async for issue in client.issues()}
+    for project, kind in kinds.items():
+        for named in (event_id, trace, error_id, issues[project].short_id):
+            assert ((await run("show", named, project)).json()["issue"]["type"], named) == (kind, named)
+            explained = (await run("explain", named, project)).json()
+            assert (explained["issue_id"], named) == (issues[project].issue_id, named)
+    for command in ("show", "explain"):
+        for named, reason in ((event_id, "EVENT_UNKNOWN"), (issues["other"].short_id, "ISSUE_UNKNOWN")):
+            refused = await run(command, named, "third" if named == event_id else "default")
+            assert (refused.status, refused.json()["error"]["reason"]) == (1, reason)
+
+
 async def test_what_went_wrong_is_summed_up(service: ServiceProcess) -> None:
     where = ("--address", service.grpc)
     for kind in ("OneError", "OneError", "TwoError"):

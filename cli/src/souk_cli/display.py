@@ -80,7 +80,8 @@ def hint_for(error: Exception, address: str = "") -> str:
             return f"Does the service run at {address}? `souk up` starts it; --address names another."
         if not error.error_id:
             return ""
-        return f"The server's log has more under error_id {error.error_id}; `souk errors show {error.error_id}` too, if it reports."
+        shows = f"`souk errors show {error.error_id}`, if the service exports to monitor (SOUK_…_MONITOR_ENDPOINT)"
+        return f"The server's log has more under error_id {error.error_id}; so has {shows}."
     if isinstance(error, FileNotFoundError):
         return "Look at the name again."
     return str(getattr(error, "hint", None) or "")

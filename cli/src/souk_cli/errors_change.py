@@ -39,7 +39,12 @@ def resolve(
     config: ClientConfig,
     issues: Issues,
     release: Annotated[str, typer.Option("--release", help="It is mended in this release: older ones may still have it.")] = "",
-    next_release: Annotated[bool, typer.Option("--next-release", help="It is mended in whatever release comes next.")] = False,
+    next_release: Annotated[
+        bool,
+        typer.Option(
+            "--next-release", help="It is mended in the next release: after the latest that the project knows of its package."
+        ),
+    ] = False,
     comment: Comment = "",
     json: Json = False,
 ) -> None:
@@ -58,7 +63,12 @@ def ignore(
     config: ClientConfig,
     issues: Issues,
     span: Annotated[str, typer.Option("--for", help="For so long: 90m, 6h, 7d; without any of these, for good.")] = "",
-    day: Annotated[str, typer.Option("--until", help="Until a day or a time: 2026-12-24, or 2026-12-24T18:00Z.")] = "",
+    day: Annotated[
+        str,
+        typer.Option(
+            "--until", help="Until that day begins, in this machine's time zone, or a time: 2026-12-24, 2026-12-24T18:00Z."
+        ),
+    ] = "",
     events: Annotated[int, typer.Option("--events", min=0, help="Until so many more events have come.")] = 0,
     users: Annotated[int, typer.Option("--users", min=0, help="Until so many more users are affected.")] = 0,
     comment: Comment = "",
@@ -230,7 +240,7 @@ def _until(span: str, day: str) -> timedelta | datetime | None:
     if time is None:
         raise typer.BadParameter(f"{day!r} is no day and no time, as 2026-12-24 or 2026-12-24T18:00Z", param_hint="--until")
     if time <= datetime.now(UTC):
-        raise typer.BadParameter(f"{day} is over: give a time to come", param_hint="--until")
+        raise typer.BadParameter(f"{time:%Y-%m-%d %H:%M %Z} is over: give a time to come", param_hint="--until")
     return time
 
 

@@ -1,12 +1,13 @@
 """`souk errors list` and `souk errors tail`: which issues there are, and what happens to them."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from google.protobuf.timestamp_pb2 import Timestamp
-from souk.client import ClientConfig, MonitorClient
+from souk.client import ClientConfig, MonitorClient, NotFoundError
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
@@ -37,10 +38,9 @@ CHANGES = {
     pb.ISSUE_CHANGE_UPDATED: "[dim]changed[/]",
     pb.ISSUE_CHANGE_MERGED: "[dim]merged[/]",
 }
-
-
+NOTABLE = (pb.ISSUE_CHANGE_NEW, pb.ISSUE_CHANGE_REGRESSED, pb.ISSUE_CHANGE_ESCALATED)
 LAST_EVENTS = 10
-"""Of an issue, that are looked at for a service which is not counted yet."""
+"""Of an issue to which something notable has happened, that are looked at for a service which is not counted yet."""
 
 
 class State(StrEnum):
@@ -145,7 +145,7 @@ def list_issues(
 def tail(
     config: ClientConfig,
     project: Annotated[str, typer.Option(help="Only of this project.")] = "",
-    service: Annotated[str, typer.Option(help="Only what was seen in this service.")] = "",
+    service: Annotated[str, typer.Option(help="Only issues that were seen in this service, wherever they are seen then.")] = "",
     severity: Annotated[Severity | None, typer.Option(help="As grave as this, or graver.")] = None,
     json: Json = False,
 ) -> None:
@@ -154,7 +154,7 @@ def tail(
     async def work(client: MonitorClient) -> None:
         least = severity.asked if severity else pb.SEVERITY_UNSPECIFIED
         async for change in client.watch_issues(project=project, min_severity=least):
-            if service and not await _is_seen_in(client, change.issue, service):
+            if service and not await _is_seen_in(client, change, service):
                 continue
             if json:
                 print_json(plain(change))
@@ -164,17 +164,20 @@ def tail(
     with_monitor(config, work, json=json, endless=True)
 
 
-async def _is_seen_in(client: MonitorClient, issue: pb.Issue, service: str) -> bool:
-    """Whether an issue was seen in a service, by its last events too: their services are counted some seconds later."""
-    if service in issue.services:
+async def _is_seen_in(client: MonitorClient, change: pb.WatchIssuesResponse, service: str) -> bool:
+    """Whether an issue was seen in a service; of what is notable by its last events too, whose services are counted later."""
+    if service in change.issue.services:
         return True
+    if change.change not in NOTABLE:
+        return False
     looked_at = 0
-    async for event in client.events(issue.issue_id, page_size=LAST_EVENTS):
-        looked_at += 1
-        if event.report.service == service:
-            return True
-        if looked_at == LAST_EVENTS:
-            break
+    with contextlib.suppress(NotFoundError):  # it was removed meanwhile
+        async for event in client.events(change.issue.issue_id, page_size=LAST_EVENTS):
+            looked_at += 1
+            if event.report.service == service:
+                return True
+            if looked_at == LAST_EVENTS:
+                break
     return False
 
 

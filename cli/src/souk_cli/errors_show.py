@@ -30,6 +30,9 @@ Named: TypeAlias = Annotated[
         metavar="ISSUE|ID", help="An issue, as SHOP-12; or the id of an event, a trace or an error.", show_default=False
     ),
 ]
+OfProject: TypeAlias = Annotated[
+    str, typer.Option("--project", help="Of this project: an id may be in several. Default: the newest event that has it.")
+]
 _ID = re.compile(r"[0-9a-f]{32}")
 """Of an event or a trace."""
 _ERROR_ID = re.compile(r"[0-9a-f]{16}")
@@ -41,14 +44,15 @@ def show(
     config: ClientConfig,
     named: Named,
     event: Annotated[str, typer.Option(help="With this event, not the newest.")] = "",
+    project: OfProject = "",
     all_frames: Annotated[bool, typer.Option("--all-frames", help="Every call of libraries too.")] = False,
     json: Json = False,
 ) -> None:
     """Show one issue: what it is, what may help, its stack, whom it befalls, and what was done with it."""
 
     async def work(client: MonitorClient) -> None:
-        of_id = await _event_of(client, named.lower())
-        found = await client.get_issue(of_id.issue_id if of_id is not None else named)
+        of_id = await _event_of(client, named.lower(), project)
+        found = await _issue(client, of_id.issue_id if of_id is not None else named, project)
         if event:
             of_id = (await client.get_event(event, project=found.issue.project)).event
         if of_id is not None:
@@ -62,18 +66,33 @@ def show(
     with_monitor(config, work, json=json, about=named)
 
 
-async def _event_of(client: MonitorClient, text: str) -> pb.ErrorEvent | None:
-    """The event that an id names: its own, or the newest with that error_id or of that trace. None: it may name an issue."""
+async def _issue(client: MonitorClient, named: str, project: str) -> pb.GetIssueResponse:
+    """All of an issue, of a project where one is said. NotFoundError."""
+    found = await client.get_issue(named)
+    if project not in ("", found.issue.project):
+        text = f"{named} is of the project {found.issue.project}"
+        raise NotFoundError(text, code=StatusCode.NOT_FOUND, reason="ISSUE_UNKNOWN")
+    return found
+
+
+async def _event_of(client: MonitorClient, text: str, project: str) -> pb.ErrorEvent | None:
+    """The newest event that an id names, of a project where one is said: its own, an error_id, or that of a trace.
+
+    None: it may name an issue. NotFoundError.
+    """
     is_id = _ID.fullmatch(text)
     if not (is_id or _ERROR_ID.fullmatch(text)):
         return None
-    found = [client.events(event_id=text, page_size=1), client.events(trace_id=text, page_size=1)] if is_id else []
-    for events in (*found, client.events(error_id=text, page_size=1)):
+    size = 0 if project else 1
+    found = [client.events(event_id=text, page_size=size), client.events(trace_id=text, page_size=size)] if is_id else []
+    for events in (*found, client.events(error_id=text, page_size=size)):
         async for event in events:
-            return event
+            if project in ("", event.project):
+                return event
     if text.isdecimal() and not is_id:
         return None
-    raise NotFoundError(f"no event is kept that {text} is the id of", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
+    of_project = f" of the project {project}" if project else ""
+    raise NotFoundError(f"no event{of_project} is kept that {text} is the id of", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
 
 
 async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
@@ -95,14 +114,15 @@ async def _of_trace(client: MonitorClient, shown: pb.ErrorEvent) -> list[str]:
 def explain(
     config: ClientConfig,
     named: Named,
+    project: OfProject = "",
     json: Json = False,
 ) -> None:
     """Show why an event is in its issue: what it is grouped by, and what was left out."""
 
     async def work(client: MonitorClient) -> None:
-        event = await _event_of(client, named.lower())
+        event = await _event_of(client, named.lower(), project)
         if event is None:
-            event = (await client.get_issue(named)).latest_event
+            event = (await _issue(client, named, project)).latest_event
         if not event.report.event_id:
             raise NotFoundError("none of its events is kept any more", code=StatusCode.NOT_FOUND, reason="EVENT_UNKNOWN")
         explained = await client.explain_grouping(event.report.event_id, project=event.project)
