@@ -219,10 +219,10 @@ def moved(chance: random.Random, told: Error) -> Error:
 
 
 def deployed_elsewhere(chance: random.Random, told: Error) -> tuple[Error, Error]:
-    """Some of its files are in the root of the program."""
+    """Some of its files are in the root of the program: those that it is started by."""
     for frame in own(told):
         if chance.random() < 0.5:
-            frame["abs_path"] = f"/srv/app/{chance.choice(WORDS)}{EXTENSIONS[told['platform']]}"
+            frame["abs_path"] = f"/srv/app/{chance.choice(['main', 'server', 'worker', 'manage'])}{EXTENSIONS[told['platform']]}"
     return moved(chance, copy.deepcopy(told)), moved(chance, told)
 
 

@@ -9,7 +9,7 @@ from souk_monitor.events import Frame
 from souk_monitor.frames import counting, place_of, places_of, stack_of
 from souk_monitor.functions import short_type
 from souk_monitor.in_app import NO_RULES, InAppRules, is_in_app
-from souk_monitor.paths import place_of_path
+from souk_monitor.paths import is_minified, place_of_path
 
 PATHS = {
     "/srv/app/shop/orders.py": "shop/orders",
@@ -18,6 +18,22 @@ PATHS = {
     "/data/app/shop-1.2.3/orders.py": "shop/orders",
     "/app/main.py": "main",
     "/srv/myproject/main.py": "main",
+    "/srv/cart/models.py": "cart/models",
+    "/app/cart/models.py": "cart/models",
+    "/srv/order/current/models.py": "models",
+    "/home/node/src/cart/index.js": "cart/index",
+    "/usr/src/order/index.js": "order/index",
+    "/var/www/routes/web.php": "routes/web",
+    "/var/www/html/routes/web.php": "routes/web",
+    "/app/hooks/use-CartItem.js": "hooks/use-CartItem",
+    "/app/db/fetch-getOrder.js": "db/fetch-getOrder",
+    "/app/jobs/job-k8s-sync.js": "jobs/job-k8s-sync",
+    "/app/routes/api-v2-order.js": "routes/api-v2-order",
+    "/app/test/cart.e2e-spec.ts": "test/cart.e2e-spec",
+    "/app/src/chunks/loadText.js": "loadText",
+    "/app/themes/theme-blue/index.js": "theme-blue/index",
+    "https://shop.example/bundles/cart.php": "cart",
+    "https://cdn.example/npm/vue@3": "npm/vue@3",
     "/srv/shop-blue/main.py": "main",
     "/Users/bob/Documents/projects/shop/src/main.py": "main",
     "/var/www/shop/releases/20261126101500/app/models/cart.rb": "models/cart",
@@ -248,3 +264,38 @@ def test_a_stack_that_was_seen_before_counts_as_it_did_and_another_by_itself(oth
     for _ in range(3):
         for stack, family, said in itertools.product(stacks, ("python", "ruby"), (NO_RULES, rules)):
             assert list(places_of(stack, family, said)) == counting(stack_of(stack, family, said))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("https://shop.example/assets/index-BdQq_8x2.js", True),
+        ("https://shop.example/main.js", True),
+        ("app:///index.android.bundle", True),
+        ("webpack:///./src/cart/index.ts", False),
+        ("app:///dist/cart/index.js", False),
+        ("https://shop.example/cart/index.js", False),
+        ("/app/dist/main.js", False),
+    ],
+)
+def test_what_is_built_by_a_bundler_is_known_by_where_it_comes_from(path: str, expected: bool) -> None:
+    assert is_minified(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("Q.checkout", "/var/task/index.js"), ("Z.checkout", "/var/task/index.js")),
+        (("_Cart.create", "/app/cart/store.js"), ("Cart2.create", "/app/cart/store.js")),
+        (("Cart.restore", "app:///dist/cart/store.js"), ("Cart.restore", "/app/dist/cart/store.js")),
+    ],
+)
+def test_a_class_is_one_whatever_builds_and_reports_it(one: tuple[str, str], other: tuple[str, str]) -> None:
+    first, second = (place_of(Frame(function=function, abs_path=path), "javascript") for function, path in (one, other))
+    assert first == second
+
+
+def test_methods_of_rubys_own_classes_have_the_name_that_they_had_before_it_said_classes() -> None:
+    assert place_of(Frame(function="Array#each", file="/app/m/cart.rb"), "ruby") == place_of(
+        Frame(function="each", file="/app/m/cart.rb"), "ruby"
+    )

@@ -57,7 +57,7 @@ def _javascript(frame: Frame) -> Place:
     path = frame.abs_path or frame.file or frame.module
     name = functions.javascript(frame.function)
     owner = functions.javascript_class(frame.function) if name and "." in frame.function and not is_url(path) else ""
-    if owner and (len(owner) > _SHORT or not is_minified(path)):
+    if len(owner) > _SHORT:
         name = f"{owner}.{name}"
     elif name and len(name) <= _SHORT and is_minified(path):
         name = ""

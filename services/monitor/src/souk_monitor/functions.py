@@ -42,7 +42,16 @@ _GO_TYPES = re.compile(r"\[[^\]]*\]+")
 _CSHARP_STATE = re.compile(r"^(.*?)[.+/]?<(\w*)>[a-z]__?\w*(?:\|\w+)?$")
 _CSHARP_NOISE = re.compile(r"`\d+(?:\[[^\]]*\])?|<>c(?:__DisplayClass\w*)?|\[[^\]]*\]$")
 _RUBY_BLOCK = re.compile(r"(?:^|(?<=[#.]))(?:block (?:\(\d+ levels\) )?in|rescue in|ensure in) ")
-_RUBY_TOP = frozenset(("", "Object", "BasicObject", "Kernel"))
+_RUBY_TOP = frozenset(
+    word
+    for line in (
+        "Object BasicObject Kernel Array Hash Integer Float String Symbol Enumerable Enumerator Range Proc Method Module Class",
+        "Comparable Struct Thread Mutex Monitor IO File Dir Set",
+    )
+    for word in ("", *line.split())
+)
+"""Classes of Ruby itself: they say nothing of where a method of the program is."""
+
 _RUST_NOISE = re.compile(r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+")
 _NATIVE_CLONE = re.compile(r"(?:\.(?:cold|isra|part|constprop|llvm|lto_priv)(?:\.\d+)*|\$VARIANT\$\w+|\s*\[clone[^\]]*\])+")
 _SWIFT_WRAP = re.compile(
@@ -78,6 +87,7 @@ def javascript_class(name: str) -> str:
         owner = _JS_CALLER.sub("", owner)
     if "." in owner:
         owner = owner.removesuffix(".prototype").rpartition(".")[2]
+    owner = owner.lstrip("_").rstrip("0123456789")  # as compilers call a class that mentions itself, or is there twice
     return owner if owner[:1].isupper() and owner not in _JS_RECEIVERS else ""
 
 

@@ -29,15 +29,22 @@ _ROOT = re.compile(
     r"(?:(?:srv|opt|data|mnt|media|root|tmp|snap|nix/store|[Ii]netpub|workspaces"
     r"|(?:private/)?(?:var(?:/(?:www|lib|opt))?|usr(?:/local)?(?:/(?:src|lib|share))?)"
     r"|(?:home|[Uu]sers|builds)/[^/]+(?:/(?:[Dd]ocuments|[Dd]esktop|code|dev|git|source|src|work|workspace))*)/)?"
-    r"(?:(?:apps|deploy|deployments|projects|repos|sites|vhosts)/)*"
-    r"(?:[^/]+/)?"
+    r"(?P<sites>(?:apps|deploy|deployments|projects|repos|sites|vhosts)/)*"
 )
-"""Where programs are deployed, and the folder that one is deployed to."""
+"""Where programs are deployed. The folder that one is deployed to may be next."""
+
+_STARTED = re.compile(r"(?:__main__|app|asgi|index|main|manage|run|server|start|worker|wsgi)\.\w+$")
+"""Files that programs are started by, which are in no folder of their own."""
+
+_SOURCE_ROOT = re.compile(r"/(?:code|dev|git|lib|share|source|src|work|workspace)/$")
 
 _PACKAGE = re.compile(r"(?:^|/)(?:apps|libs|modules|packages|services)/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
 """A package of a repository that has many, above a folder of its sources."""
 
 _VARIANT = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+)$")
+_INSTANCE = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+|v?\d[\w.]*)$")
+"""One of several folders that a program is deployed to."""
+
 _HASHED = re.compile(
     r"(?:(?<![.~@_-])[.~@_-]++|^)(?:(?=[a-f]*[0-9])[0-9a-f]{6,64}|[a-f]{8,64}|v?\d{1,20}+(?:\.\d{1,20}){1,4}+[\w.+-]{0,32})$",
     re.IGNORECASE,
@@ -49,9 +56,15 @@ _BASE64 = re.compile(r"[A-Za-z0-9_-]+")
 _HEX_LETTERS = "abcdefABCDEF"
 _WORDS = re.compile(r"[A-Za-z]?[a-z]+(?:[-_][a-z]+)*\d{0,2}")
 _CAMEL = re.compile(r"[A-Za-z][a-z]{2,}(?:[A-Z][a-z]{2,})+")
-_BUNDLED = re.compile(r"(?:^|/)(?:_app/immutable|_astro|_nuxt|_next/static|assets|chunks)/")
-_NAMELESS = re.compile(r"(?:^|/)(?:_app/immutable|_astro|_nuxt|chunks)/(?:[\w-]+/)?[^/]*$")
+_BUNDLED = re.compile(r"(?:^|/)(?:_app/immutable|_astro|_nuxt|_next/static|\.next/server|\.output/server|server/chunks)/")
+_SERVED_BUNDLED = re.compile(r"(?:^|/)(?:assets|chunks)/")
+_NAMELESS = re.compile(
+    r"(?:^|/)(?:_app/immutable|_astro|_nuxt|(?:_next/static|\.next/server|\.output/server)/(?:[\w-]+/)*chunks|server/chunks)/(?:[\w-]+/)?[^/]*$"
+)
 """Folders in which a hash may be all of a name."""
+
+_CHUNKS = re.compile(r"(?:^|/)chunks/[^/]*$")
+_APART = re.compile(r"[-_]")
 
 _MARKS = (".", "-")
 _DIGIT = re.compile(r"\d")
@@ -74,26 +87,33 @@ _SCRIPTS = frozenset(
 )
 """Extensions of scripts, and a script that is called so."""
 
+_BUILT_SCRIPTS = frozenset(("js", "mjs", "cjs", "bundle", "jsbundle"))
+_SERVED = re.compile(r"@\d|(?:^|/)(?:npm|js|bundles|_next|static|assets)/")
+"""In the path of a URL: what is at it is a script, whatever it is called."""
+
 _PAGE = "<page>"
 _LONGEST = 1000
 _MOST_KNOWN = 4096
 
 
-def _is_bundlers(hashed: str, mark: str, head: str) -> bool:
+def _is_bundlers(hashed: str, mark: str, head: str, *, by_http: bool) -> bool:
     """Whether the end of a stem is a hash of base64, and no word."""
     if not _BASE64.fullmatch(hashed) or _WORDS.fullmatch(hashed):
         return False
     if not mark:
-        return bool(_NAMELESS.search(head))
-    return mark == "-" or not _CAMEL.fullmatch(hashed) or bool(_BUNDLED.search(head))
+        return bool(_NAMELESS.search(head) or (by_http and _CHUNKS.search(head)))
+    if _BUNDLED.search(head) or (by_http and (mark == "-" or _SERVED_BUNDLED.search(head))):
+        return True
+    has_word = any(len(part) > 2 and part.isalpha() and part.islower() for part in _APART.split(hashed))
+    return not (has_word or _CAMEL.fullmatch(hashed))
 
 
-def _unhashed(stem: str, head: str) -> str:
+def _unhashed(stem: str, head: str, *, by_http: bool) -> str:
     """A stem without hash and version; empty: it is nothing else."""
     start = len(stem) - _HASH_LENGTH
     if start >= 0:
         mark, hashed = stem[start - 1 : start], stem[start:]
-        if (not start or mark in _MARKS) and _is_bundlers(hashed, mark, head):
+        if (not start or mark in _MARKS) and _is_bundlers(hashed, mark, head, by_http=by_http):
             return stem[: max(start - 1, 0)]
         if not hashed.strip(_HEX_LETTERS):
             return _HASHED.sub("", stem)
@@ -103,13 +123,13 @@ def _unhashed(stem: str, head: str) -> str:
     return _HASHED.sub("", cut) if cut and len(cut) != len(stem) else cut
 
 
-def _stem(name: str, head: str) -> str:
+def _stem(name: str, head: str, *, by_http: bool) -> str:
     """A file's name without extension, hash and version."""
     dot = name.rfind(".")
     stem = name[:dot] if dot > 0 else name
     while "." in stem and stem.endswith(_BUILT):
         stem = stem.rpartition(".")[0]
-    stem = _unhashed(stem, head)
+    stem = _unhashed(stem, head, by_http=by_http)
     return "*" if stem.isdigit() or (name and not stem) else stem
 
 
@@ -119,9 +139,28 @@ def _folder(name: str) -> str:
         name = _HASHED.sub("", name)
         if name.isdigit() or name.rstrip("0123456789").rstrip("-_.") in _INSTALLED:
             return ""
-    if name in _INSTALLED:
-        return ""
-    return _VARIANT.sub("", name) if "-" in name or "_" in name else name
+    return "" if name in _INSTALLED else name
+
+
+def _below_root(path: str) -> str:
+    """A path without what is of the machine, and without the folder that the program is deployed to, where that can be told: there
+    is one that every installation has in it, or the file that the program is started by."""
+    root = _ROOT.match(path)
+    if root is None:
+        return path
+    rest = path[root.end() :]
+    if _SOURCE_ROOT.search(root[0]):
+        return rest
+    first, slash, below = rest.partition("/")
+    inner, is_folder, _ = below.partition("/")
+    is_deployed = (
+        root["sites"]
+        or first in _INSTALLED
+        or _INSTANCE.search(first)
+        or (not is_folder and root[0].endswith((":/", "/")) and root[0].count("/") == 1)
+        or (inner in _INSTALLED if is_folder else _STARTED.fullmatch(below))
+    )
+    return below if slash and is_deployed else rest
 
 
 def _nearest(head: str, *, by_http: bool) -> str:
@@ -129,7 +168,8 @@ def _nearest(head: str, *, by_http: bool) -> str:
     while head:
         head, _, name = head.rpartition("/")
         if (folder := _folder(name)) or (by_http and name not in _SOURCES):
-            return folder
+            is_root = ("-" in folder or "_" in folder) and _INSTALLED.issuperset(head.split("/") if head else ())
+            return _VARIANT.sub("", folder) if is_root else folder
     return ""
 
 
@@ -161,22 +201,27 @@ def _named(path: str) -> tuple[str, bool]:
     scheme = ""
     if "://" in path or "?" in path:
         scheme, path = _of_url(path)
-    if root := _ROOT.match(path):
-        path = path[root.end() :]
+    path = _below_root(path)
     head, _, name = path.rpartition("/")
     by_http = scheme in ("http", "https")
-    if by_http and name.rpartition(".")[2] not in _SCRIPTS:
+    if by_http and name.rpartition(".")[2] not in _SCRIPTS and not _SERVED.search(path):
         return _PAGE, False
     if name.startswith("__init__."):
         head, _, stem = head.rpartition("/")
         stem = stem or "__init__"
     else:
-        stem = _stem(name, f"{head}/")
+        stem = _stem(name, f"{head}/", by_http=by_http)
     folder = _nearest(head, by_http=by_http)
     if folder and head.count("/") > 2 and (package := _PACKAGE.search(head)) and package[1] != folder:
         folder = f"{package[1]}/{folder}"
-    is_bundle = stem != (name.rpartition(".")[0] or name) or (stem in _BUNDLES and scheme not in ("", "file"))
+    is_bundle = stem != (name.rpartition(".")[0] or name) or (not folder and _is_served_bundle(scheme, head, name, stem))
     return f"{folder}/{stem}" if folder else stem, is_bundle
+
+
+def _is_served_bundle(scheme: str, head: str, name: str, stem: str) -> bool:
+    """Whether a script is called as bundles are, and comes as they do."""
+    served = scheme in ("http", "https") or (scheme in ("app", "capacitor", "ionic") and not head)
+    return served and stem in _BUNDLES and name.rpartition(".")[2] in _BUILT_SCRIPTS
 
 
 def place_of_path(path: str) -> str:
@@ -191,4 +236,4 @@ def is_minified(path: str) -> bool:
 
 def is_url(path: str) -> bool:
     """Whether a file was fetched by a URL, as browsers do and servers do not."""
-    return "://" in path and not path.startswith("file:")
+    return "://" in path and not path.startswith(("file:", "app:"))
