@@ -330,6 +330,126 @@ def nameless(chance: random.Random, told: Error) -> Error:
     return told
 
 
+WORDED = [
+    [
+        ("TypeError", "Cannot read properties of undefined (reading '{name}')"),
+        ("TypeError", "Cannot read property '{name}' of undefined"),
+        ("TypeError", "Cannot set properties of undefined (setting '{name}')"),
+        ("TypeError", "Cannot destructure property '{name}' of '{local}' as it is undefined."),
+        ("TypeError", 'can\'t access property "{name}", {local} is undefined'),
+        ("TypeError", "undefined is not an object (evaluating '{local}.{name}')"),
+        ("TypeError", "undefined is not an object (evaluating '{local}.find((({local})=>{local}.{other}===1)).{name} = 1')"),
+    ],
+    [
+        ("TypeError", "{local}.{name} is not a function"),
+        ("TypeError", "(0 , {local}.{name}) is not a function"),
+        ("TypeError", "{local}(...).{name} is not a function"),
+        ("TypeError", "(intermediate value).{name} is not a function"),
+        ("TypeError", "{local}.{name} is not a function. (In '{local}.{name}({local}.{other})', '{local}.{name}' is undefined)"),
+        ("TypeError", "undefined is not a function (near '...{local}.{name}...')"),
+    ],
+    [
+        ("TypeError", "{local}.{name} is not a constructor"),
+        ("TypeError", "undefined is not a constructor (evaluating 'new {local}.{name}({local})')"),
+    ],
+    [
+        ("TypeError", "{local}.{name} is not iterable"),
+        ("TypeError", "{local}(...).{name} is not iterable"),
+    ],
+    [
+        ("ReferenceError", "{name} is not defined"),
+        ("ReferenceError", "Can't find variable: {name}"),
+    ],
+    [
+        ("ReferenceError", "Cannot access '{name}' before initialization"),
+        ("ReferenceError", "can't access lexical declaration '{name}' before initialization"),
+    ],
+]
+"""What engines say of one failure each, of a name, local variables and another name."""
+UNNAMED = [
+    [
+        ("TypeError", "Cannot read properties of undefined (reading 'id')"),
+        ("TypeError", 'can\'t access property "id", {local} is undefined'),
+        ("TypeError", "undefined is not an object (evaluating '{local}.id')"),
+        ("TypeError", "undefined is not an object (evaluating '{local}.items[{local}]')"),
+        ("TypeError", "{local} is undefined"),
+    ],
+    [
+        ("TypeError", "Cannot read properties of null (reading 'id')"),
+        ("TypeError", "can't access property 0, {local} is null"),
+        ("TypeError", "null is not an object (evaluating '{local}.id')"),
+        ("TypeError", "{local} is null"),
+    ],
+    [
+        ("TypeError", "{local}.map is not a function"),
+        ("TypeError", "{local} is not a function"),
+        ("TypeError", "{local}.map is not a function. (In '{local}.map(({local})=>{local}.id)', '{local}.map' is undefined)"),
+        ("TypeError", "object null is not a function"),
+    ],
+    [("ReferenceError", "{local} is not defined"), ("ReferenceError", "Can't find variable: {local}")],
+    [
+        ("ReferenceError", "Cannot access '{local}' before initialization"),
+        ("ReferenceError", "can't access lexical declaration '{local}' before initialization"),
+        ("ReferenceError", "Cannot access uninitialized variable."),
+    ],
+    [
+        ("TypeError", "{local} is not iterable"),
+        ("TypeError", "undefined is not iterable (cannot read property Symbol(Symbol.iterator))"),
+        ("TypeError", "Spread syntax requires ...iterable[Symbol.iterator] to be a function"),
+    ],
+    [
+        ("RangeError", "Maximum call stack size exceeded"),
+        ("RangeError", "Maximum call stack size exceeded."),
+        ("InternalError", "too much recursion"),
+    ],
+    [
+        ("SyntaxError", "Unexpected token < in JSON at position 0"),
+        ("SyntaxError", "Unexpected token '<', \"<!DOCTYPE \"... is not valid JSON"),
+        ("SyntaxError", "Unexpected end of JSON input"),
+        ("SyntaxError", "JSON.parse: unexpected character at line 1 column 1 of the JSON data"),
+        ("SyntaxError", "JSON Parse error: Unrecognized token '<'"),
+    ],
+    [
+        ("TypeError", "Failed to fetch"),
+        ("TypeError", "NetworkError when attempting to fetch resource."),
+        ("TypeError", "Load failed"),
+    ],
+    [
+        ("TypeError", "Failed to fetch dynamically imported module: https://shop.example/assets/{local}-BdQq_8x2.js"),
+        ("TypeError", "error loading dynamically imported module: https://shop.example/assets/{local}-BdQq_8x2.js"),
+        ("TypeError", "Importing a module script failed."),
+    ],
+]
+"""What they say of one failure each where no name is one that a person gave."""
+
+
+def in_engine(chance: random.Random, told: Error, wordings: list[tuple[str, str]], name: str) -> Error:
+    """Without names of functions, by any engine and of any build."""
+    told = nameless(chance, copy.deepcopy(told))
+    for frame in own(told):
+        frame["abs_path"] = frame["file"] = served(chance, f"assets/index-{base64url(chance)}.js")
+    last = told["exceptions"][-1]
+    last["type"], text = chance.choice(wordings)
+    local = "".join(chance.choices("abcdefghijkABCDEFGHIJK$_", k=chance.randint(1, 3)))
+    last["value"] = text.format(name=name, local=local, other=chance.choice(WORDS))
+    return told
+
+
+def other_engine(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """One failure of a name, and one of none, as two engines and two builds say it."""
+    wordings, name = chance.choice(WORDED + UNNAMED), chance.choice([*VERBS, "$root", "_items"])
+    return in_engine(chance, told, wordings, name), in_engine(chance, told, wordings, name)
+
+
+def another_failure_in_engine(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """Another failure, or the same of another name."""
+    first, second = chance.sample(WORDED + UNNAMED, 2)
+    names = chance.sample(VERBS, 2)
+    if chance.random() < 0.5:
+        first = second = chance.choice(WORDED)
+    return in_engine(chance, told, first, names[0]), in_engine(chance, told, second, names[1])
+
+
 def told_by_message(chance: random.Random, told: Error) -> Error:
     """It has no stack, or none that has a name."""
     told["exceptions"] = told["exceptions"][-1:]
@@ -546,11 +666,13 @@ SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
     "generated names": (generated_names, ("node", "java", "go", "ruby")),
     "threads and hosts": (other_thread, ("python", "node", "java", "go", "ruby")),
     "browsers": (other_browser, ("javascript",)),
+    "wordings of engines": (other_engine, ("javascript",)),
     "files without modules": (by_file_alone, ("python", "node")),
 }
 OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
     "another type": (another_type, ALL),
     "another message": (another_message, ALL),
+    "another failure in an engine": (another_failure_in_engine, ("javascript",)),
     "another function": (another_function, ALL),
     "another class": (another_class, ("node", "ruby")),
     "another file": (another_file, ALL),

@@ -313,6 +313,34 @@ def test_where_no_function_of_a_stack_has_a_name_the_message_counts() -> None:
     )
 
 
+def test_two_builds_without_names_are_one_issue_where_the_engine_says_the_same() -> None:
+    texts = [
+        f"TypeError: {local}.map is not a function\n    at https://s.example/assets/index-{mark}.js:1:2"
+        for local, mark in (("e", "BdQq_8x2"), ("t", "CxQq_9z3"))
+    ]
+    found = [
+        Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.NATIVE, platform="javascript", exceptions=stack_text.parse(text))
+        for text in texts
+    ]
+    assert group(found[0]).fingerprint == group(found[1]).fingerprint
+    (value,) = all_of(explain(found[0]), "value")
+    assert (value.value, value.original) == ("not a function", "e.map is not a function")
+
+
+@pytest.mark.parametrize(
+    ("platform", "kind", "value"),
+    [
+        ("node", "TypeError", "cart is not a function of price"),
+        ("node", "TypeError", "order cart is undefined"),
+        ("node", "OrderError", "e.map is not a function"),
+        ("python", "TypeError", "e is undefined"),
+    ],
+)
+def test_what_no_engine_says_stays_as_it_is(platform: str, kind: str, value: str) -> None:
+    found = group(event({"platform": platform, "exceptions": [{"type": kind, "value": value}]}))
+    assert found.message_template == value
+
+
 @pytest.mark.parametrize(
     ("platform", "name", "path"),
     [

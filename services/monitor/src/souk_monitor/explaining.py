@@ -8,6 +8,7 @@ from souk_monitor.events import Event, ExceptionInfo
 from souk_monitor.frames import Entry
 from souk_monitor.grouping import Found, Method
 from souk_monitor.in_app import NO_RULES, InAppRules
+from souk_monitor.platforms import family_of
 
 _MOST_KINDS = 20
 _OVERFLOWS = "it would have been a new issue, and no more of its project could be new in that hour"
@@ -36,7 +37,7 @@ def explain(event: Event, in_app: InAppRules = NO_RULES, *, overflows: bool = Fa
     counts = not by_reporter or any("default" in part and part.startswith("{{") for part in event.fingerprint)
     children = [_found(event, found, counts)]
     if event.message and found.deciding:
-        children.append(_value("message", event.message, contributes=False, reason="the exceptions decide"))
+        children.append(_value("message", event.message, event.message, contributes=False, reason="the exceptions decide"))
     if event.fingerprint:
         said = "|".join(event.fingerprint)
         children.insert(
@@ -56,7 +57,8 @@ def _found(event: Event, found: Found, counts: bool) -> Component:
         Component("type", found.type, _if_other(exception.type, found.type), counts and bool(found.type), "without its module")
     ]
     reason = "" if found.method is Method.EXCEPTION else "no function has a name" if found.by_message else "the stack decides"
-    parts.append(_value("value", exception.value, contributes=counts and found.by_message, reason=reason))
+    said = grouping.worded(exception, family_of(event))
+    parts.append(_value("value", exception.value, said, contributes=counts and found.by_message, reason=reason))
     if found.entries():
         parts.append(_stack(found, counts))
     if found.members:
@@ -75,13 +77,13 @@ def _of_message(event: Event, found: Found, counts: bool) -> Component:
         return Component("template", found.template, _if_other(event.template, found.template), counts, "the reporter's template")
     if not found.template:
         return Component("message", " ".join(part for part in found.parts if part), "", counts, "nothing but where it comes from")
-    return _value("message", event.message, contributes=counts, reason="")
+    return _value("message", event.message, event.message, contributes=counts, reason="")
 
 
-def _value(kind: str, text: str, *, contributes: bool, reason: str) -> Component:
-    """A message, with what was taken for a value in it."""
-    cleaned = templates.of_message(text)
-    taken = sorted({messages.kind_of(word) for word in text[: messages.LONGEST].split() if word not in cleaned.split(" ")})
+def _value(kind: str, text: str, said: str, *, contributes: bool, reason: str) -> Component:
+    """A message, with what was taken for a value in it. said: the same in the wording that counts."""
+    cleaned = templates.of_message(said)
+    taken = sorted({messages.kind_of(word) for word in said[: messages.LONGEST].split() if word not in cleaned.split(" ")})
     found = f"values: {', '.join(taken[:_MOST_KINDS])}" if taken else ""
     return Component(kind, cleaned, _if_other(text, cleaned), contributes, "; ".join(part for part in (reason, found) if part))
 

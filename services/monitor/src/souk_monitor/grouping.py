@@ -6,7 +6,7 @@ from enum import Enum
 from functools import partial
 from hashlib import blake2b
 
-from souk_monitor import templates
+from souk_monitor import engines, templates
 from souk_monitor.chains import Deciding, Node, decide, tree
 from souk_monitor.events import Event, ExceptionInfo
 from souk_monitor.frames import Entry, Place, places_of, stack_of
@@ -122,7 +122,7 @@ def _of_group(deciding: Deciding, family: str, rules: InAppRules) -> Found:
 def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     exception = deciding.exception
     kind = _type(exception, family)
-    template = templates.of_message(exception.value)
+    template = templates.of_message(worded(exception, family))
     places = places_of(deciding.frames, family, rules)
     entries = partial(stack_of, deciding.frames, family, rules)
     causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
@@ -137,8 +137,16 @@ def _type(exception: ExceptionInfo, family: str) -> str:
     if family == "go":
         return go_type(f"{exception.module}.{exception.type}" if exception.module else exception.type, exception.value)
     kind = short_type(exception.type)
-    code = system_code(exception.value) if family == "javascript" else ""
+    if family != "javascript":
+        return kind
+    kind = engines.kind_of(kind, exception.value)
+    code = system_code(exception.value)
     return f"{kind} {code}" if code else kind
+
+
+def worded(exception: ExceptionInfo, family: str) -> str:
+    """The message of an exception; what engines of JavaScript say is in one wording."""
+    return engines.worded(short_type(exception.type), exception.value) if family == "javascript" else exception.value
 
 
 def _of_message(event: Event, rules: InAppRules) -> Found:
