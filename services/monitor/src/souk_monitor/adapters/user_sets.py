@@ -17,7 +17,8 @@ _MEMBERS = "SELECT person FROM monitor.users WHERE fingerprint = ANY ($1::bigint
 _FORGET = "DELETE FROM monitor.users WHERE fingerprint = $1"
 _SKETCHES = "SELECT fingerprint, registers FROM monitor.user_sketches WHERE fingerprint = ANY ($1::bigint[])"
 _KEEP = """
-INSERT INTO monitor.user_sketches (fingerprint, registers) VALUES ($1, $2)
+INSERT INTO monitor.user_sketches (fingerprint, registers)
+SELECT fingerprint, registers FROM unnest($1::bigint[], $2::bytea[]) AS s(fingerprint, registers) ORDER BY fingerprint
 ON CONFLICT (fingerprint) DO UPDATE SET registers = excluded.registers
 """
 _COUNT = """
@@ -68,7 +69,7 @@ async def _add_few(session: Session, people: Sequence[tuple[int, int]], users: M
             sketch = Sketch()
             sketch.add(await _members(session, [number]))
             await session.fetch("users.forget", _FORGET, (number,))
-            await session.fetch("sketches.keep", _KEEP, (number, bytes(sketch.registers)))
+            await _keep(session, {number: sketch})
             changed[number] = max(EXACT + 1, sketch.estimate())
     return changed
 
@@ -77,12 +78,18 @@ async def _add_many(session: Session, people: Sequence[tuple[int, int]], users: 
     if not people:
         return {}
     sketches = await _sketches(session, sorted({number for number, _ in people}))
-    changed: dict[int, int] = {}
-    for number, sketch in sketches.items():
-        if sketch.add(person for of, person in people if of == number):
-            await session.fetch("sketches.keep", _KEEP, (number, bytes(sketch.registers)))
-            changed[number] = max(users[number], sketch.estimate())
-    return changed
+    of_numbers: dict[int, list[int]] = {}
+    for number, person in people:
+        of_numbers.setdefault(number, []).append(person)
+    grown = {number: sketch for number, sketch in sketches.items() if sketch.add(of_numbers[number])}
+    await _keep(session, grown)
+    return {number: max(users[number], sketch.estimate()) for number, sketch in grown.items()}
+
+
+async def _keep(session: Session, sketches: Mapping[int, Sketch]) -> None:
+    if sketches:
+        columns = (list(sketches), [bytes(sketch.registers) for sketch in sketches.values()])
+        await session.fetch("sketches.keep", _KEEP, columns)
 
 
 async def _union(session: Session, numbers: Sequence[int]) -> int:
