@@ -493,6 +493,22 @@ async def test_an_event_is_found_by_its_id_in_whatever_project(monitor: Monitor)
         (found,) = (await monitor.errors.ListEvents(pb.ListEventsRequest(event_id=event_id))).events
         assert (found.project, found.report.exceptions[0].type) == (project, kind)
     assert not (await monitor.errors.ListEvents(pb.ListEventsRequest(event_id="4" * 32))).events
+
+
+async def test_an_event_that_was_reported_to_several_projects_is_found_in_each_page_by_page(monitor: Monitor) -> None:
+    names = ["default", "shop", "web"]
+    same = report("A", event_id="1" * 32, trace_id="2" * 32, error_id="a1", time=stamp(datetime.now(UTC)))
+    for name in names:
+        if name != "default":
+            await monitor.projects.CreateProject(project_pb2.CreateProjectRequest(name=name))
+        await monitor.report(same, project=name)
+    for wanted in ({"event_id": "1" * 32}, {"trace_id": "2" * 32}, {"error_id": "a1"}):
+        found, request = [], pb.ListEventsRequest(page_size=1, **wanted)
+        while not found or request.page_token:
+            page = await monitor.errors.ListEvents(request)
+            found += [event.project for event in page.events]
+            request.page_token = page.next_page_token
+        assert sorted(found) == names
     for wrong in ({"event_id": "x"}, {"event_id": "1" * 32, "trace_id": "1" * 32}):
         assert (await refused(monitor.errors.ListEvents(pb.ListEventsRequest(**wrong)))).code() == grpc.StatusCode.INVALID_ARGUMENT
 

@@ -101,6 +101,9 @@ def test_a_token_of_a_page_that_no_page_has_is_refused(order: Order, number: str
 
 
 def test_a_token_of_events_that_no_page_has_is_refused():
-    for time in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-03-01T00:00:00", "x"):
+    time, event_id = "2026-03-01T00:00:00+00:00", "0" * 32
+    assert positions.event(f"{time} {event_id} 7")
+    strange = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-03-01T00:00:00", "x")
+    for text in (*(f"{each} {event_id} 7" for each in strange), f"{time} {event_id}", f"{time} x 7", f"{time} {event_id} {2**63}"):
         with pytest.raises(ServiceError):
-            positions.event(f"{time} {'0' * 32}")
+            positions.event(text)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from typing import TypeAlias
+from uuid import UUID
 
 from souk_monitor.events import Event
 from souk_monitor.exceptions import IssueUnknownError
@@ -99,6 +101,10 @@ class Activity:
     actor: str
     kind: str
     text: str
+
+
+EventPlace: TypeAlias = tuple[datetime, UUID, int]
+"""Where an event is among others: its time, its id, and its project, of which several may have the id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from souk_common.paging import page_token_refused
 
-from souk_monitor.issues import Issue, KeptEvent, Order
+from souk_monitor.issues import EventPlace, Issue, KeptEvent, Order
 
 _DIGITS, _MAX_NUMBER = 20, 2**63 - 1
 """What the database counts by."""
@@ -33,16 +33,16 @@ def issue(position: str, order: Order) -> tuple[Any, int] | None:
 
 def of_event(kept: KeptEvent) -> str:
     """That of an event."""
-    return f"{kept.event.time.isoformat()} {kept.event.event_id}"
+    return f"{kept.event.time.isoformat()} {kept.event.event_id} {kept.project}"
 
 
-def event(position: str) -> tuple[datetime, UUID] | None:
-    """The time and the id that a position says; None of the empty one. INVALID_PAGE_TOKEN."""
+def event(position: str) -> EventPlace | None:
+    """The place that a position says; None of the empty one. INVALID_PAGE_TOKEN."""
     if not position:
         return None
-    time, _, event_id = position.partition(" ")
     try:
-        return _time(time), UUID(event_id)
+        time, event_id, project = position.split(" ")
+        return _time(time), UUID(event_id), _number(project)
     except (ValueError, OverflowError) as error:
         raise page_token_refused() from error
 

@@ -4,13 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from uuid import UUID
 
 from souk_monitor import overflow
 from souk_monitor.events import Event
 from souk_monitor.exceptions import EventUnknownError
 from souk_monitor.grouping import Grouping
-from souk_monitor.issues import Details, EventFilter, Issue, IssueFilter, KeptEvent, Order
+from souk_monitor.issues import Details, EventFilter, EventPlace, Issue, IssueFilter, KeptEvent, Order
 from souk_monitor.lifecycle import Action
 from souk_monitor.preparing import Fix
 from souk_monitor.projects import Project
@@ -102,11 +101,11 @@ class IssueReads(Protocol):
 class EventReads(Protocol):
     """Where events are read."""
 
-    async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
-        """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
+    async def page(self, wanted: EventFilter, after: EventPlace | None, size: int) -> list[KeptEvent]:
+        """Up to `size` events, the newest first. after: the place of the last one of the page before."""
 
-    async def before(self, wanted: EventFilter, place: tuple[datetime, UUID], size: int) -> list[KeptEvent]:
-        """Up to `size` events that are next newer than one, the newest first. place: the time and the id of that one."""
+    async def before(self, wanted: EventFilter, place: EventPlace, size: int) -> list[KeptEvent]:
+        """Up to `size` events that are next newer than one, the newest first. place: of that one."""
 
     async def one(self, project: int, event_id: str) -> KeptEvent:
         """An event. EventUnknownError."""

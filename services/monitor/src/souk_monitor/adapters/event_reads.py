@@ -9,7 +9,7 @@ from souk_common.postgres import Pool, Record
 
 from souk_monitor.decoding import bodies
 from souk_monitor.exceptions import EventUnknownError
-from souk_monitor.issues import EventFilter, KeptEvent
+from souk_monitor.issues import EventFilter, EventPlace, KeptEvent
 from souk_monitor.overflow import FINGERPRINT
 
 _COLUMNS = (
@@ -24,13 +24,13 @@ _WHICH = {
 }
 _PAGE = """
 SELECT {columns} WHERE {which} AND b.day BETWEEN $2::date AND $3::date AND b.time >= $4 AND b.time < $5
-    AND (b.time, b.event_id) {beyond} ($6, $7)
-ORDER BY b.time {order}, b.event_id {order} LIMIT $8
+    AND (b.time, b.event_id, b.project) {beyond} ($6, $7, $8::bigint)
+ORDER BY b.time {order}, b.event_id {order}, b.project {order} LIMIT $9
 """
 _ONE = f"SELECT {_COLUMNS} WHERE b.event_id = $1 AND b.project = $2 LIMIT 1"
 _LATEST = f"SELECT {_COLUMNS} WHERE f.project = $1 AND f.fingerprint = $2 ORDER BY b.time DESC LIMIT 1"
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-NEWEST = (LATEST, UUID(int=2**128 - 1))
+NEWEST = (LATEST, UUID(int=2**128 - 1), 2**63 - 1)
 
 
 class EventRows:
@@ -39,18 +39,16 @@ class EventRows:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def page(self, wanted: EventFilter, after: tuple[datetime, UUID] | None, size: int) -> list[KeptEvent]:
-        """Up to `size` events, the newest first. after: the time and the id of the last one of the page before."""
+    async def page(self, wanted: EventFilter, after: EventPlace | None, size: int) -> list[KeptEvent]:
+        """Up to `size` events, the newest first. after: the place of the last one of the page before."""
         since = wanted.since or EARLIEST
         return await self._page(wanted, since.date(), after or NEWEST, size)
 
-    async def before(self, wanted: EventFilter, place: tuple[datetime, UUID], size: int) -> list[KeptEvent]:
-        """Up to `size` events that are next newer than one, the newest first. place: the time and the id of that one."""
+    async def before(self, wanted: EventFilter, place: EventPlace, size: int) -> list[KeptEvent]:
+        """Up to `size` events that are next newer than one, the newest first. place: of that one."""
         return (await self._page(wanted, place[0].date(), place, size, back=True))[::-1]
 
-    async def _page(
-        self, wanted: EventFilter, first: date, place: tuple[datetime, UUID], size: int, *, back: bool = False
-    ) -> list[KeptEvent]:
+    async def _page(self, wanted: EventFilter, first: date, place: EventPlace, size: int, *, back: bool = False) -> list[KeptEvent]:
         """first: the day that the earliest can be of."""
         kind, value = _which(wanted)
         since, until = wanted.since or EARLIEST, wanted.until or LATEST

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from souk_common.paging import page_position, page_token
 from starlette.requests import Request
@@ -16,7 +15,7 @@ from souk_monitor import positions
 from souk_monitor.events import Event
 from souk_monitor.exceptions import EventUnknownError, IssueUnknownError
 from souk_monitor.explaining import explain
-from souk_monitor.issues import Details, EventFilter, Issue, KeptEvent
+from souk_monitor.issues import Details, EventFilter, EventPlace, Issue, KeptEvent
 from souk_monitor.web.dashboard import queries, stacks
 from souk_monitor.web.dashboard.face import WRITE, Parts
 from souk_monitor.web.dashboard.paging import BACK_TOKEN, PAGE_TOKEN, page_of
@@ -160,7 +159,7 @@ class IssuePages:
         wanted, title, back = await self._which(params.get("issue", ""), params.get("trace", "").lower(), params.get("error", ""))
         bound_to = ("dashboard", wanted)
 
-        def read(token: str) -> tuple[datetime, UUID] | None:
+        def read(token: str) -> EventPlace | None:
             return positions.event(page_position(token, *bound_to))
 
         page = await page_of(
