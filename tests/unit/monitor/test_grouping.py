@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from souk_monitor import stack_text
+from souk_monitor import chains, stack_text
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.explaining import Component, explain
 from souk_monitor.grouping import Found, Grouping, Method, Version, find, group
@@ -212,6 +212,17 @@ def test_members_of_a_group_count_as_a_set() -> None:
 
 def test_a_group_of_one_kind_of_member_is_that_member() -> None:
     assert of(members("KeyError", "KeyError")) == of({"exceptions": [python("task", "KeyError", kind="KeyError")]})
+
+
+def test_the_frames_of_groups_within_groups_are_looked_at_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    monkeypatch.setattr(chains, "has_in_app", lambda frames, *_: bool(looked_at.append(frames)))
+    told = [
+        within_library("ExceptionGroup", exception_id=number, parent_id=number - 1 if number else None, is_group=True)
+        for number in reversed(range(chains.MOST_EXCEPTIONS))
+    ]
+    group(event({"platform": "python", "exceptions": told}))
+    assert chains.MOST_EXCEPTIONS <= len(looked_at) <= 2 * chains.MOST_EXCEPTIONS
 
 
 def test_a_cause_of_a_member_that_says_its_parent_is_the_group_is_of_the_member() -> None:
@@ -463,6 +474,15 @@ def test_an_explanation_says_that_the_type_of_a_cause_within_a_library_counts() 
         ("FetchError", True, "the innermost with frames of the application"),
         ("NewConnectionError", False, "no frames of the application"),
         ("gaierror", True, "a cause within libraries: its type counts"),
+    ]
+
+
+def test_of_two_causes_that_say_the_same_one_counts() -> None:
+    told = caused(within_library("gaierror"), within_library("gaierror"))
+    assert [(one.original or one.value, one.contributes) for one in all_of(explain(event(told)), "exception")] == [
+        ("FetchError", True),
+        ("gaierror", False),
+        ("gaierror", True),
     ]
 
 

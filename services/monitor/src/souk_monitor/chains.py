@@ -35,6 +35,8 @@ class Node:
     cause: "Node | None" = None
     members: list["Node"] = field(default_factory=list)
     """Of a group."""
+    in_app_below: bool | None = None
+    """Whether it, or what it came of, has a frame of the application. None: nobody has asked yet."""
 
 
 @dataclass(slots=True)
@@ -127,18 +129,19 @@ def decide(node: Node, family: str, rules: InAppRules) -> Deciding:
         chain.append(cause)
     exceptions = [link.exception for link in chain]
     members = chain[-1].members
-    if members and (_any_in_app(members, family, rules) or not any(has_in_app(one.frames, family, rules) for one in exceptions)):
+    below = any(_in_app_below(member, family, rules) for member in members)
+    if members and (below or not any(has_in_app(one.frames, family, rules) for one in exceptions)):
         return _group(chain)
     return _innermost(exceptions, [end for member in members for end in _ends(member)], family, rules)
 
 
-def _any_in_app(nodes: Sequence[Node], family: str, rules: InAppRules) -> bool:
-    return any(
-        has_in_app(node.exception.frames, family, rules)
-        or _any_in_app(node.members, family, rules)
-        or (node.cause is not None and _any_in_app([node.cause], family, rules))
-        for node in nodes
-    )
+def _in_app_below(node: Node, family: str, rules: InAppRules) -> bool:
+    if node.in_app_below is None:
+        below = node.members if node.cause is None else [*node.members, node.cause]
+        node.in_app_below = has_in_app(node.exception.frames, family, rules) or any(
+            _in_app_below(one, family, rules) for one in below
+        )
+    return node.in_app_below
 
 
 def _ends(node: Node) -> list[ExceptionInfo]:
@@ -169,7 +172,8 @@ def _innermost(chain: Sequence[ExceptionInfo], ends: Sequence[ExceptionInfo], fa
         causes: tuple[ExceptionInfo, ...] = ()
     else:
         causes = tuple(ends) if ends and end == len(chain) else _causes(chain[chosen + 1 : end], family)
-    passed = [(each, _why_not(index, chosen, end)) for index, each in enumerate(chain) if index != chosen and each not in causes]
+    counting = set(map(id, (chain[chosen], *causes)))
+    passed = [(each, _why_not(index, chosen, end)) for index, each in enumerate(chain) if id(each) not in counting]
     passed += [(cause, "a cause within libraries: its type counts") for cause in causes]
     return Deciding(chain[chosen], frames, [], reason, passed, causes)
 

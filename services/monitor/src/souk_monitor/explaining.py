@@ -65,8 +65,8 @@ def _found(event: Event, found: Found, counts: bool) -> Component:
         parts.append(
             Component("group", "", "", counts, "a set of its members", tuple(_found(event, one, counts) for one in found.members))
         )
-    causes = found.deciding.causes if counts else ()
-    parts.extend(_passed(other, reason, other in causes) for other, reason in found.deciding.passed)
+    causes = set(map(id, found.deciding.causes)) if counts else set()
+    parts.extend(_passed(other, reason, id(other) in causes) for other, reason in found.deciding.passed)
     return Component("exception", found.type, exception.type, counts, found.deciding.reason, tuple(parts))
 
 
