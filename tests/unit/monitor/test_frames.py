@@ -21,7 +21,7 @@ PATHS = {
     "/srv/cart/models.py": "cart/models",
     "/app/cart/models.py": "cart/models",
     "/srv/order/current/models.py": "models",
-    "/home/node/src/cart/index.js": "cart/index",
+    "/Users/node/src/cart/index.js": "cart/index",
     "/usr/src/order/index.js": "order/index",
     "/var/www/routes/web.php": "routes/web",
     "/var/www/html/routes/web.php": "routes/web",
