@@ -79,6 +79,15 @@ FAILED = {
     "ruby": [("Errno::ECONNREFUSED", "10.0.0.{}"), ("Socket::ResolutionError", "db-{}"), ("IO::TimeoutError", "{} ms")],
 }
 """What fails within libraries, below what the application is told."""
+TRIED = {
+    "python": [
+        *("KeyError", "AttributeError", "TypeError", "ValueError", "UnicodeDecodeError", "NotImplementedError", "ImportError"),
+        *("ModuleNotFoundError", "queue.Empty", "queue.Full", "asyncio.QueueEmpty", "BlockingIOError", "ssl.SSLWantReadError"),
+        *("ssl.SSLWantWriteError", "anyio.WouldBlock", "anyio.EndOfStream"),
+    ],
+    "ruby": ["KeyError", "IO::WaitReadable", "IO::WaitWritable", "IO::EAGAINWaitReadable", "OpenSSL::SSL::SSLErrorWaitReadable"],
+}
+"""What libraries try first, and how they wait."""
 CLASSES = ["Cart", "Order", "Seller", "Basket"]
 RECEIVERS = ["Object", "Module", "Function", "Proxy", "process", "global", "exports", "Timeout", "Socket"]
 """What V8 says that a function was called on, where that is no class of the program."""
@@ -590,6 +599,22 @@ def by_file_alone(chance: random.Random, told: Error) -> Error:
     return told
 
 
+def other_attempts(chance: random.Random, told: Error) -> Error:
+    """A library had tried, or waited, before it failed."""
+    for _ in range(chance.randint(1, 2)):
+        tried = failed(chance, told["platform"], (chance.choice(TRIED[told["platform"]]), "{}"))
+        told["exceptions"].insert(0, tried | {"source": chance.choice(["", "__context__"])})
+    return told
+
+
+def named_cause(chance: random.Random, told: Error) -> tuple[Error, Error]:
+    """The same call of a library, which says itself of what it failed."""
+    both = told, copy.deepcopy(told)
+    for one, kind in zip(both, chance.sample(TRIED["python"], 2), strict=True):
+        one["exceptions"][:-1] = [failed(chance, "python", (kind, "{}")) | {"source": "__cause__"}]
+    return both
+
+
 def another_type(chance: random.Random, told: Error) -> Error:
     last = told["exceptions"][-1]
     last["type"] = chance.choice([kind for kind in TYPES[told["platform"]] if kind != last["type"]])
@@ -662,6 +687,7 @@ SAME: dict[str, tuple[Family, tuple[str, ...]]] = {
     "depth of recursion": (deeper_recursion, ALL),
     "wrappers": (other_wrapper, ("python", "node", "java", "ruby")),
     "failures within libraries": (other_way_of_failing, tuple(FAILED)),
+    "attempts of libraries": (other_attempts, tuple(TRIED)),
     "libraries": (other_libraries, ALL),
     "generated names": (generated_names, ("node", "java", "go", "ruby")),
     "threads and hosts": (other_thread, ("python", "node", "java", "go", "ruby")),
@@ -680,6 +706,7 @@ OTHER: dict[str, tuple[Family, tuple[str, ...]]] = {
     "one call more": (one_frame_more, ALL),
     "another cause": (another_cause, ("python", "node", "java", "ruby")),
     "another cause within libraries": (another_failure_within_libraries, tuple(FAILED)),
+    "another cause that is named": (named_cause, ("python",)),
 }
 
 

@@ -122,6 +122,28 @@ def test_what_a_library_tried_first_is_no_cause() -> None:
     assert of(caused(within_library("KeyError"), within_library("gaierror"))) == of(caused(within_library("gaierror")))
 
 
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        ("During handling of the above exception, another exception occurred:", False),
+        ("The above exception was the direct cause of the following exception:", True),
+    ],
+)
+def test_what_a_printed_traceback_names_as_the_cause_counts(said: str, counts: bool) -> None:
+    text = f"""Traceback (most recent call last):
+  File "/v/lib/python3.11/site-packages/u/c.py", line 3, in connect
+TypeError: x
+
+{said}
+
+Traceback (most recent call last):
+  File "/srv/app/shop/orders.py", line 7, in order
+FetchError: failed"""
+    printed = Event("0" * 32, datetime(2026, 1, 1, tzinfo=UTC), Source.OTLP_LOG, exceptions=stack_text.parse(text))
+    assert group(printed).fingerprint == of(caused(*([within_library("TypeError", source="__cause__")] if counts else [])))
+    assert of(caused()) != of(caused(within_library("TypeError", source="__cause__")))
+
+
 def test_of_an_error_of_node_the_code_is_its_type() -> None:
     texts = [
         "connect ECONNREFUSED 127.0.0.1:{}",

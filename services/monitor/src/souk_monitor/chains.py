@@ -20,8 +20,20 @@ _IMPLICIT = frozenset(("python", "ruby"))
 _CONTROL = frozenset(("CancelledError", "StopIteration", "StopAsyncIteration", "GeneratorExit", "TaskCanceledException"))
 """Ways of a program rather than failures: never what decides, where something else can."""
 
-_MISSED = frozenset(("KeyError", "IndexError", "AttributeError", "LookupError", "Empty"))
-"""What libraries try first: where another failed while it was handled, it is no cause."""
+_MISSED = frozenset(
+    word
+    for line in (
+        "KeyError IndexError AttributeError LookupError TypeError ValueError UnicodeDecodeError NotImplementedError",
+        "ImportError ModuleNotFoundError Empty QueueEmpty Full QueueFull EndOfStream BlockingIOError WouldBlock",
+        "SSLWantReadError SSLWantWriteError WaitReadable WaitWritable EAGAINWaitReadable EAGAINWaitWritable",
+        "SSLErrorWaitReadable SSLErrorWaitWritable",
+    )
+    for word in line.split()
+)
+"""What libraries try first, and how they wait: where another failed while it was handled, it is no cause."""
+
+_EXPLICIT = ("python", "__cause__")
+"""Of a cause that the program named: `raise … from …`. Ruby does not say which those are."""
 
 _UNTOLD = frozenset(("go",))
 """Languages whose texts do not say of what type a cause is."""
@@ -183,7 +195,7 @@ def _causes(tail: Sequence[ExceptionInfo], family: str) -> tuple[ExceptionInfo, 
     causes: tuple[ExceptionInfo, ...] = ()
     for exception in tail:
         kind = short_type(exception.type)
-        if kind in _MISSED and family in _IMPLICIT:
+        if kind in _MISSED and family in _IMPLICIT and (family, exception.source) != _EXPLICIT:
             break
         if kind and kind not in _CONTROL:
             causes = (exception,)
