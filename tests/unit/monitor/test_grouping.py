@@ -160,6 +160,29 @@ def test_of_an_error_of_node_the_code_is_its_type() -> None:
     assert len(set(map(of, alone))) == 3
 
 
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("spawn /opt/my own tools/git of the shop ENOENT", "ENOENT"),
+        ("spawnSync " + "very/" * 60 + "deep ETIMEDOUT", "ETIMEDOUT"),
+        ("spawn EMFILE", "EMFILE"),
+        ("listen EADDRINUSE: address already in use :::3000", "EADDRINUSE"),
+        ("getaddrinfo EAI_MEMORY db", "EAI_MEMORY"),
+        ("queryA ESERVFAIL shop.example", "ESERVFAIL"),
+        ("EOF: end of file, read", "EOF"),
+        ("EMFILE", "EMFILE"),
+        ("cannot sell to EXDEV", ""),
+        ("order 12 ENOENT", ""),
+        ("EVERYTHING: sold", ""),
+        ("order ENOUGH of it", ""),
+        ("spawn of salmon", ""),
+    ],
+)
+def test_a_code_of_node_is_one_where_no_value_is_before_it(value: str, code: str) -> None:
+    found = find(event({"platform": "node", "exceptions": [within_library("Error", value, "/srv/app/shop/files.js")]}), NO_RULES)
+    assert found.type == f"Error {code}".strip()
+
+
 def test_a_printed_cause_within_node_is_that_of_the_frames() -> None:
     text = """TypeError: fetch failed
     at node:internal/deps/undici/undici:13510:13

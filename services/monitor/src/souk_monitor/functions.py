@@ -1,6 +1,5 @@
 """Names of functions and types without what compilers, runtimes and generators put into them."""
 
-import errno
 import re
 
 ANONYMOUS = frozenset(
@@ -254,14 +253,36 @@ def go_type(name: str, message: str) -> str:
     return next((kind for start, kind in _GO_RUNTIME if text.startswith(start)), "")
 
 
-_SYSTEM_CODES = frozenset(errno.errorcode.values()) | {
-    *("ENOTFOUND", "ENODATA", "EFORMERR", "ESERVFAIL", "ENOTIMP", "EREFUSED", "EBADRESP", "EBADNAME"),
-    *("ECANCELLED", "EAI_AGAIN", "EAI_NODATA", "EAI_FAIL"),
-}
-"""Codes of system calls, and of names that were looked up."""
+_SYSTEM_CODES = frozenset(
+    word
+    for line in (
+        "E2BIG EACCES EADDRINUSE EADDRNOTAVAIL EAFNOSUPPORT EAGAIN EALREADY EBADF EBUSY ECANCELED ECHARSET ECONNABORTED",
+        "ECONNREFUSED ECONNRESET EDESTADDRREQ EEXIST EFAULT EFBIG EFTYPE EHOSTDOWN EHOSTUNREACH EILSEQ EINTR EINVAL EIO EISCONN",
+        "EISDIR ELOOP EMFILE EMLINK EMSGSIZE ENAMETOOLONG ENETDOWN ENETUNREACH ENFILE ENOBUFS ENODATA ENODEV ENOENT ENOEXEC ENOMEM",
+        "ENONET ENOPROTOOPT ENOSPC ENOSYS ENOTCONN ENOTDIR ENOTEMPTY ENOTSOCK ENOTSUP ENOTTY ENXIO EOF EOPNOTSUPP EOVERFLOW EPERM",
+        "EPIPE EPROTO EPROTONOSUPPORT EPROTOTYPE ERANGE EREMOTEIO EROFS ESHUTDOWN ESOCKTNOSUPPORT ESPIPE ESRCH ETIMEDOUT ETXTBSY",
+        "EUNATCH EWOULDBLOCK EXDEV",
+        "EAI_ADDRFAMILY EAI_AGAIN EAI_BADFLAGS EAI_BADHINTS EAI_CANCELED EAI_FAIL EAI_FAMILY EAI_MEMORY EAI_NODATA EAI_NONAME",
+        "EAI_OVERFLOW EAI_PROTOCOL EAI_SERVICE EAI_SOCKTYPE",
+        "EBADFAMILY EBADFLAGS EBADHINTS EBADNAME EBADQUERY EBADRESP EBADSTR ECANCELLED EDESTRUCTION EFILE EFORMERR ELOADIPHLPAPI",
+        "ENONAME ENOTFOUND ENOTIMP ENOTINITIALIZED EREFUSED ESERVFAIL ETIMEOUT",
+    )
+    for word in line.split()
+)
+"""Codes of libuv for system calls and for names that were looked up, and of c-ares, which Node asks about names, too."""
+
+_SYSTEM_CODE = re.compile(r"(E\w+)(?:: |$)|\w+ (E\w+)\b")
+_SPAWNING = ("spawn ", "spawnSync ")
 
 
 def system_code(message: str) -> str:
-    """The code that a message of Node begins with, where the type is `Error` of whatever failed: `ECONNREFUSED`; empty: none."""
-    words = message[:200].split(maxsplit=4)[:4]
-    return next((code for word in words if (code := word.rstrip(":,")) in _SYSTEM_CODES), "")
+    """The code that a message of Node says of a system call, where the type is `Error` of whatever failed; empty: none.
+
+    It is where no value can be before it: `ENOENT: no such file`, `connect ECONNREFUSED`, and at the end of `spawn git ENOENT`.
+    """
+    if message.startswith(_SPAWNING):
+        code = message.rpartition(" ")[2]
+    else:
+        found = _SYSTEM_CODE.match(message)
+        code = found[found.lastindex or 0] if found else ""
+    return code if code in _SYSTEM_CODES else ""
