@@ -627,3 +627,69 @@ def test_signs_are_told_in_their_order_whatever_their_kinds() -> None:
     assert signs.of(b"aaaa") == ["first", "run"]
     assert signs.of(b"cccc b") == ["run", "last"]
     assert signs.of(b"c") == []
+
+
+K = "5e" * 32
+"""A key."""
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('TokenError: {"refresh_token": "abcdef0123456"}', 'TokenError: {"refresh_token": "[secret]"}'),
+        ("InvalidTokenError: refresh_token=abcdef0123456", "InvalidTokenError: refresh_token=[secret]"),
+        ('password_errors=[{"password":"hunter2"}]', 'password_errors=[{"password":"[secret]"}]'),
+        ('[secret]: {"cvv": "123", "pin": "9911"}', '[secret]: {"cvv": "[secret]", "pin": "[secret]"}'),
+        ('expected token "a8f5f167f44f4964e6c998dee827110c"', 'expected token "[secret]"'),
+        ("token=QWERTY", "token=[secret]"),
+        ("Invalid Cookie: value remember_me=abcdef0123456; other=1", "Invalid Cookie: [secret]"),
+        (f"api call {K}", "api call [secret]"),
+        (f"account for {K} not found in keystore", "account for [secret] not found in keystore"),
+    ],
+)
+def test_what_is_within_something_harmless_is_looked_at(text: str, left: str) -> None:
+    made = event(message=text)
+    scrub(made, bodies.encode(made))
+    assert made.message == left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET /auth/error?code=access_denied",
+        "login failed\ncode=ECONNREFUSED_SOCK",
+        "https://shop.example/login?code=en_US_utf8",
+        "failed with session org.hibernate.Session@1234",
+        "using seed 1234567",
+        "started with pin GPIO17",
+        'Unexpected token "<!DOCTYPE "... is not valid JSON',
+    ],
+)
+def test_what_says_what_went_wrong_stays(text: str) -> None:
+    made = event(message=text)
+    scrub(made, bodies.encode(made))
+    assert made.message == text
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "left"),
+    [
+        ("shop/settings.json", '{"password": "hunter2", "host": "db"}', '{"password": "[secret]", "host": "db"}'),
+        ("deploy/start.sh", 'echo "no token: exit"; exit 1; fi', 'echo "no token: exit"; exit 1; fi'),
+        ("deploy/shop.yml", "image: registry/auth:1.2.3", "image: registry/auth:1.2.3"),
+        ("deploy/shop.yml", "secretName: my-tls", "secretName: my-tls"),
+        ("deploy/shop.yml", "tokenExpirationSeconds: 3600", "tokenExpirationSeconds: 3600"),
+        ("deploy/shop.yml", "- password: hunter2 and more", "- password: [secret]"),
+    ],
+)
+def test_of_settings_only_the_first_word_of_a_line_names_all_of_it(file: str, line: str, left: str) -> None:
+    made = event(stack=(Frame("g", abs_path=file, context_line=line),))
+    scrub(made, bodies.encode(made))
+    assert made.stack[0].context_line == left
+
+
+@pytest.mark.parametrize("name", ["pin_hash", "card_hash", "wallet_root", "master_root"])
+def test_a_hash_of_what_is_soon_guessed_is_a_secret(name: str) -> None:
+    made = event(extra={name: "ab" * 32})
+    scrub(made, bodies.encode(made))
+    assert made.extra == {name: "[secret]"}

@@ -42,6 +42,10 @@ _SETTING_BETWEEN = r"[\"']?[ \t]{0,8}(?:=>|={1,3}|:=|:(?![:/]))[ \t]{0,8}"
 _COOKIE = re.compile(r"(?i)(cookies?\d?\\*[\"']?[ \t]{0,4}[:=][ \t]{0,4}\\*b?[\"']?)([^\n\r\"'\\]{2,}+)")
 _OPENING = re.compile(r"(\\*)[bfru$@]{0,2}([\"'`])")
 _MARK = re.compile(r"(?<![^\W_])\[secret(?=\])")
+_LINE_START = re.compile(r"(?i)\s*(?:- |export |setx? |env |arg )?[\w.\"'-]*")
+_LONGEST_BEFORE = 200
+_MOST_LOOKS = 100
+"""Of one text into values that are not taken out."""
 _NAME_CHARACTERS = re.compile(r"[\w.-]{0,40}\Z")
 
 
@@ -63,7 +67,7 @@ class Assignments:
         self._names = names
         self._any = re.compile(rf"{name}(?P<between>{_BETWEEN})(?P<value>{_VALUE})")
         self._quoted = re.compile(rf"{name}(?P<between>{_SOURCE_BETWEEN})(?P<value>{_LITERALS})")
-        self._setting = re.compile(rf"{name}(?P<between>{_SETTING_BETWEEN})(?P<value>[^\s][^\r\n]*+)")
+        self._setting = re.compile(rf"{name}(?P<between>{_SETTING_BETWEEN})(?P<value>{_LITERAL}|[^\s\"'`{{\[][^\r\n]*+)")
         self._flag = re.compile(rf"(?i)(--[\w-]{{0,40}}?(?:{long})[\w-]{{0,40}}[ =])([^\s\"']++)")
         self._bindings = Bindings(re.compile(f"(?i){every}"), names)
 
@@ -90,29 +94,52 @@ class Assignments:
             text = _COOKIE.sub(_cookie, text)
         if "--" in text:
             text = self._flag.sub(rf"\1{SECRET}", text)
-        return self._any.sub(self._replaced, self._bindings.rewrite(text, lower))
+        return self._without(self._any, self._bindings.rewrite(text, lower))
 
     def _rewrite_source(self, hints: tuple[str, ...], text: str) -> str:
         lower = text.lower()
-        return self._quoted.sub(self._replaced, text) if any(hint in lower for hint in hints) else text
+        return self._without(self._quoted, text) if any(hint in lower for hint in hints) else text
 
     def _rewrite_settings(self, hints: tuple[str, ...], text: str) -> str:
-        return self._setting.sub(self._replaced, self._rewrite(hints, text))
+        return self._without(self._setting, self._rewrite_source(hints, text))
 
-    def _replaced(self, match: re.Match[str]) -> str:
+    def _without(self, pattern: re.Pattern[str], text: str) -> str:
+        """A text without what the matches of a pattern give away. What is not taken out is looked through for others."""
+        kept: list[str] = []
+        end = start = looks = 0
+        while match := pattern.search(text, start):
+            replaced = self._replaced(match) if pattern is not self._setting or _begins_line(match) else None
+            if replaced is None:
+                looks += 1
+                start = match.start("value") if looks <= _MOST_LOOKS else match.end()
+            else:
+                kept += [text[end : match.start()], replaced]
+                start = end = match.end()
+        return "".join((*kept, text[end:])) if kept else text
+
+    def _replaced(self, match: re.Match[str]) -> str | None:
+        """What is left of a match; None: all of it."""
         if _MARK.match(match.string, match.start() - 1):
-            return match[0]
+            return None
         before = _NAME_CHARACTERS.search(match.string[max(0, match.start() - 40) : match.start()])
         name = ((before[0] if before else "") + match["name"]).rpartition(".")[2]
         if not self._names.is_sensitive(name) or remarks.is_remark(name, match):
-            return match[0]
+            return None
         opening = _OPENING.match(match["value"])
         kept = f"{opening[0]}{SECRET}{opening[1]}{opening[2]}" if opening else SECRET
         return f"{match['name']}{match['between']}{kept}"
 
 
+def _begins_line(match: re.Match[str]) -> bool:
+    """Whether what is named is the first word of its line."""
+    start = match.start()
+    line = match.string.rfind("\n", 0, start) + 1
+    return start - line <= _LONGEST_BEFORE and _LINE_START.fullmatch(match.string, line, start) is not None
+
+
 def _cookie(match: re.Match[str]) -> str:
-    return match[0] if remarks.is_word(match[2].partition(" ")[0]) else f"{match[1]}{SECRET}"
+    is_remark = "=" not in match[2] and remarks.is_word(match[2].partition(" ")[0])
+    return match[0] if is_remark else f"{match[1]}{SECRET}"
 
 
 def hints(added: Iterable[str]) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ _LOCATION = re.compile(
     r"(?m)(?P<before>(?:^|\\n)(?P<names>[^\s\\][^\n\\]{0,300})(?:\n|\\n)[ \t]{1,8}(?:(?!\\n|input_value=)[^\n])*+input_value=)"
     r"(?P<value>(?:(?!\\n)[^\n])*+)"
 )
-_LINE_END = r"(?:\r?\n|\\+r\\+n|\\+n)"
+_LINE_END = r"(?:\r?\n|\\{1,8}r\\{1,8}n|\\{1,8}n)"
 _FORM_PART = re.compile(
     r"(?i)(form-data;[^\r\n\\]{0,100}?\bname=\\*\"?(?P<names>[^\"\r\n;\\]{1,100}+)\\*\"?[^\r\n\\]{0,200}+"
     rf"{_LINE_END}(?:content-[^\r\n\\]{{1,200}}+{_LINE_END}){{0,4}}{_LINE_END})(?:(?!{_LINE_END}--)[\s\S])*+"
@@ -41,6 +41,8 @@ _PROSE = re.compile(
     r"(?i)(?<![a-z])((?:with|using) (?:(?:the|a|an|my|your|this|new|old|wrong) )?(?P<names>[\w-]{2,60}(?: key| phrase)?) )"
     r"(?P<value>[^\s\"'<>,;]{4,}+)"
 )
+_USED_OTHERWISE = frozenset(("session", "seed", "auth", "pin"))
+"""Names that are mostly of something else, where a sentence has them."""
 _PLAIN_WORD = re.compile(r"[\W_]*+(?:[A-Za-z]?[a-z]*|[A-Z]*)[\W_]*+")
 _NETRC = re.compile(
     r"(?i)((?P<machine>\b(?:machine\s{1,8}\S{1,200}|default)\s{1,8})?\blogin\s{1,8}\S{1,200}\s{1,8}(?:account\s{1,8}\S{1,200}\s{1,8})?password\s{1,8})"
@@ -135,7 +137,7 @@ def _encoded(is_sensitive: IsSensitive, match: re.Match[str]) -> str:
 
 def _prose(is_sensitive: IsSensitive, match: re.Match[str]) -> str:
     """`with password x`, where it cannot be a word of the sentence."""
-    if _PLAIN_WORD.fullmatch(match["value"]) or not is_sensitive(match["names"]):
+    if match["names"].lower() in _USED_OTHERWISE or _PLAIN_WORD.fullmatch(match["value"]) or not is_sensitive(match["names"]):
         return match[0]
     return f"{match[1]}{SECRET}"
 

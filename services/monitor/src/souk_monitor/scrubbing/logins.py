@@ -35,11 +35,15 @@ _CODE = re.compile(
 _SIGNING_IN = re.compile(r"(?i)callback|oauth|authoriz|sign-?in|signin|log-?in|/auth|/sso|/token")
 _STATE = re.compile(r"[?&](?:session_)?state=")
 _LONG_CODE = 16
+_WORDS = re.compile(r"[A-Z_]+|[A-Za-z]{1,12}(?:_[A-Za-z]{1,12}\d?){1,4}")
+"""A code that says what went wrong, or a language."""
 
 
 def _code(match: re.Match[str]) -> str:
     """A code of OAuth: it comes back where one signs in, or with a state, or is long and drawn by chance."""
     name, code, after = match.groups()
+    if _WORDS.fullmatch(code):
+        return match[0]
     before = match.string[max(0, match.start() - 200) : match.start()]
     is_drawn = len(code) >= _LONG_CODE and any(map(str.isdigit, code)) and any(map(str.islower, code))
     is_code = is_drawn or "verifier" in name or _SIGNING_IN.search(before) or _STATE.search(before + after)

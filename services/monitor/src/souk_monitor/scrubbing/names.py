@@ -8,7 +8,7 @@ from souk_monitor.scrubbing.signs import ending, exactly, spelled
 
 WITHIN = (
     "password", "passwd", "passwort", "pswd", "passphrase", "passcode", "pwd", "senha", "contrasena", "secret", "token",
-    "credential", "creds", "authorization", "mnemonic", "cookie", "session", "sess id", "csrf", "xsrf", "cvv", "cvc", "bearer",
+    "credential", "creds", "authorization", "mnemonic", "cookie", "session", "phpsessid", "csrf", "xsrf", "cvv", "cvc", "bearer",
     "keystore", "api key", "access key", "private key", "priv key", "signing key", "encryption key", "account key", "auth key",
     "wallet key", "license key", "seed phrase", "recovery phrase", "seed words", "card number", "credit card", "cc number",
     "account number", "security code", "pin code", "otp code", "mfa code", "2fa code", "verification code",
@@ -16,7 +16,7 @@ WITHIN = (
 """Words of sensitive names, wherever they are in one."""
 WHOLE = (
     "auth", "pin", "seed", "sid", "pass", "pw", "otp", "totp", "ssn", "jwt", "sig", "signature", "iban", "xprv", "session", "pan",
-    "card no", "cardno",
+    "card no", "cardno", "sess id", "sessid",
 )  # fmt: skip
 """Too short to be looked for within a word: they are one, as in user_pass."""
 _HARMLESS = re.compile(
@@ -24,10 +24,12 @@ _HARMLESS = re.compile(
     r"(?:count|limit|type|ids?|address|uri|url|symbol|name|standard|contract|decimals)"
     r"|(?:n|num|max|min|total|prompt|completion|input|output|used)tokens?"
     r"|sessions?(?:count|status|state|started|duration|timeout)"
-    r"|.*(?:enabled|required|expires(?:at|in)?|expired|length|policy|count|errors?|exception|invalid|missing|failed|failure)"
+    r"|secretname|.*(?:keyref|seconds|enabled|required|expires(?:at|in)?|expired|length|policy|count|errors?|exception|invalid|missing|failed|failure)"
 )
 """Of those that have such a word in them: how many, until when, what is wrong, and the tokens of a chain, which are goods."""
 _HASH = re.compile(r".*(?:hash|digest|checksum|etag|sha\d*|txid|root)|tx|txn|transaction|block|receipt|commit|topic|cid")
+_GUESSED = frozenset((*WHOLE, "card", "wallet", "master", "hd", "bip32"))
+"""Of hashes that are guessed, or are keys."""
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
 _TILDE = re.compile("n\u0303|\u00f1")
@@ -74,7 +76,7 @@ class Names(dict[str, Name]):
     def _verdict(self, name: str) -> Name:
         if self._is_sensitive(name):
             return Name.SENSITIVE
-        if _HASH.fullmatch(plain(name)):
+        if _HASH.fullmatch(plain(name)) and _GUESSED.isdisjoint(part.lower() for part in _PARTS.findall(name[-100:])):
             return Name.HASH
         return Name.PLAIN if _PLAIN.fullmatch(name) else Name.UNSURE
 

@@ -4,6 +4,8 @@ import re
 
 _PARSED = re.compile(r"(?i)\b(?:un)?(?:expected|expecting|recognized|recognised|illegal)[ \t]{1,4}\Z")
 """Before a token of a parser: Unexpected token '<'."""
+_LONGEST_PARSED, _SHORTEST = 20, 4
+"""Characters of what a parser has met, and of one with digits in it."""
 _ASSET = re.compile(r"[a-z]{0,2}[A-Z]{2,6}")
 """The symbol of a token that is goods: USDC, stETH."""
 _PUNCTUATION = " \t\\\"'`()[]{}.,;:!?"
@@ -30,9 +32,11 @@ def is_remark(name: str, match: re.Match[str]) -> bool:
     bare, lower = value.strip(_PUNCTUATION), name.lower()
     if not bare.strip("*") or bare.lower() in _NOTHING:
         return True
-    if lower in ("token", "tokens") and (_ASSET.fullmatch(bare) or _PARSED.search(match.string, max(0, start - 20), start)):
-        return True
     digits = sum(map(str.isdigit, bare))
+    if lower in ("token", "tokens") and "=" not in match["between"]:
+        is_parsed = len(bare) <= (_LONGEST_PARSED if not digits else _SHORTEST)
+        if _ASSET.fullmatch(bare) or (is_parsed and _PARSED.search(match.string, max(0, start - 20), start)):
+            return True
     if (lower.endswith("tokens") and bare.isdigit() and digits < 10) or (lower.endswith("pan") and digits < 4):
         return True
     return is_word(value)

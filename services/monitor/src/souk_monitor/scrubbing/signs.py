@@ -17,7 +17,7 @@ LETTERS = r"0-9A-Za-z_\x80-\xff"
 ESCAPE = r"(?:\\[bfnrt]|\\u00[01][0-9a-f])"
 """How JSON writes characters that are no part of a word."""
 _BETWEEN = rf"(?:[^0-9A-Za-z\"]|{ESCAPE}|\\\")*"
-_GIVEN = r"[\\'\[\]=:%>&,)!? ]"
+_GIVEN = r"[\\'\[\]=:%>&,)!?/ ]"
 """What is after a name that is given a value, or may be."""
 _LOWERED = {"k": r"(?:k|\xe2\x84\xaa)", "i": r"(?:i|\xc4\xb0)", "n": r"(?:n|\xc3[\xb1\x91])"}
 """Letters beyond ASCII that are taken for one of it."""

@@ -165,18 +165,21 @@ class Walk:
         if len(known) == 2 and known[0].__class__ is str and self._names.is_sensitive(known[0]):
             return [known[0], _hidden(known[1])]
         clean = [self._value(value) for value in known]
+        is_curl = False
         for place, value in enumerate(known[1:], 1):
             flag = known[place - 1]
             if flag.__class__ is str and flag[:1] == "-" and value.__class__ is str:
-                self._argument(clean, place, flag, value)
+                clean[place] = self._argument(clean[place], flag, value, is_curl=is_curl)
+            is_curl = is_curl or (flag.__class__ is str and flag.endswith(_CURL))
         return list(without_phrases(clean))
 
-    def _argument(self, clean: list[Json], place: int, flag: str, value: str) -> None:
-        """The words of a command."""
+    def _argument(self, clean: Json, flag: str, value: str, *, is_curl: bool) -> Json:
+        """A word of a command after a flag; else what it is without secrets."""
         if value[:1] != "-" and "=" not in flag and self._names.is_sensitive(flag):
-            clean[place] = _hidden(value)
-        elif flag in _LOGIN_FLAGS and ":" in value and any(str(word).endswith(_CURL) for word in clean[: place - 1]):
-            clean[place] = f"{value.partition(':')[0]}:{SECRET}"
+            return _hidden(value)
+        if is_curl and flag in _LOGIN_FLAGS and ":" in value:
+            return f"{value.partition(':')[0]}:{SECRET}"
+        return clean
 
 
 def _places_of(frame: Frame) -> str:

@@ -10,9 +10,14 @@ from souk_monitor.scrubbing.signs import ESCAPE, Run
 _HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
 _HASH_WORDS = re.compile(r"(?i)(?:hash|sha-?\d*|digest|etag|checksum|merkle|topics?)\W{0,8}$")
 _CHAIN_WORDS = re.compile(
-    r"(?i)(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|event|log|uncle|bundle|parent|proof|slot|state|order|call|operation)\W{0,8}$"
+    r"(?i)\b(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|uncle|bundle|parent|proof)\W{0,8}$"
 )
-_SIGNING = re.compile(r"(?i)\bsign(?:s|ing)?\b|key|private|secret|seed|unlock|decrypt|import|wallet|signer")
+_LOOSE_WORDS = re.compile(r"(?i)\b(?:event|log|slot|state|order|call|operation)\W{0,8}$")
+"""The same where the digits have a 0x."""
+_SIGNING = re.compile(
+    r"(?i)\bsign(?:s|ing)?\b|key|private|secret|seed|unlock|decrypt|import|wallet|signer|\bpk\b|session|cookie|login|\bauth\b|\bapi\b"
+)
+_KEPT_IN = re.compile(r"(?i)keystore|\bpk\b|session|cookie|login|\bauth\b|\bapi\b")
 _FATE = re.compile(
     r"\W{1,3}(?:(?:was|is|has|been|not|already|never|yet) ){0,3}"
     r"(?:missing|found|revert|mined|confirmed|pending|dropped|replaced|included|underpriced|broadcast|timed out)"
@@ -72,8 +77,12 @@ def _hex_key(match: re.Match[str]) -> str:
     before = match.string[max(0, match.start() - 48) : match.start()]
     if _HASH_WORDS.search(before):
         return match[0]
-    is_of_chain = _CHAIN_WORDS.search(before) or _FATE.match(match.string, match.end())
-    return match[0] if is_of_chain and not _SIGNING.search(before) else SECRET
+    is_prefixed = match[0][1:2] in "xX"
+    is_of_chain = _CHAIN_WORDS.search(before) or (
+        is_prefixed and (_LOOSE_WORDS.search(before) or _FATE.match(match.string, match.end()))
+    )
+    is_key = _SIGNING.search(before) or _KEPT_IN.search(match.string, match.end(), match.end() + 48)
+    return match[0] if is_of_chain and not is_key else SECRET
 
 
 def _phrases(text: str) -> str:
