@@ -193,6 +193,7 @@ async def started(folder: str, dsn: str, count: int, **more: object) -> list[pro
         "log_success_ratio": 0,
         "max_message_bytes": 16 * 2**20,
         "new_issues_per_hour": 0,
+        "maintenance_interval": 5,
         **more,
     }
     return [await processes.start_service("monitor", Path(folder), f"node-{number}", **settings) for number in range(count)]
