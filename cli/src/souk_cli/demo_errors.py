@@ -35,6 +35,7 @@ from souk.monitor.v1 import error_pb2 as pb
 
 from souk_cli.db_connection import connect
 from souk_cli.demo_checks import Checks
+from souk_cli.demo_shop import page_key
 from souk_cli.display import err, out
 from souk_cli.errors_list import issues_table
 
@@ -195,16 +196,16 @@ async def _check_out(db: DbClient, buyer: int, product: int, reporter: MonitorRe
 
 async def _cache_stands_still(places: Places, reporter: MonitorReporter, shoppers: int) -> None:
     async with CacheClient(places.cache) as cache:
-        await cache.namespace("product", JSON).get("1")
+        await cache.namespace("product", JSON).get(page_key("1"))
         with _frozen(places.cache_pid):
             await asyncio.gather(*(_look(cache, number, reporter) for number in range(shoppers)))
-        await cache.namespace("product", JSON).get("1")  # it goes on
+        await cache.namespace("product", JSON).get(page_key("1"))  # it goes on
 
 
 async def _look(cache: CacheClient, number: int, reporter: MonitorReporter) -> None:
     circumstances = Circumstances(transaction="GET /product", user=pb.ReportedUser(id=f"shopper-{number}"))
     try:
-        await cache.namespace("product", JSON).get(str(number), timeout=PATIENCE)
+        await cache.namespace("product", JSON).get(page_key(str(number)), timeout=PATIENCE)
     except SoukError as error:
         reporter.report(error, circumstances)
 

@@ -173,11 +173,11 @@ async def _shopper(number: int, client: CacheClient, market: Market, categories:
 
 async def _look(client: CacheClient, key: str, market: Market, seen: Seen) -> None:
     least, asked = market.announced[key], market.changed[key]
-    product = await _timed(client, "product", _page(key), lambda: market.product(key, asked), seen)
+    product = await _timed(client, "product", page_key(key), lambda: market.product(key, asked), seen)
     seen.stale += product is None or product["price"] < least
 
 
-def _page(key: str) -> str:
+def page_key(key: str) -> str:
     """What a product's page is cached by, beside what dbopt keeps of the product there."""
     return f"page:{key}"
 
@@ -218,7 +218,7 @@ async def _sell(client: CacheClient, key: str, market: Market, seen: Seen) -> No
         price = await market.raise_price(key)
         market.changing[key] += 1
         start = time.perf_counter()
-        await client.invalidate(keys={"product": [_page(key)]}, tags=[f"shown:{key}"], level=CLIENTS)
+        await client.invalidate(keys={"product": [page_key(key)]}, tags=[f"shown:{key}"], level=CLIENTS)
         market.changed[key] += 1
         seen.invalidations.append(time.perf_counter() - start)
         market.announced[key] = price
