@@ -192,6 +192,24 @@ def _special(path: str) -> str:
 
 
 @lru_cache(_MOST_KNOWN)
+def _placed(prefix: str, *, by_http: bool, is_start: bool) -> tuple[str, str]:
+    """Of what is before a file's name: the folders below the root, and what they say of the place; many files have them in common.
+
+    is_start: the file is one that programs are started by.
+    """
+    head = _below_root(f"{prefix}{'main.py' if is_start else '*'}").rpartition("/")[0]
+    return head, _folder_of(head, by_http=by_http)
+
+
+def _folder_of(head: str, *, by_http: bool) -> str:
+    """The nearest folder that says something, with its package."""
+    folder = _nearest(head, by_http=by_http)
+    if folder and head.count("/") > 2 and (package := _PACKAGE.search(head)) and package[1] != folder:
+        return f"{package[1]}/{folder}"
+    return folder
+
+
+@lru_cache(_MOST_KNOWN)
 def _named(path: str) -> tuple[str, bool]:
     """The place of a path, and whether its name is that of a bundle."""
     if (path[:1] in "<bd" or "ipykernel_" in path) and (special := _special(path)):
@@ -201,19 +219,16 @@ def _named(path: str) -> tuple[str, bool]:
     scheme = ""
     if "://" in path or "?" in path:
         scheme, path = _of_url(path)
-    path = _below_root(path)
-    head, _, name = path.rpartition("/")
+    name = path.rpartition("/")[2]
     by_http = scheme in ("http", "https")
-    if by_http and name.rpartition(".")[2] not in _SCRIPTS and not _SERVED.search(path):
+    head, folder = _placed(path[: len(path) - len(name)], by_http=by_http, is_start=_STARTED.fullmatch(name) is not None)
+    if by_http and name.rpartition(".")[2] not in _SCRIPTS and not _SERVED.search(f"{head}/{name}" if head else name):
         return _PAGE, False
     if name.startswith("__init__."):
-        head, _, stem = head.rpartition("/")
-        stem = stem or "__init__"
+        outer, _, stem = head.rpartition("/")
+        stem, folder = stem or "__init__", _folder_of(outer, by_http=by_http)
     else:
         stem = _stem(name, f"{head}/", by_http=by_http)
-    folder = _nearest(head, by_http=by_http)
-    if folder and head.count("/") > 2 and (package := _PACKAGE.search(head)) and package[1] != folder:
-        folder = f"{package[1]}/{folder}"
     is_bundle = stem != (name.rpartition(".")[0] or name) or (not folder and _is_served_bundle(scheme, head, name, stem))
     return f"{folder}/{stem}" if folder else stem, is_bundle
 
