@@ -104,7 +104,10 @@ async function refresh() {
   asked = Date.now();
   try {
     const response = await fetch(body.dataset.self || location.href, { headers: { accept: "text/html" } });
-    if (response.ok && !response.redirected) take(new DOMParser().parseFromString(await response.text(), "text/html"));
+    if (response.ok && !response.redirected) {
+      take(new DOMParser().parseFromString(await response.text(), "text/html"));
+      if (stream?.readyState === EventSource.OPEN) say("on", "live");
+    }
   } catch {
     say("off", "not live");
   } finally {
@@ -148,7 +151,6 @@ function open() {
   stream = new EventSource(body.dataset.live);
   let opened = 0;
   stream.addEventListener("open", () => {
-    say("on", "live");
     if (opened++ > 0 || wasShut || DELAY) soon();
     else refresh();
   });
