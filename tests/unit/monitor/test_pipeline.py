@@ -1,16 +1,19 @@
 """The queue of events: bounded, drained, patient, and fair to those who come with good events."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from monitoring import error, preparer, stored
 from souk_common.postgres import InvalidDataError, ProgramLimitError, UnavailableError
+from souk_monitor.events import Event
 from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
 from souk_monitor.facets import Kind
 from souk_monitor.ingest import Pipeline, Queue, Rejected, Stored
+from souk_monitor.limits import fit
 from souk_monitor.preparing import Prepared
 from souk_monitor.projects import Project, ProjectOptions
 
@@ -110,6 +113,50 @@ async def test_a_store_that_is_away_for_a_moment_is_asked_again_and_for_longer_i
             await ingest.submit(PROJECT, [error()])
         assert caught.value.retry_delay > 0
         assert stored(await ingest.submit(PROJECT, [error()]))
+
+
+class Decoded:
+    """Three reports, of which the second is no event."""
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Iterator[Event | Rejected]:
+        for number in range(3):
+            self.made += 1
+            yield Rejected("b", "MALFORMED", "no report") if number == 1 else error(event_id=f"{number:032x}")
+
+
+async def test_an_event_is_made_ready_before_the_next_one_is_decoded() -> None:
+    decoded, ready = Decoded(), []
+
+    def fitting(event: Event, received: datetime) -> bytes:
+        ready.append(decoded.made)
+        return fit(event, received)
+
+    async with Pipeline(Store(), replace(preparer(), fit=fitting), Queue(delay=0.0)) as ingest:
+        await ingest.submit(PROJECT, decoded)
+    assert ready == [1, 3]
+
+
+async def test_reports_that_are_no_events_are_answered_in_their_places_and_take_nothing_of_a_quota() -> None:
+    project = Project(2, "busy", datetime.now(UTC), ProjectOptions(events_per_minute=4))
+    async with pipeline(Store()) as ingest:
+        outcomes = await ingest.submit(project, Decoded())
+        assert [isinstance(outcome, Rejected) for outcome in outcomes] == [False, True, False]
+        assert [outcome.event_id for outcome in outcomes] == [f"{0:032x}", "b", f"{2:032x}"]
+        await ingest.submit(project, [error(), error()])
+        with pytest.raises(QuotaExceededError):
+            await ingest.submit(project, [error()])
+
+
+async def test_a_call_of_which_nothing_is_an_event_is_answered() -> None:
+    async with pipeline(Store()) as ingest:
+        assert len(await ingest.submit(PROJECT, [Rejected("a", "MALFORMED", "no report")])) == 1
+        assert ingest.events == ingest.bytes == 0
 
 
 async def test_a_project_over_its_quota_is_told_when_to_come_again() -> None:

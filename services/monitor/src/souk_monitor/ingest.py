@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
@@ -61,6 +62,17 @@ class Rejected:
 
 
 Outcome: TypeAlias = Stored | Rejected
+
+
+class Events(Protocol):
+    """Events in their order, each made as it is asked for: one that is made ready at once is still at hand, and a list of large ones
+    would be out of the processor's caches by then."""
+
+    def __len__(self) -> int:
+        """How many there are, with those that turn out to be none."""
+
+    def __iter__(self) -> Iterator[Event | Rejected]:
+        """Each event, or why it is none."""
 
 
 class EventStore(Protocol):
@@ -146,7 +158,7 @@ class Pipeline:
         self._came.set()
         await asyncio.gather(*self._writers)
 
-    async def submit(self, project: Project, events: Sequence[Event]) -> list[Outcome]:
+    async def submit(self, project: Project, events: Events) -> list[Outcome]:
         """Scrub, group, classify and store events, and return when they are committed; the outcomes are in their order.
 
         QueueFullError, QuotaExceededError: nothing of the call is stored. StoreUnavailableError: what is stored is not known. A
@@ -154,7 +166,7 @@ class Pipeline:
         """
         return await self.submit_all([(project, events)])
 
-    async def submit_all(self, parts_of: Sequence[tuple[Project, Sequence[Event]]]) -> list[Outcome]:
+    async def submit_all(self, parts_of: Sequence[tuple[Project, Events]]) -> list[Outcome]:
         """`submit` for the events of several projects: the quota of one turns all of them away, before any is stored."""
         count = sum(len(events) for _, events in parts_of)
         if self._closing or self.events + count > self._queue.events or self.bytes >= self._queue.bytes:
@@ -164,7 +176,8 @@ class Pipeline:
         self.events += count
         size = 0
         try:
-            prepared = [each for project, events in parts_of for each in await self._prepare(project, events)]
+            ready = [each for project, events in parts_of for each in await self._prepare(project, events)]
+            prepared = [each for each in ready if isinstance(each, Prepared)]
             size = sum(len(each.body) for each in prepared)
             self.bytes += size
             parts = [self._enqueue(part) for part in self._parts(prepared)]
@@ -172,9 +185,10 @@ class Pipeline:
         finally:
             self.events -= count
             self.bytes -= size
-        return [outcome for answer in answers for outcome in answer]
+        stored = chain.from_iterable(answers)
+        return [each if isinstance(each, Rejected) else next(stored) for each in ready]
 
-    def _take_quotas(self, parts_of: Sequence[tuple[Project, Sequence[Event]]], count: int) -> None:
+    def _take_quotas(self, parts_of: Sequence[tuple[Project, Events]], count: int) -> None:
         """Of all projects, or of none."""
         for number, (project, events) in enumerate(parts_of):
             wait = self._quotas.take(project.number, len(events), project.options.events_per_minute)
@@ -184,23 +198,24 @@ class Pipeline:
                 self.counts.turned_away += count
                 raise QuotaExceededError(project.name, wait)
 
-    async def _prepare(self, project: Project, events: Sequence[Event]) -> list[Prepared]:
-        prepared = []
+    async def _prepare(self, project: Project, events: Events) -> list[Prepared | Rejected]:
+        ready: list[Prepared | Rejected] = []
         received = self._now()
         start = time.perf_counter()
         for event in events:
-            prepared.append(self._preparer.prepare(project, event, received))
+            ready.append(event if isinstance(event, Rejected) else self._preparer.prepare(project, event, received))
             if time.perf_counter() - start > TURN_SECONDS:
                 await asyncio.sleep(0)
                 start = time.perf_counter()
-        return prepared
+        self._quotas.give_back(project.number, sum(isinstance(each, Rejected) for each in ready))
+        return ready
 
     def _parts(self, events: list[Prepared]) -> list[list[Prepared]]:
         """In pieces that a transaction takes whole."""
-        parts: list[list[Prepared]] = [[]]
+        parts: list[list[Prepared]] = []
         size = 0
         for event in events:
-            if len(parts[-1]) == self._queue.batch_events or (size and size + len(event.body) > self._queue.batch_bytes):
+            if not parts or len(parts[-1]) == self._queue.batch_events or (size and size + len(event.body) > self._queue.batch_bytes):
                 parts.append([])
                 size = 0
             parts[-1].append(event)

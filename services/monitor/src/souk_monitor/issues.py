@@ -155,16 +155,25 @@ class Surroundings:
 
 def trend_of(hours: Mapping[datetime, int], first_seen: datetime, now: datetime) -> Trend:
     """How the rate of an issue goes. hours: its events by the hour, of eight days."""
-    this = hour_of(now)
-    counts = [hours.get(this - HOUR * back, 0) for back in range(HOURS - 1, -1, -1)]
-    return trend(counts, passed=_passed(now), age_hours=max(0.0, (now - first_seen) / HOUR))
+    return trend(_counts(hours, HOURS, now), passed=_passed(now), age_hours=max(0.0, (now - first_seen) / HOUR))
 
 
 def kept_trend(direction: Direction, expected: float, hours: Mapping[datetime, int], first_seen: datetime, now: datetime) -> Trend:
     """The same by what was found the last time that somebody looked. hours: of the last day."""
-    counts = tuple(hours.get(hour_of(now) - HOUR * back, 0) for back in range(DAY // HOUR - 1, -1, -1))
+    counts = tuple(_counts(hours, DAY // HOUR, now))
     rate = counts[-1] + counts[-2] * (1 - _passed(now))
     return Trend(Direction.NEW if now - first_seen < HOUR else direction, rate, expected, counts)
+
+
+def _counts(hours: Mapping[datetime, int], size: int, now: datetime) -> list[int]:
+    """Of so many hours up to this one, which is the last. Mostly there are few that have any."""
+    counts = [0] * size
+    this = hour_of(now)
+    for hour, events in hours.items():
+        back = (this - hour) // HOUR
+        if 0 <= back < size:
+            counts[size - 1 - back] = events
+    return counts
 
 
 def _passed(now: datetime) -> float:

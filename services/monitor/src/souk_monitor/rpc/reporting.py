@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 
 from souk.monitor.v1 import error_pb2 as pb
@@ -13,7 +12,7 @@ from souk_monitor.decoding import native
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event
 from souk_monitor.exceptions import MalformedError
-from souk_monitor.ingest import TURN_SECONDS, Outcome, Pipeline, Rejected
+from souk_monitor.ingest import Pipeline, Rejected
 from souk_monitor.limits import Limits, fit
 from souk_monitor.projects import Project, Projects
 from souk_monitor.rpc import mapping, validate
@@ -33,18 +32,7 @@ class Reporting:
 
     async def take(self, project: Project, reports: Sequence[pb.ErrorReport]) -> Results:
         """Store reports of a project; what became of each."""
-        decoded: list[Event | Rejected] = []
-        received, budget = datetime.now(UTC), Budget()
-        start = time.perf_counter()
-        for report in reports:
-            decoded.append(self._decode(report, received, budget))
-            if time.perf_counter() - start > TURN_SECONDS:
-                await asyncio.sleep(0)
-                start = time.perf_counter()
-        events = [each for each in decoded if isinstance(each, Event)]
-        stored = iter(await self._pipeline.submit(project, events) if events else ())
-        outcomes: list[Outcome] = [each if isinstance(each, Rejected) else next(stored) for each in decoded]
-        return list(map(mapping.result, outcomes))
+        return list(map(mapping.result, await self._pipeline.submit(project, _Decoded(reports))))
 
     async def one(self, request: pb.ReportErrorsRequest) -> Results:
         """A call by itself."""
@@ -96,11 +84,23 @@ class Reporting:
         fit(event, received, self._limits)
         return event
 
-    def _decode(self, report: pb.ErrorReport, received: datetime, budget: Budget) -> Event | Rejected:
-        try:
-            return native.event(report, received, budget)
-        except MalformedError as error:
-            return Rejected(report.event_id, "MALFORMED", str(error))
+
+class _Decoded:
+    """Reports of a request as events, each decoded as it is asked for."""
+
+    def __init__(self, reports: Sequence[pb.ErrorReport]) -> None:
+        self._reports = reports
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def __iter__(self) -> Iterator[Event | Rejected]:
+        received, budget = datetime.now(UTC), Budget()
+        for report in self._reports:
+            try:
+                yield native.event(report, received, budget)
+            except MalformedError as error:
+                yield Rejected(report.event_id, "MALFORMED", str(error))
 
 
 def _drained(waiting: "asyncio.Queue[asyncio.Task[Results] | None]") -> list["asyncio.Task[Results]"]:
