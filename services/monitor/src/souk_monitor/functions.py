@@ -72,7 +72,10 @@ def javascript(name: str) -> str:
         return ""
     if name.isidentifier():
         return name
-    name = _JS_CALLER.sub("", _JS_ALIAS.sub("", name))
+    if name[-1] == "]":
+        name = _JS_ALIAS.sub("", name)
+    if " " in name or "*" in name:
+        name = _JS_CALLER.sub("", name)
     if name.endswith(("/<", "<")) and "<anonymous>" not in name:
         return ""
     name = name.rpartition(".")[2].rpartition("/")[2].removeprefix("#")

@@ -70,7 +70,7 @@ def _by_language(frame: Frame, family: str) -> bool:
     path = frame.abs_path or frame.file
     if "\\" in path:
         path = path.replace("\\", "/")
-    if path and (libraries.FOLDER.search(path) or libraries.BEGINNING.match(path)):
+    if path and (libraries.FOLDER.search(path) or libraries.is_of_runtime(path)):
         return False
     if family in _VENDORING and path and libraries.VENDOR_PATH.search(path):
         return False

@@ -65,8 +65,8 @@ Outcome: TypeAlias = Stored | Rejected
 
 
 class Events(Protocol):
-    """Events in their order, each made as it is asked for: one that is made ready at once is still at hand, and a list of large ones
-    would be out of the processor's caches by then."""
+    """Events in their order, each made as it is asked for: one that is made ready at once is still in the processor's caches, and
+    of a list of large ones the first would not be."""
 
     def __len__(self) -> int:
         """How many there are, with those that turn out to be none."""
@@ -215,7 +215,8 @@ class Pipeline:
         parts: list[list[Prepared]] = []
         size = 0
         for event in events:
-            if not parts or len(parts[-1]) == self._queue.batch_events or (size and size + len(event.body) > self._queue.batch_bytes):
+            is_full = not parts or len(parts[-1]) == self._queue.batch_events
+            if is_full or (size and size + len(event.body) > self._queue.batch_bytes):
                 parts.append([])
                 size = 0
             parts[-1].append(event)

@@ -21,11 +21,19 @@ FOLDER = re.compile(
 )
 """Folders, anywhere in a path with / as separator, of what is installed rather than written here."""
 
-BEGINNING = re.compile(
-    rf"(?:{_any('node: internal/ wasm: dart: /lib/ deps/ <frozen')}|(?:chrome|moz|safari|safari-web)-extension:)"
+_BEGINNING = re.compile(
+    rf"(?:{_any('node: internal/ wasm: dart: deps/ <frozen')}|(?:chrome|moz|safari|safari-web)-extension:)"
     r"|(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$"
 )
-"""What a path begins with that is of a runtime."""
+_BEGIN_WITH = frozenset("<[cdimnsw")
+
+
+def is_of_runtime(path: str) -> bool:
+    """Whether a path begins with what is of a runtime."""
+    if path[0] == "/":
+        return path.startswith("/lib/")
+    return path[0] in _BEGIN_WITH and _BEGINNING.match(path) is not None
+
 
 VENDOR_PATH = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""

@@ -33,11 +33,12 @@ _ROOT = re.compile(
 )
 """Where programs are deployed. The folder that one is deployed to may be next."""
 
-_STARTED = re.compile(r"(?:__main__|app|asgi|index|main|manage|run|server|start|worker|wsgi)\.\w+$")
-"""Files that programs are started by, which are in no folder of their own."""
+_STARTERS = frozenset(("__main__", "app", "asgi", "index", "main", "manage", "run", "server", "start", "worker", "wsgi"))
+"""Files that programs are started by, which are in no folder of their own, without extension."""
 
-_SOURCE_ROOT = re.compile(r"/(?:code|dev|git|lib|share|source|src|work|workspace)/$")
+_SOURCE_ROOTS = frozenset(("code", "dev", "git", "lib", "share", "source", "src", "work", "workspace"))
 
+_MANY = ("apps/", "libs/", "modules/", "packages/", "services/")
 _PACKAGE = re.compile(r"(?:^|/)(?:apps|libs|modules|packages|services)/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
 """A package of a repository that has many, above a folder of its sources."""
 
@@ -117,7 +118,7 @@ def _unhashed(stem: str, head: str, *, by_http: bool) -> str:
             return stem[: max(start - 1, 0)]
         if not hashed.strip(_HEX_LETTERS):
             return _HASHED.sub("", stem)
-    if not _DIGIT.search(stem):
+    if stem.isalpha() or not _DIGIT.search(stem):
         return stem
     cut = _HASHED.sub("", stem)
     return _HASHED.sub("", cut) if cut and len(cut) != len(stem) else cut
@@ -135,32 +136,31 @@ def _stem(name: str, head: str, *, by_http: bool) -> str:
 
 def _folder(name: str) -> str:
     """A folder's name without version; empty: it says nothing of the program."""
-    if _DIGIT.search(name):
+    if not name.isalpha() and _DIGIT.search(name):
         name = _HASHED.sub("", name)
         if name.isdigit() or name.rstrip("0123456789").rstrip("-_.") in _INSTALLED:
             return ""
     return "" if name in _INSTALLED else name
 
 
-def _below_root(path: str) -> str:
-    """A path without what is of the machine, and without the folder that the program is deployed to, where that can be told: there
-    is one that every installation has in it, or the file that the program is started by."""
-    root = _ROOT.match(path)
+def _below_root(prefix: str, *, is_start: bool) -> str:
+    """What is before a file's name, without what is of the machine, and without the folder that the program is deployed to, where
+    that can be told: there is one that every installation has in it, or the file that the program is started by."""
+    root = _ROOT.match(prefix)
     if root is None:
-        return path
-    rest = path[root.end() :]
-    if _SOURCE_ROOT.search(root[0]):
+        return prefix[:-1]
+    start = root.end()
+    rest, above = prefix[start:-1], prefix[: start - 1].rpartition("/")
+    if not rest or (above[1] and above[2] in _SOURCE_ROOTS):
         return rest
-    first, slash, below = rest.partition("/")
-    inner, is_folder, _ = below.partition("/")
+    first, is_folder, below = rest.partition("/")
     is_deployed = (
-        root["sites"]
-        or first in _INSTALLED
-        or _INSTANCE.search(first)
-        or (not is_folder and root[0].endswith((":/", "/")) and root[0].count("/") == 1)
-        or (inner in _INSTALLED if is_folder else _STARTED.fullmatch(below))
+        first in _INSTALLED
+        or root["sites"]
+        or (below.partition("/")[0] in _INSTALLED if is_folder else is_start or not above[1])
+        or (not first.isalpha() and _INSTANCE.search(first))
     )
-    return below if slash and is_deployed else rest
+    return below if is_deployed else rest
 
 
 def _nearest(head: str, *, by_http: bool) -> str:
@@ -197,14 +197,15 @@ def _placed(prefix: str, *, by_http: bool, is_start: bool) -> tuple[str, str]:
 
     is_start: the file is one that programs are started by.
     """
-    head = _below_root(f"{prefix}{'main.py' if is_start else '*'}").rpartition("/")[0]
+    head = _below_root(prefix, is_start=is_start)
     return head, _folder_of(head, by_http=by_http)
 
 
 def _folder_of(head: str, *, by_http: bool) -> str:
     """The nearest folder that says something, with its package."""
     folder = _nearest(head, by_http=by_http)
-    if folder and head.count("/") > 2 and (package := _PACKAGE.search(head)) and package[1] != folder:
+    is_of_many = folder and head.count("/") > 2 and any(map(head.__contains__, _MANY))
+    if is_of_many and (package := _PACKAGE.search(head)) and package[1] != folder:
         return f"{package[1]}/{folder}"
     return folder
 
@@ -221,7 +222,9 @@ def _named(path: str) -> tuple[str, bool]:
         scheme, path = _of_url(path)
     name = path.rpartition("/")[2]
     by_http = scheme in ("http", "https")
-    head, folder = _placed(path[: len(path) - len(name)], by_http=by_http, is_start=_STARTED.fullmatch(name) is not None)
+    stem, _, extension = name.partition(".")
+    is_start = stem in _STARTERS and extension.replace("_", "x").isalnum()
+    head, folder = _placed(path[: len(path) - len(name)], by_http=by_http, is_start=is_start)
     if by_http and name.rpartition(".")[2] not in _SCRIPTS and not _SERVED.search(f"{head}/{name}" if head else name):
         return _PAGE, False
     if name.startswith("__init__."):
