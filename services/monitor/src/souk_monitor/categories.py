@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache, lru_cache
 from importlib import resources
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from souk_common import yaml_text
@@ -57,8 +57,8 @@ class Phrase:
     """In lower case, with a group for each part that is not a *."""
     needed: str
     """A message that says it has this, which is sooner looked for."""
-    words: frozenset[str]
-    """And one of these."""
+    signs: frozenset[tuple[str, str]]
+    """And one of these: a word, and what is written around it whatever else is chosen."""
 
     @classmethod
     def of(cls, text: str) -> "Phrase":
@@ -67,7 +67,7 @@ class Phrase:
         pattern = _GAP.join(f"({_part(part)})" for part in parts)
         start = "(?<![a-z0-9])" if _WORD.match(parts[0].lstrip("(")) else ""
         needed = max((text for part in parts for text in _EITHER.split(part)[::2]), key=len)
-        return cls(re.compile(start + pattern), needed, frozenset(map(_rarest, _said_by(" ".join(parts)))))
+        return cls(re.compile(start + pattern), needed, frozenset(_signs(parts)))
 
     def said(self, text: str) -> str:
         """What of it a text in lower case has, without what a * stands for; empty: not all of it."""
@@ -88,16 +88,24 @@ def _part(text: str) -> str:
     )
 
 
-def _said_by(text: str) -> Iterator[str]:
-    """A phrase once for each of its alternatives."""
-    places = [place.split("|") if number % 2 else [place] for number, place in enumerate(_EITHER.split(text))]
-    return map("".join, product(*places))
+def _signs(parts: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of each way to say a phrase, its longest word, but for the last, which may go on: `port` is in `ports`; and its surroundings."""
+    places = [_EITHER.split(part) for part in parts]
+    choices = [place.split("|") if number % 2 else [place] for part in places for number, place in enumerate(part)]
+    for chosen in product(*choices):
+        left = iter(chosen)
+        said = [list(islice(left, len(part))) for part in places]
+        words = _WORD.findall(" ".join(map("".join, said)))
+        word = max(words[:-1] or words, key=len)
+        yield word, next((around for part in said if (around := _around(word, part))), "")
 
 
-def _rarest(text: str) -> str:
-    """The longest word of a phrase, but for the last, which may go on: `port` is in `ports`."""
-    words = _WORD.findall(text)
-    return str(max(words[:-1] or words, key=len))
+def _around(word: str, places: Sequence[str]) -> str:
+    """What is written in a row with a word of a part: alternatives are the odd places. Empty: the word is in none of them whole."""
+    for number, place in enumerate(places):
+        if word in _WORD.findall(place):
+            return "".join(places[number - 1 : number + 2]) if number % 2 else place
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +150,8 @@ class _Rules:
     by_type: Mapping[str, int]
     """The first rule that names a type, by its name."""
     by_module: Mapping[str, int]
-    by_word: Mapping[str, Sequence[tuple[int, Phrase]]]
-    """Phrases, with their rules, by a word that a message must have for them."""
+    by_word: Mapping[str, Sequence[tuple[int, str, Phrase]]]
+    """Phrases, with their rules, by a word that a message must have for them, and what must be around it."""
 
 
 def _rule(told: Mapping[str, Any]) -> Rule:
@@ -174,12 +182,12 @@ def rules() -> _Rules:
     return _Rules(found, by_type, by_module, _phrases_by_word(found))
 
 
-def _phrases_by_word(found: Sequence[Rule]) -> Mapping[str, Sequence[tuple[int, Phrase]]]:
-    by_word: dict[str, list[tuple[int, Phrase]]] = defaultdict(list)
+def _phrases_by_word(found: Sequence[Rule]) -> Mapping[str, Sequence[tuple[int, str, Phrase]]]:
+    by_word: dict[str, list[tuple[int, str, Phrase]]] = defaultdict(list)
     for index, rule in enumerate(found):
         for phrase in rule.messages:
-            for word in phrase.words:
-                by_word[word].append((index, phrase))
+            for word, around in phrase.signs:
+                by_word[word].append((index, around, phrase))
     return by_word
 
 
@@ -216,8 +224,8 @@ def _by_message(text: str, before: int) -> tuple[int, str]:
     lowered = text.lower()
     best, said = before, ""
     for word in set(_WORD.findall(lowered)):
-        for index, phrase in by_word.get(word, ()):
-            if index < best and (words := phrase.said(lowered)):
+        for index, around, phrase in by_word.get(word, ()):
+            if index < best and around in lowered and (words := phrase.said(lowered)):
                 best, said = index, words
     return best, said
 
