@@ -108,6 +108,27 @@ def test_members_of_a_group_are_numbered_and_know_their_parent() -> None:
     assert parents["KeyError"] == numbers["ValueError"]
 
 
+def test_what_an_exception_is_to_the_one_that_it_belongs_to_is_told() -> None:
+    def sources(error: BaseException) -> dict[str, str]:
+        return {each.type: each.source for each in error_report(error).exceptions}
+
+    named, handled, alone = ValueError("named"), KeyError("handled"), TypeError("alone")
+    named.__cause__, named.__context__ = OSError("cause"), LookupError("no cause")
+    handled.__context__ = named
+    alone.__context__, alone.__suppress_context__ = OSError("forgotten"), True
+    assert sources(handled) == {"KeyError": "", "ValueError": "__context__", "OSError": "__cause__"}
+    assert sources(alone) == {"TypeError": ""}
+    group = ExceptionGroup("both", [named, alone])
+    group.__cause__ = handled
+    assert sources(group) == {
+        "ExceptionGroup": "",
+        "KeyError": "__cause__",
+        "ValueError": "exceptions[0]",
+        "TypeError": "exceptions[1]",
+        "OSError": "__cause__",
+    }
+
+
 def test_a_ring_of_causes_ends() -> None:
     one, two = ValueError("one"), KeyError("two")
     one.__cause__, two.__cause__ = two, one

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor import stack_text
+from souk_monitor.chains import tree
 from souk_monitor.decoding import bodies, native
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError
@@ -44,6 +45,7 @@ exceptions = st.builds(
     is_group=st.booleans(),
     is_suppressed=st.booleans(),
     extra=objects,
+    source=text,
 )
 events = st.builds(
     Event,
@@ -286,3 +288,29 @@ def test_a_type_beside_the_text_of_a_stack_leaves_its_group_whole(platform: str)
 def test_a_text_that_is_no_stack_is_kept():
     given = pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", stack_text="gone fishing")])
     assert native.report(native.event(given, NOW)).exceptions[0].stack_text == "gone fishing"
+
+
+def test_a_cause_that_the_program_names_counts_as_it_does_by_way_of_sentry() -> None:
+    def told(source: str) -> Event:
+        library = pb.StackFrame(function="connect", abs_path="/v/lib/python3.11/site-packages/u/c.py")
+        own = pb.StackFrame(function="order", abs_path="/srv/app/shop/orders.py")
+        tried = pb.ExceptionReport(type="TypeError", value="x", frames=[library], source=source)
+        return native.event(pb.ErrorReport(platform="python", exceptions=[tried, pb.ExceptionReport(type="E", frames=[own])]), NOW)
+
+    assert native.report(told("__cause__")).exceptions[0].source == "__cause__"
+    assert group(told("__context__")).fingerprint == group(told("")).fingerprint != group(told("__cause__")).fingerprint
+
+
+def test_causes_within_a_group_are_of_the_member_whose_number_they_name() -> None:
+    """Sentry's SDK for Python says 0 of each, and means the one before; where a number is named, it is meant."""
+    member = pb.ExceptionReport(type="ValueError", exception_id=1, parent_id=0, source="exceptions[0]")
+    other = pb.ExceptionReport(type="TypeError", exception_id=2, parent_id=0, source="exceptions[1]")
+    cause = pb.ExceptionReport(type="OSError", exception_id=3, parent_id=1, source="__cause__")
+    root = pb.ExceptionReport(type="ExceptionGroup", exception_id=0, is_group=True)
+    event = native.event(pb.ErrorReport(platform="python", exceptions=[cause, other, member, root]), NOW)
+    found = tree(event.exceptions)
+    assert found is not None
+    assert [(node.exception.type, node.cause and node.cause.exception.type) for node in found.members] == [
+        ("ValueError", "OSError"),
+        ("TypeError", None),
+    ]

@@ -89,7 +89,7 @@ def _part(text: str) -> str:
 
 
 def _signs(parts: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Of each way to say a phrase, its longest word, but for the last, which may go on: `port` is in `ports`; and its surroundings."""
+    """Of each way to say a phrase, its longest word, but for the last, which may go on (`port`: `ports`), and what is around it."""
     places = [_EITHER.split(part) for part in parts]
     choices = [place.split("|") if number % 2 else [place] for part in places for number, place in enumerate(part)]
     for chosen in product(*choices):

@@ -105,9 +105,9 @@ def _parent(exception: ExceptionInfo, number: int) -> int:
 
     Sentry's SDK for Python says 0 of every cause, and means the one before.
     """
-    if exception.source in ("__cause__", "__context__"):
-        return number - 1
     parent = exception.parent_id
+    if not parent and exception.source in ("__cause__", "__context__"):
+        return number - 1
     return parent if parent is not None and parent < number else -1
 
 

@@ -169,9 +169,9 @@ def _exceptions(error: BaseException, options: FrameOptions, circumstances: Circ
     """Causes first. They are numbered where there is a group among them; in a chain, each is the cause of the next."""
     found: list[pb.ExceptionReport] = []
     seen: set[int] = set()
-    waiting: list[tuple[BaseException, int | None]] = [(error, None)]
+    waiting: list[tuple[BaseException, int | None, str]] = [(error, None, "")]
     while waiting and len(found) < MOST_EXCEPTIONS:
-        each, parent = waiting.pop(0)
+        each, parent, source = waiting.pop(0)
         if id(each) in seen:  # of a ring, or a member of two groups
             continue
         seen.add(id(each))
@@ -179,12 +179,14 @@ def _exceptions(error: BaseException, options: FrameOptions, circumstances: Circ
         made = _exception(each, options)
         made.exception_id = number
         if parent is not None:
-            made.parent_id = parent
+            made.parent_id, made.source = parent, source
         found.append(made)
-        cause = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
-        waiting += [(cause, number)] if cause is not None else []
+        if each.__cause__ is not None:
+            waiting.append((each.__cause__, number, "__cause__"))
+        elif each.__context__ is not None and not each.__suppress_context__:
+            waiting.append((each.__context__, number, "__context__"))
         if isinstance(each, BaseExceptionGroup):
-            waiting += [(member, number) for member in each.exceptions]
+            waiting += [(member, number, f"exceptions[{index}]") for index, member in enumerate(each.exceptions)]
     if circumstances.handled is not None:
         found[0].handled = circumstances.handled
     found[0].mechanism = circumstances.mechanism

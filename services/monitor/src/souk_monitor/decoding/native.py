@@ -277,6 +277,7 @@ def _exception(message: pb.ExceptionReport, budget: Budget, path: str, stacks: i
         exception_id=message.exception_id if message.HasField("exception_id") else None,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         is_group=message.is_group,
+        source=message.source,
         extra={"stack_text": message.stack_text} if message.stack_text else {},
     )
 
@@ -327,6 +328,7 @@ def _exception_report(known: ExceptionInfo) -> pb.ExceptionReport:
         exception_id=known.exception_id,
         parent_id=known.parent_id,
         is_group=known.is_group,
+        source=known.source,
     )
 
 

@@ -11,7 +11,7 @@ from souk_monitor.scrubbing.numbers import may_be_card
 from souk_monitor.scrubbing.wallets import is_hash, without_phrases
 
 _EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist", "server_name")
-_EXCEPTION = ("type", "value", "module", "mechanism")
+_EXCEPTION = ("type", "value", "module", "mechanism", "source")
 _FRAME = ("function", "module", "file", "abs_path", "package")
 _USER = ("id", "username", "email", "ip_address")
 _MARKS = (SECRET, EMAIL, ADDRESS)

@@ -1591,6 +1591,7 @@ class ExceptionReport(_message.Message):
     EXCEPTION_ID_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     IS_GROUP_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its type, without the module."""
     value: _builtins.str
@@ -1609,6 +1610,11 @@ class ExceptionReport(_message.Message):
     """The number of the exception that it is a cause or a member of."""
     is_group: _builtins.bool
     """It holds others that were raised side by side."""
+    source: _builtins.str
+    """How it belongs to the exception that it is a cause or a member of, as Sentry's SDKs say it: __cause__ where the program names it as
+    the cause (raise … from …), __context__ where it was being handled when the other was raised, cause, exceptions[0], errors[1].
+    Empty: not known. What a library tried in vain counts for grouping where the program names it, and only there.
+    """
     @_builtins.property
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___StackFrame]:
         """Its stack; the call that was made last is the last."""
@@ -1626,10 +1632,11 @@ class ExceptionReport(_message.Message):
         exception_id: _builtins.int | None = ...,
         parent_id: _builtins.int | None = ...,
         is_group: _builtins.bool = ...,
+        source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "handled", b"handled", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "frames", b"frames", "handled", b"handled", "is_group", b"is_group", "mechanism", b"mechanism", "module", b"module", "parent_id", b"parent_id", "stack_text", b"stack_text", "type", b"type", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "frames", b"frames", "handled", b"handled", "is_group", b"is_group", "mechanism", b"mechanism", "module", b"module", "parent_id", b"parent_id", "source", b"source", "stack_text", b"stack_text", "type", b"type", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exception_id: _TypeAlias = _typing.Literal["exception_id"]  # noqa: Y015
     _WhichOneofArgType__exception_id: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id"]  # noqa: Y015
