@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+from monitor_serving import Monitor, serving
 from postgres_servers import PostgresServer
 from souk_common.postgres import Pool, PoolOptions
 from souk_monitor.adapters import schema
@@ -74,3 +75,10 @@ async def project(pool: Pool) -> Project:
     """The only one."""
     (made,) = await ProjectRows(pool, "shop").all()
     return made
+
+
+@pytest.fixture
+async def monitor(dsn: str) -> AsyncIterator[Monitor]:
+    """A node, with the settings that there are by default."""
+    async with serving(dsn) as node:
+        yield node

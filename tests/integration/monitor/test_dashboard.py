@@ -17,12 +17,6 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
-
-
-@pytest.fixture
 async def visit(monitor: Monitor) -> AsyncIterator[Visit]:
     async with visiting(monitor) as visit:
         yield visit

@@ -17,12 +17,6 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import project_pb2
 
 
-@pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
-
-
 def stamp(time: datetime) -> Timestamp:
     made = Timestamp()
     made.FromDatetime(time)

@@ -29,12 +29,6 @@ CHANCE = random.Random(11)
 
 
 @pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
-
-
-@pytest.fixture
 async def http(monitor: Monitor) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose requests are to the default project, with its key."""
     await monitor.projects.CreateProjectKey(project_pb2.CreateProjectKeyRequest(project="default"))

@@ -36,12 +36,6 @@ QUICK = QueueOptions(delay=0.01, backoff=0.02, max_backoff=0.05)
 
 
 @pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as node:
-        yield node
-
-
-@pytest.fixture
 async def client(monitor: Monitor) -> AsyncIterator[MonitorClient]:
     async with MonitorClient(monitor.server.addresses.grpc, options=ReportOptions(service="checkout")) as client:
         yield client

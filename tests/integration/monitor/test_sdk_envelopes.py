@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from monitor_serving import Monitor, serving
+from monitor_serving import Monitor
 from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import project_pb2
 from souk_common.postgres import Pool
@@ -32,12 +32,6 @@ ELSEWHERE = {
 SHOWN = {"function", "module", "file", "abs_path", "line", "column", "context_line", "package"}
 """Of a frame, by the rpcs."""
 Said = dict[str, Any]
-
-
-@pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
 
 
 @pytest.fixture

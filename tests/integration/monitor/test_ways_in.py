@@ -30,12 +30,6 @@ ENVELOPE = b'{}\n{"type":"event"}\n' + EVENT
 
 
 @pytest.fixture
-async def monitor(dsn: str) -> AsyncIterator[Monitor]:
-    async with serving(dsn) as monitor:
-        yield monitor
-
-
-@pytest.fixture
 async def http(monitor: Monitor) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose requests are to the default project, with its key."""
     project = (await monitor.projects.GetProject(project_pb2.GetProjectRequest(name="default"))).project
