@@ -47,7 +47,7 @@ _INSTANCE = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+|v?\d[\w.]*)$")
 """One of several folders that a program is deployed to."""
 
 _HASHED = re.compile(
-    r"(?:(?<![.~@_-])[.~@_-]++|^)(?:(?=[a-f]*[0-9])[0-9a-f]{6,64}|[a-f]{8,64}|v?\d{1,20}+(?:\.\d{1,20}){1,4}+[\w.+-]{0,32})$",
+    r"(?:(?<![.~@_-])[.~@_-]++|^)(?:(?=[a-f]*[0-9])[0-9a-f]{6,64}|[a-f]{8,64}|v?\d{1,20}+(?:\.\d{1,20}+){1,4}[\w.+-]{0,32})$",
     re.IGNORECASE,
 )
 _HASH_LENGTH = 8

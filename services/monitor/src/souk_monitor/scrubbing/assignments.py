@@ -15,15 +15,15 @@ _OF_FIELDS_ONLY = ("session", "bearer", "keystore")
 _WORDS = tuple(word for word in (*WITHIN, "session id") if word not in _OF_FIELDS_ONLY)
 _TILDE = "contrasena"
 _END = r"(?:\\*[\"']?\]?)"
-_DIGEST = r"(?:digest|oauth|hawk|signature|token)(?:,?[ \t]{1,4}[\w-]{1,40}=(?:\\*\"[^\"\n]*+\"|[^\s,\"']++))++"
+_DIGEST = r"(?:digest|oauth|hawk|signature|token)(?:,?[ \t]{1,4}[\w-]{1,40}=(?:\\*\"[^\"\n]*+\"|[^\s,\"']++))+"
 _VALUE = (
-    r"b?\"(?:[^\"\\]|\\[\s\S])*+(?:\"|$)|b?'(?:[^'\\]|\\[\s\S])*+(?:'|$)|\\+\"[^\"]*+(?:\"|$)|\\+'[^']*+(?:'|$)"
+    r"b?\"[^\"\\]*+(?:\\[\s\S][^\"\\]*+)*(?:\"|$)|b?'[^'\\]*+(?:\\[\s\S][^'\\]*+)*(?:'|$)|\\+\"[^\"]*+(?:\"|$)|\\+'[^']*+(?:'|$)"
     rf"|{_DIGEST}|(?:bearer|basic|digest|token|apikey|negotiate|ntlm|ssws|splunk) +[^\s\"',;]+"
     r"|\{[^{}]{0,4096}\}?|\[[^\[\]]{0,4096}\]?|\([^()]{0,4096}\)?"
-    r"|(?:[^\s;,&\"'<>\\]|[&,](?=[^\s\"'])(?!(?:quot|apos|#x?\d\d);|[\w.\[\]-]{1,40}[=:])|\\(?![\"'nrt]))++"
+    r"|(?:[^\s;,&\"'<>\\]|[&,](?=[^\s\"'])(?!(?:quot|apos|#x?\d\d);|[\w.\[\]-]{1,40}[=:])|\\(?![\"'nrt]))+"
 )
-_LITERAL = r"(?:[bfru$@]{0,2}(?:\"(?:[^\"\\]|\\[\s\S])*+\"|'(?:[^'\\]|\\[\s\S])*+')|`(?:[^`\\]|\\[\s\S])*+`)"
-_LITERALS = rf"{_LITERAL}(?:[ \t]{{0,4}}[+.&]?[ \t]{{0,4}}{_LITERAL})*+"
+_LITERAL = "(?:[bfru$@]{{0,2}}(?:{}|{})|{})".format(*(rf"{mark}[^{mark}\\]*+(?:\\[\s\S][^{mark}\\]*+)*{mark}" for mark in "\"'`"))
+_LITERALS = rf"{_LITERAL}(?:[ \t]{{0,4}}[+.&]?[ \t]{{0,4}}{_LITERAL})*"
 _QUOTE_COMMA = r"\\*[\"']\)?[ \t]{0,4},[ \t]{0,4}"
 _VALUE_FIELD = r"\\*[\"']\s{0,40},\s{0,40}\\*[\"']?values?\\*[\"']?[ \t]{0,4}(?::|=>|=)[ \t]{0,4}"
 _ENTITY = r"&(?:quot|apos|#34|#39|#x27);"

@@ -11,9 +11,9 @@ from souk_monitor.scrubbing.names import Names
 IsSensitive: TypeAlias = Callable[[str], bool]
 
 _ELEMENT = re.compile(
-    r"<(?P<tag>[\w:.-]{1,100}+)(?P<attributes>\s[^<>]{0,2000}+)?(?P<end>>(?:\s{0,100}<!\[CDATA\[)?|\Z)(?P<text>(?:(?!\]\]>)[^<>])*+)"
+    r"<(?P<tag>[\w:.-]{1,100}+)(?P<attributes>\s[^<>]{0,2000}+)?(?P<end>>(?:\s{0,100}<!\[CDATA\[)?|\Z)(?P<text>(?:(?!\]\]>)[^<>])*)"
 )
-_ESCAPED_ELEMENT = re.compile(r"(&lt;(?P<tag>[\w:.-]{1,100}+)(?:(?!&[lg]t;)[^<>]){0,300}+&gt;)(?:(?!&[lg]t;)[^<>])++")
+_ESCAPED_ELEMENT = re.compile(r"(&lt;(?P<tag>[\w:.-]{1,100}+)(?:(?!&[lg]t;)[^<>]){0,300}&gt;)(?:(?!&[lg]t;)[^<>])+")
 _ATTRIBUTE = re.compile(r"([\w:.-]{1,100}+)(\s{0,8}=\s{0,8})(\\*(?:\"[^\"\\]*+|'[^'\\]*+)|[^\s\"'\\>/]++)")
 _NAMING, _VALUES = ("name", "key", "id", "property", "type"), ("value", "content", "default")
 _ROW_KEY = re.compile(r"(?i)(\bkey \((?P<names>[^=\n]{1,400}+)(?<=\))=\()(?P<values>[^\n]*+)")
@@ -21,21 +21,21 @@ _DUPLICATE = re.compile(r"(?i)(duplicate entry ')[^'\n]*+(' for key '(?P<names>[
 _INSERT = re.compile(
     r"(?i)(\binto\s{1,8}[^\s(]{1,200}\s{0,8}\((?P<names>[^()]{1,4000}+)\)[\w\s]{0,200}?\bvalues\b)(?P<values>[\s\S]*+)"
 )
-_SQL_TEXT = re.compile(r"'(?:[^'\\]|''|\\[\s\S])*+(?:'|\Z)")
+_SQL_TEXT = re.compile(r"'[^'\\]*+(?:(?:''|\\[\s\S])[^'\\]*+)*(?:'(?!')|\Z)")
 _LOCATION = re.compile(
-    r"(?m)(?P<before>(?:^|\\n)(?P<names>[^\s\\][^\n\\]{0,300})(?:\n|\\n)[ \t]{1,8}(?:(?!\\n|input_value=)[^\n])*+input_value=)"
-    r"(?P<value>(?:(?!\\n)[^\n])*+)"
+    r"(?m)(?P<before>(?:^|\\n)(?P<names>[^\s\\][^\n\\]{0,300})(?:\n|\\n)[ \t]{1,8}(?:(?!\\n|input_value=)[^\n])*input_value=)"
+    r"(?P<value>(?:(?!\\n)[^\n])*)"
 )
 _LINE_END = r"(?:\r?\n|\\{1,8}r\\{1,8}n|\\{1,8}n)"
 _FORM_PART = re.compile(
     r"(?i)(form-data;[^\r\n\\]{0,100}?\bname=\\*\"?(?P<names>[^\"\r\n;\\]{1,100}+)\\*\"?[^\r\n\\]{0,200}+"
-    rf"{_LINE_END}(?:content-[^\r\n\\]{{1,200}}+{_LINE_END}){{0,4}}{_LINE_END})(?:(?!{_LINE_END}--)[\s\S])*+"
+    rf"{_LINE_END}(?:content-[^\r\n\\]{{1,200}}+{_LINE_END}){{0,4}}{_LINE_END})(?:(?!{_LINE_END}--)[\s\S])*"
 )
 _PERCENT = "%(?:25){0,3}"
 _QUOTE, _SPACE = f"{_PERCENT}22", rf"(?:{_PERCENT}20|\+)?"
 _ENCODED = re.compile(
     rf"(?i)({_QUOTE}(?P<names>[\w.-]{{1,100}}){_QUOTE}{_SPACE}(?:{_PERCENT}3a|:){_SPACE})"
-    rf"(?:(?P<quote>{_QUOTE})(?:{_PERCENT}5c{_QUOTE}|(?!{_QUOTE})[^\s&\"'])*+|[^\s&\"'%,}}]++)"
+    rf"(?:(?P<quote>{_QUOTE})(?:{_PERCENT}5c{_QUOTE}|(?!{_QUOTE})[^\s&\"'])*|[^\s&\"'%,}}]++)"
 )
 _PROSE = re.compile(
     r"(?i)(?<![a-z])((?:with|using) (?:(?:the|a|an|my|your|this|new|old|wrong) )?(?P<names>[\w-]{2,60}(?: key| phrase)?) )"
@@ -51,7 +51,7 @@ _NETRC = re.compile(
 _BY = r"\s{1,8}(?:with\s{1,8}\S{1,100}\s{1,8})?(?:by|as)\s{1,8}(?:password\s{1,8})?"
 _SQL_LOGIN = re.compile(
     rf"(\bIDENTIFIED(?i:{_BY})|(?i:\b(?:user|role)\s{{1,8}}\S{{1,200}}\s{{1,8}}identified{_BY}))"
-    r"(?:'(?:[^'\\]|\\[\s\S])*+'?|\"[^\"]*+\"?|[^\s;,)\"']++)"
+    r"(?:'[^'\\]*+(?:\\[\s\S][^'\\]*+)*'?|\"[^\"]*+\"?|[^\s;,)\"']++)"
 )
 _NAME = re.compile(r"[\w$-]+")
 _MARK = re.compile(r"(?<![^\W_])\[secret\]\Z")

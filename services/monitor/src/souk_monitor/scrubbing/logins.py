@@ -9,13 +9,13 @@ _URL_TOKEN = re.compile(r"(://)[^\s/?#:@'\"<>]{12,256}+@")
 _DRIVER = re.compile(r"((?<![\w.@/-])[\w.-]{1,64}:)[^\s'\"<>]{1,256}?(@(?:tcp6?|unix|udp)\()")
 _ORACLE = re.compile(r"(?i)((?:jdbc:oracle:[a-z0-9]{1,8}:|sqlplus )[^\s/'\"@]{1,64}/)[^\s'\"@]{1,128}+(?=@)")
 _CURL = re.compile(
-    r"(\bcurl\b(?:(?! -u| --(?:proxy-)?user|\bcurl\b)[^\n])*+"
+    r"(\bcurl\b(?:(?! -u| --(?:proxy-)?user|\bcurl\b)[^\n])*"
     r" (?:-u|--(?:proxy-)?user)[ =]?\\*[\"']?[^\s:'\"\\]{0,128}:)[^\s'\"\\]++"
 )
 _COMMAND = re.compile(
-    r"(\b(?:sshpass -p ?|redis-cli(?:(?! -a|\bredis-cli\b)[^\n])*+ -a |requirepass |masterauth )\\*[\"']?)[^\s'\"\\]++"
+    r"(\b(?:sshpass -p ?|redis-cli(?:(?! -a|\bredis-cli\b)[^\n])* -a |requirepass |masterauth )\\*[\"']?)[^\s'\"\\]++"
 )
-_MYSQL = re.compile(r"(\bmysql(?:dump|admin)?(?= -)(?:(?! -p|\bmysql)[^\n])*+ -p)[^\s'\"\\]++")
+_MYSQL = re.compile(r"(\bmysql(?:dump|admin)?(?= -)(?:(?! -p|\bmysql)[^\n])* -p)[^\s'\"\\]++")
 _SLASH = r"\\*/"
 _PATHS = (
     rf"hooks\.slack\.com{_SLASH}(?:services|workflows|triggers){_SLASH}",

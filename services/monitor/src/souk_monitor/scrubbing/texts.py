@@ -15,9 +15,7 @@ from souk_monitor.scrubbing.numbers import NUMBERS
 from souk_monitor.scrubbing.signs import LETTERS
 from souk_monitor.scrubbing.wallets import WALLETS
 
-_PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----(?:(?!-----END)[\s\S])*+(?:-----END[A-Z0-9 ]{0,60}-----)?"
-)
+_PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----(?:(?!-----END)[\s\S])*(?:-----END[A-Z0-9 ]{0,60}-----)?")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{10,}+(?:\.[\w-]*+){0,4}")
 _BEARER = re.compile(r"(?i)(?<![a-z])(bearer|negotiate|dpop)([ :=]{1,3})([\w.~+/=:-]{8,}+)")
 _BASIC = re.compile(r"(?i)(?<![a-z])(basic)([ :=]{1,3})([\w+/=-]{6,}+)")
@@ -34,7 +32,7 @@ _PREFIXED = (
 _BOT = re.compile(r"(?<!\d)\d{3,12}:AA[\w-]{20,}+")
 _EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,63}+")
 _ENCODED_EMAIL = re.compile(
-    r"(%(?:25){0,3}(?:3[AaBbCcDd]|2[0267Cc])|(?<![\w.+%-]))(?:[\w.+-]|%(?:25){0,3}(?:2[BbDdEe]|5[Ff]))++"
+    r"(%(?:25){0,3}(?:3[AaBbCcDd]|2[0267Cc])|(?<![\w.+%-]))(?:[\w.+-]|%(?:25){0,3}(?:2[BbDdEe]|5[Ff]))+"
     r"%(?:25){0,3}40(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,63}+"
 )
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d]|\.\d)")
