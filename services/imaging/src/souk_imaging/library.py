@@ -25,16 +25,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 
 from souk_imaging.images import Image, Variant, newest_first
 from souk_imaging.store import ObjectStore
 
+R = TypeVar("R")
 REQUEST_ID_SECONDS = 24 * 3600.0
 """How long a request id is remembered."""
 SETTLED_SECONDS = 3600.0
 """A finished image whose manifest is this old is not being written by anyone, so that the manifest alone says that it exists."""
+LOOKS, LOOK_SECONDS = 6, 0.05
+"""How often, and in what time, a record is looked at that cannot be read."""
 SCAN_LIMIT = 5_000
 """How many index entries one page looks at, before it returns with what it has found."""
 
@@ -72,6 +76,14 @@ class RequestRecord:
     fingerprint: str
     """Of the upload's spec, so that the same id for another upload is found out."""
     expires: float
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "RequestRecord":
+        """The record; ValueError where it is none."""
+        try:
+            return cls(**orjson.loads(data))
+        except TypeError as error:
+            raise ValueError(f"not a record of a request: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +153,25 @@ class Library:
 
     async def image(self, image_id: str) -> Image | None:
         """The image as it is, or as far as it is made; None where there is none, or it is deleted."""
-        manifest = await self._store.get(_manifest_key(image_id))
-        if manifest is None:
-            return None
-        image = Image.from_json(manifest)
-        if image.finished and image.update_time < self._clock() - SETTLED_SECONDS:
+        image = await self._record(_manifest_key(image_id), Image.from_json)
+        if image is None or (image.finished and image.update_time < self._clock() - SETTLED_SECONDS):
             return image
-        progress = None if image.finished else await self._store.get(_progress_key(image_id))
-        if progress is not None:
-            image = Image.from_json(progress)
-        return image if await self.exists(image_id) else None
+        progress = None if image.finished else await self._record(_progress_key(image_id), Image.from_json)
+        return (progress or image) if await self.exists(image_id) else None
+
+    async def _record(self, key: str, read: Callable[[bytes], R]) -> R | None:
+        """What a record says; None where there is none, ValueError where it is none.
+
+        One that cannot be read is looked at again: S3 replaces an object at once, and not every store that is compatible with it
+        does, so that half of one may be seen while another node writes it.
+        """
+        for _ in range(LOOKS - 1):
+            data = await self._store.get(key)
+            with contextlib.suppress(ValueError):
+                return None if data is None else read(data)
+            await asyncio.sleep(LOOK_SECONDS)
+        data = await self._store.get(key)
+        return None if data is None else read(data)
 
     async def exists(self, image_id: str) -> bool:
         """False from the moment at which any node has begun to delete the image, whatever others still write of it."""
@@ -194,8 +215,7 @@ class Library:
 
     async def pending(self, image_id: str) -> Pending | None:
         """Who takes an image further, or None when it is finished."""
-        data = await self._store.get(f"_pending/{image_id}")
-        return None if data is None else Pending.from_json(data)
+        return await self._record(f"_pending/{image_id}", Pending.from_json)
 
     async def forget_pending(self, image_id: str) -> None:
         """Say that an image is finished."""
@@ -210,9 +230,8 @@ class Library:
     async def request(self, owner: str, request_id: str) -> RequestRecord | None:
         """What a request id made, or None when it is new or expired."""
         for day in (self._day(), self._day() - 1):
-            data = await self._store.get(_request_key(day, owner, request_id))
-            if data is not None:
-                record = RequestRecord(**orjson.loads(data))
+            record = await self._record(_request_key(day, owner, request_id), RequestRecord.from_json)
+            if record is not None:
                 return record if record.expires > self._clock() else None
         return None
 
