@@ -1,9 +1,9 @@
 """Nothing that belongs to one machine or to a package registry is committed."""
 
 import re
-import subprocess
 import sys
-from pathlib import Path
+
+import committed
 
 FORBIDDEN = {
     "an address of a package registry": re.compile(
@@ -16,18 +16,11 @@ ALLOWED = {"tools/check_clean.py"}
 
 def main() -> int:
     """Print every line that should not be there; 1 where there is one."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], capture_output=True, text=True, check=True
-    )
     found = 0
-    for name in listed.stdout.splitlines():
-        if name in ALLOWED or not Path(name).is_file():
+    for name, text in committed.texts():
+        if name in ALLOWED:
             continue
-        try:
-            lines = Path(name).read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:
-            continue
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(text.splitlines(), 1):
             for what, pattern in FORBIDDEN.items():
                 if pattern.search(line):
                     found += 1

@@ -101,3 +101,4 @@ async def test_a_loader_that_does_not_heed_the_token_caches_what_the_replica_sti
     callers = Callers(nodes, database)
     async with asyncio.timeout(60):
         await callers.run(lambda: bool(callers.old))
+    assert callers.old

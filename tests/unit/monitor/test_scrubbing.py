@@ -238,6 +238,19 @@ def cases() -> Iterator[tuple[str, str, str, str]]:
             yield url, place, url.format(secret=secret), secret
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&lt;password&gt;hunter2x9",
+        "1 validation error\npassword\\n  Value error, input_value=hunter2x9\\n",
+        "failed for hunter2x9%40shop.example of the shop",
+    ],
+)
+def test_what_a_text_ends_with_is_taken_out_by_every_python(text: str):
+    """Python 3.11.2 matched none of these by a possessive group."""
+    assert "hunter2x9" not in stored(PLACES["message"](text))
+
+
 @pytest.mark.parametrize(("kind", "place", "text", "secret"), list(cases()))
 def test_no_secret_that_is_planted_survives(kind: str, place: str, text: str, secret: str):
     made = PLACES[place](text)

@@ -38,7 +38,7 @@ REQUEST_ID_SECONDS = 24 * 3600.0
 SETTLED_SECONDS = 3600.0
 """A finished image whose manifest is this old is not being written by anyone, so that the manifest alone says that it exists."""
 LOOKS, LOOK_SECONDS = 6, 0.05
-"""How often, and in what time, a record is looked at that cannot be read."""
+"""How often a record is looked at that cannot be read, and seconds between two looks."""
 SCAN_LIMIT = 5_000
 """How many index entries one page looks at, before it returns with what it has found."""
 
@@ -165,13 +165,16 @@ class Library:
         One that cannot be read is looked at again: S3 replaces an object at once, and not every store that is compatible with it
         does, so that half of one may be seen while another node writes it.
         """
-        for _ in range(LOOKS - 1):
+        looks = 0
+        while True:
             data = await self._store.get(key)
-            with contextlib.suppress(ValueError):
+            try:
                 return None if data is None else read(data)
+            except ValueError:
+                looks += 1
+                if looks == LOOKS:
+                    raise
             await asyncio.sleep(LOOK_SECONDS)
-        data = await self._store.get(key)
-        return None if data is None else read(data)
 
     async def exists(self, image_id: str) -> bool:
         """False from the moment at which any node has begun to delete the image, whatever others still write of it."""
