@@ -1,103 +1,118 @@
 """The `souk` command."""
 
-import typer
+from souk_cli.lazy_group import lazy_group
 
-from souk_cli import (
-    cache,
-    cache_operations,
-    db_explain,
-    db_insight,
-    db_migrate,
-    db_plans,
-    db_pool,
-    db_seed,
-    demo,
-    errors_change,
-    errors_events,
-    errors_list,
-    errors_report,
-    errors_show,
-    errors_summary,
-    image,
-    image_upload,
-    monitor,
-    monitor_options,
-    tokens,
-    up,
+image = lazy_group(
+    "image",
+    "Upload photos, and find, fetch and delete what became of them.",
+    {
+        "upload": "image_upload:upload",
+        "show": "image:show",
+        "list": "image:list_images",
+        "download": "image:download",
+        "watch": "image:watch",
+        "delete": "image:delete",
+    },
 )
-
-app = typer.Typer(
-    name="souk",
-    help="Start the Souk services, use them, and see what they do.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+operations = lazy_group(
+    "operations",
+    "What goes on in a node of the cache after its command has ended.",
+    {
+        "list": "cache_operations:list_operations",
+        "show": "cache_operations:show",
+        "cancel": "cache_operations:cancel",
+    },
 )
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-image_app = typer.Typer(help="Upload photos, and find, fetch and delete what became of them.", no_args_is_help=True)
-image_app.command("upload")(image_upload.upload)
-for command in (image.show, image.list_images, image.download, image.watch, image.delete):
-    image_app.command("list" if command is image.list_images else command.__name__)(command)
-app.add_typer(image_app, name="image")
-cache_app = typer.Typer(help="Read, write and invalidate what is cached, and see how well it works.", no_args_is_help=True)
-for each in (cache.get, cache.put, cache.invalidate, cache.stats, cache.watch, cache_operations.warm, cache.namespaces):
-    cache_app.command(each.__name__)(each)
-operations_app = typer.Typer(help="What goes on in a node of the cache after its command has ended.", no_args_is_help=True)
-operations_app.command("list")(cache_operations.list_operations)
-operations_app.command("show")(cache_operations.show)
-operations_app.command("cancel")(cache_operations.cancel)
-cache_app.add_typer(operations_app, name="operations")
-app.add_typer(cache_app, name="cache")
-db_app = typer.Typer(help="The database behind dbopt: its schema, data to try on, and how it does.", no_args_is_help=True)
-db_app.command("migrate")(db_migrate.migrate)
-db_app.command("seed")(db_seed.seed)
-db_app.command("pool")(db_pool.pool)
-db_app.command("explain")(db_explain.explain)
-db_app.command("slow")(db_insight.slow)
-db_app.command("stats")(db_insight.stats)
-db_app.command("findings")(db_plans.findings)
-db_app.command("changes")(db_plans.changes)
-app.add_typer(db_app, name="db")
-errors_app = typer.Typer(help="What is broken: every error once, in the right issue.", no_args_is_help=True)
-errors_app.command("list")(errors_list.list_issues)
-errors_app.command("show")(errors_show.show)
-errors_app.command("events")(errors_events.events)
-errors_app.command("summary")(errors_summary.summary)
-for change in (
-    errors_change.resolve,
-    errors_change.acknowledge,
-    errors_change.ignore,
-    errors_change.reopen,
-    errors_change.assign,
-    errors_change.comment,
-):
-    errors_app.command(change.__name__)(change)
-errors_app.command("report")(errors_report.report)
-errors_app.command("tail")(errors_list.tail)
-errors_app.command("explain")(errors_show.explain)
-errors_app.command("merge")(errors_change.merge)
-errors_app.command("split")(errors_change.split)
-errors_app.command("erase-user")(errors_change.erase_user)
-app.add_typer(errors_app, name="errors")
-monitor_app = typer.Typer(help="The monitor service: its schema, its projects and their keys.", no_args_is_help=True)
-monitor_app.command("migrate")(monitor.migrate)
-projects_app = typer.Typer(help="What errors are reported to.", no_args_is_help=True)
-projects_app.command("list")(monitor.list_projects)
-projects_app.command("create")(monitor_options.create_project)
-projects_app.command("set")(monitor_options.set_options)
-projects_app.command("disable")(monitor.disable_project)
-projects_app.command("enable")(monitor.enable_project)
-monitor_app.add_typer(projects_app, name="projects")
-keys_app = typer.Typer(help="What Sentry's SDKs report with.", no_args_is_help=True)
-keys_app.command("list")(monitor.list_keys)
-keys_app.command("create")(monitor.create_key)
-keys_app.command("revoke")(monitor.revoke_key)
-monitor_app.add_typer(keys_app, name="keys")
-app.add_typer(monitor_app, name="monitor")
-token_app = typer.Typer(help="Who may call the services.", no_args_is_help=True)
-token_app.command("create")(tokens.create)
-app.add_typer(token_app, name="token")
+cache = lazy_group(
+    "cache",
+    "Read, write and invalidate what is cached, and see how well it works.",
+    {
+        "get": "cache:get",
+        "put": "cache:put",
+        "invalidate": "cache:invalidate",
+        "stats": "cache:stats",
+        "watch": "cache:watch",
+        "warm": "cache_operations:warm",
+        "namespaces": "cache:namespaces",
+        "operations": operations,
+    },
+)
+db = lazy_group(
+    "db",
+    "The database behind dbopt: its schema, data to try on, and how it does.",
+    {
+        "migrate": "db_migrate:migrate",
+        "seed": "db_seed:seed",
+        "pool": "db_pool:pool",
+        "explain": "db_explain:explain",
+        "slow": "db_insight:slow",
+        "stats": "db_insight:stats",
+        "findings": "db_plans:findings",
+        "changes": "db_plans:changes",
+    },
+)
+errors = lazy_group(
+    "errors",
+    "What is broken: every error once, in the right issue.",
+    {
+        "list": "errors_list:list_issues",
+        "show": "errors_show:show",
+        "events": "errors_events:events",
+        "summary": "errors_summary:summary",
+        "resolve": "errors_change:resolve",
+        "acknowledge": "errors_change:acknowledge",
+        "ignore": "errors_change:ignore",
+        "reopen": "errors_change:reopen",
+        "assign": "errors_change:assign",
+        "comment": "errors_change:comment",
+        "report": "errors_report:report",
+        "tail": "errors_list:tail",
+        "explain": "errors_show:explain",
+        "merge": "errors_change:merge",
+        "split": "errors_change:split",
+        "erase-user": "errors_change:erase_user",
+    },
+)
+projects = lazy_group(
+    "projects",
+    "What errors are reported to.",
+    {
+        "list": "monitor:list_projects",
+        "create": "monitor_options:create_project",
+        "set": "monitor_options:set_options",
+        "disable": "monitor:disable_project",
+        "enable": "monitor:enable_project",
+    },
+)
+keys = lazy_group(
+    "keys",
+    "What Sentry's SDKs report with.",
+    {
+        "list": "monitor:list_keys",
+        "create": "monitor:create_key",
+        "revoke": "monitor:revoke_key",
+    },
+)
+monitor = lazy_group(
+    "monitor",
+    "The monitor service: its schema, its projects and their keys.",
+    {"migrate": "monitor:migrate", "projects": projects, "keys": keys},
+)
+token = lazy_group("token", "Who may call the services.", {"create": "tokens:create"})
+app = lazy_group(
+    "souk",
+    "Start the Souk services, use them, and see what they do.",
+    {
+        "up": "up:up",
+        "demo": "demo:demo",
+        "image": image,
+        "cache": cache,
+        "db": db,
+        "errors": errors,
+        "monitor": monitor,
+        "token": token,
+    },
+)
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["souk_imaging.__main__", "souk_cache.__main__", "souk_dbopt.__main__", "souk_cli.__main__"])
+@pytest.mark.parametrize(
+    "module", ["souk_imaging.__main__", "souk_cache.__main__", "souk_dbopt.__main__", "souk_cli.connection", "souk_cli.up"]
+)
 def test_fork_support_is_off_before_a_service_imports_grpc(module: str):
     program = f"""
 import builtins, os, sys
