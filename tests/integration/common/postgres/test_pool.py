@@ -45,12 +45,28 @@ async def test_another_text_under_the_same_key_is_another_statement(dsn: str, po
 
 
 async def test_session_settings_are_those_of_the_class(dsn: str, pools: MakePool) -> None:
-    pool = await pools(dsn, server_settings={"work_mem": "7MB", "application_name": 'souk\'s "own"', "statement_timeout": "50ms"})
+    pool = await pools(dsn, server_settings={"work_mem": "7MB", "application_name": 'souk\'s "own"', "statement_timeout": "500ms"})
     assert await pool.fetchval("a", "SELECT current_setting('work_mem')") == "7MB"
     assert await pool.fetchval("b", "SELECT current_setting('application_name')") == 'souk\'s "own"'
     with pytest.raises(StatementTimeoutError):
         await pool.fetch("c", SLEEP)
     assert settled(pool), "the server said it itself, and nothing is left to clean"
+
+
+async def test_a_time_out_of_the_class_is_none_of_connecting(dsn: str, pools: MakePool, other: Any) -> None:
+    asked = "SELECT query_start FROM pg_stat_activity WHERE query = $1 AND wait_event_type = 'Lock'"
+    attempts = set()
+    async with other.transaction():
+        await other.execute("LOCK TABLE pg_proc IN ACCESS EXCLUSIVE MODE")  # no function is found, by nobody
+        opening = asyncio.create_task(pools(dsn, size=1, server_settings={"statement_timeout": "50ms"}))
+        async with asyncio.timeout(30):
+            while len(attempts) < 2 and not opening.done():
+                await asyncio.sleep(0.01)
+                await other.execute("SELECT pg_stat_clear_snapshot()")
+                attempts.update(await other.fetch(asked, PID))
+    pool = await opening
+    assert await pool.fetchval("one", "SELECT 1") == 1
+    assert (pool.status().connects, pool.status().failed_connects) == (1, 0)
 
 
 async def test_giving_back_costs_no_round_trip(dsn: str, pools: MakePool) -> None:

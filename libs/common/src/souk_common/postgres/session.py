@@ -254,5 +254,13 @@ async def connect(dsn: str, settings: dict[str, str], timeout: float) -> Connect
 
 
 async def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler answered: it makes up the process id that it tells who connects, since it cancels in their name."""
-    return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
+    """Whether a pooler answered: it makes up the process id that it tells who connects, since it cancels in their name.
+
+    Asks until it is told, since the question is under the session's statement_timeout, and a new session has little in its caches.
+    Bound it.
+    """
+    while True:
+        try:
+            return bool(await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid())
+        except asyncpg.QueryCanceledError:
+            continue
