@@ -12,7 +12,6 @@ from souk_common.telemetry import Telemetry
 from souk_imaging import telemetry
 from souk_imaging.adapters import disk, profile_file
 from souk_imaging.adapters.lives import Life
-from souk_imaging.adapters.s3 import S3Store
 from souk_imaging.adapters.spool import Spool
 from souk_imaging.adapters.workers import WorkerPool
 from souk_imaging.errors import ERRORS, describe, recall
@@ -120,6 +119,8 @@ def _open_store(settings: ImagingSettings) -> ObjectStore:
         root.mkdir(mode=0o750, parents=True, exist_ok=True)
         disk.sweep(root, older_than=time.time() - LEFT_OVER_SECONDS)
         return disk.DiskStore(root, sync=settings.disk_sync)
+    from souk_imaging.adapters.s3 import S3Store  # here, since boto3 takes a sixth of the start
+
     return S3Store(
         settings.s3_bucket,
         prefix=settings.s3_prefix,
