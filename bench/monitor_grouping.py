@@ -23,6 +23,16 @@ PASSES = 7
 MESSAGES = 3_000
 EVENTS = 400
 FRAMES = 30
+WORDS = [
+    *("order", "cart", "stock", "price", "seller", "payment", "photo", "review", "basket", "search", "user", "account"),
+    *("login", "token", "ship", "parcel", "invoice", "refund", "credit", "market", "shop", "item", "offer", "bid"),
+    *("auction", "chat", "mail", "queue", "worker", "job", "task", "retry", "cache", "store", "index", "query"),
+    *("filter", "sort", "page", "view", "form", "field", "panel", "button", "layout", "theme", "color", "image"),
+    *("upload", "file", "folder", "path", "route", "handler", "guard", "policy", "rule", "scope", "role", "group"),
+    *("team", "member", "owner", "admin", "audit", "trail", "event", "metric", "trace", "span", "log", "alert"),
+    *("report", "chart", "table", "column", "row", "cell", "key", "value", "pair", "map", "list"),
+]
+"""Three of them make a name: there are half a million, so that hardly one is known from before."""
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -35,30 +45,39 @@ def logged(chance: random.Random) -> Event:
     return Event("0" * 32, WHEN, Source.OTLP_LOG, message=text)
 
 
+def snake(chance: random.Random) -> str:
+    return "_".join(chance.sample(WORDS, 3))
+
+
+def camel(chance: random.Random) -> str:
+    return "".join(word.title() for word in chance.sample(WORDS, 3))
+
+
 def python(chance: random.Random, number: int) -> Frame:
-    mark = f"{chance.getrandbits(32):x}"
+    name, file = snake(chance), snake(chance)
     if number % 3 == 1:
-        return Frame(f"run_{mark}", f"django.core.h{mark}", "", f"/srv/venv/lib/python3.11/site-packages/django/h{mark}.py", number)
-    return Frame(f"place_{mark}", f"shop.c{mark}.views", "", f"/srv/app/releases/{number}/shop/c{mark}/views.py", number)
+        return Frame(name, f"django.core.{file}", "", f"/srv/venv/lib/python3.11/site-packages/django/core/{file}.py", number)
+    package = snake(chance)
+    return Frame(name, f"shop.{package}.{file}", "", f"/srv/app/releases/{number}/shop/{package}/{file}.py", number)
 
 
 def node(chance: random.Random, number: int) -> Frame:
-    mark = f"{chance.getrandbits(32):x}"
-    path = f"/srv/app/node_modules/express/lib/r{mark}.js" if number % 3 == 1 else f"/srv/app/dist/shop/c{mark}.js"
-    return Frame(f"async Cart.add{mark}" if number % 2 else f"place{mark}", "", path, path, number, 12)
+    library = f"/srv/app/node_modules/express/lib/{snake(chance)}.js"
+    path = library if number % 3 == 1 else f"/srv/app/dist/{snake(chance)}/{snake(chance)}.js"
+    return Frame(f"async {camel(chance)}.add" if number % 2 else snake(chance), "", path, path, number, 12)
 
 
 def java(chance: random.Random, number: int) -> Frame:
-    mark = f"{chance.getrandbits(32):x}"
-    module = f"org.springframework.web.S{mark}" if number % 3 == 1 else f"com.acme.shop.Orders{mark}$1"
-    return Frame(f"lambda$place{mark}$3" if number % 4 == 0 else f"place{mark}", module, "Orders.java", "", number)
+    module = f"org.springframework.web.{camel(chance)}" if number % 3 == 1 else f"com.acme.shop.{camel(chance)}$1"
+    name = camel(chance)
+    return Frame(f"lambda${name}$3" if number % 4 == 0 else name, module, "Orders.java", "", number)
 
 
 def go(chance: random.Random, number: int) -> Frame:
-    mark = f"{chance.getrandbits(32):x}"
     if number % 3 == 1:
-        return Frame(f"(*conn).serve{mark}", "net/http", "", "/usr/local/go/src/net/http/server.go", number)
-    return Frame(f"(*Cart{mark}).Add.func1", f"github.com/acme/shop/o{mark}", "", f"/srv/app/o{mark}/cart.go", number)
+        return Frame(f"(*conn).serve{camel(chance)}", "net/http", "", "/usr/local/go/src/net/http/server.go", number)
+    package = "".join(chance.sample(WORDS, 3))
+    return Frame(f"(*{camel(chance)}).Add.func1", f"github.com/acme/shop/{package}", "", f"/srv/app/{package}/cart.go", number)
 
 
 def failed(frame: Callable[[random.Random, int], Frame], platform: str) -> Callable[[random.Random], Event]:

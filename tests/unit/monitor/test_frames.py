@@ -8,7 +8,7 @@ import pytest
 from souk_monitor.events import Frame
 from souk_monitor.frames import counting, place_of, places_of, stack_of
 from souk_monitor.functions import short_type
-from souk_monitor.in_app import NO_RULES, InAppRules, is_in_app
+from souk_monitor.in_app import NO_RULES, InAppRules, in_app, is_in_app
 from souk_monitor.paths import is_minified, place_of_path
 
 PATHS = {
@@ -82,6 +82,13 @@ PATHS = {
     "12.chunk.js": "*",
     "/srv/app/api/v2/orders.js": "v2/orders",
     "orders.service.ts": "orders.service",
+    "/srv/app/shop/orders/feedface.js": "orders/*",
+    "/srv/shop_blue/orders/views.py": "orders/views",
+    "/app/shop_blue/views.py": "shop/views",
+    "/app/.next/server/chunks/kDuJpQaZ.js": "server/*",
+    "/srv/app/packages/cart/src/pages/view.ts": "cart/pages/view",
+    "shop/orders.py?debug": "shop/orders",
+    "/tmp/ipykernel_1/shop/views.py": "<notebook>",
     "/tmp/ipykernel_123/456.py": "<notebook>",
     "<ipython-input-12-abc>": "<notebook>",
     "<string>": "<string>",
@@ -208,6 +215,14 @@ def test_frames_of_libraries_are_known(family: str, frame: Frame) -> None:
 @pytest.mark.parametrize(("family", "frame"), OWN, ids=range(len(OWN)))
 def test_frames_of_the_application_are_known(family: str, frame: Frame) -> None:
     assert is_in_app(frame, family) == (True, "the rules of its language")
+
+
+def test_a_whole_stack_is_told_as_its_frames_are_one_by_one() -> None:
+    broken = Frame(abs_path="/srv/shop\nmore/site-packages/x.py", module="shop")
+    for family in {family for family, _ in LIBRARIES}:
+        stack = [frame for _, frame in (*LIBRARIES, *OWN)]
+        for frames in (stack, [broken, *stack], [*stack, replace(stack[0], in_app=True)], []):
+            assert in_app(frames, family) == [is_in_app(frame, family)[0] for frame in frames]
 
 
 def test_the_reporter_knows_better_than_the_rules() -> None:

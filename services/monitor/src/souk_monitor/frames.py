@@ -4,14 +4,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, compress
 from operator import attrgetter
 from typing import TypeAlias
 
 from souk_monitor import functions
 from souk_monitor.events import Frame
 from souk_monitor.functions import ANONYMOUS
-from souk_monitor.in_app import NO_RULES, InAppRules, is_in_app
+from souk_monitor.in_app import NO_RULES, InAppRules, in_app, is_in_app
 from souk_monitor.paths import is_minified, is_url, place_of_path
 
 MOST_FRAMES = 100
@@ -73,6 +73,9 @@ def _java(frame: Frame) -> Place:
 
 
 def _go(frame: Frame) -> Place:
+    module, name = frame.module, frame.function
+    if module and "/" not in name and "." not in module[module.rfind("/") + 1 :]:
+        return (module.replace("%2e", ".") if "%" in module else module), functions.go(name)
     whole = f"{frame.module}.{frame.function}" if frame.module else frame.function
     cut = whole.find(".", whole.rfind("/", 0, whole.find("[") if "[" in whole else len(whole)) + 1)
     module = whole[:cut] if cut > 0 else ""
@@ -162,62 +165,81 @@ def _before_panic(frames: Sequence[Frame]) -> Sequence[Frame]:
     return frames
 
 
-def _drop_cut(entries: Sequence[Entry]) -> None:
-    """The way in: a script's own level differs by how the program is started."""
-    for index, entry in enumerate(entries):
-        if entry.dropped:
-            continue
-        if entry.place[1] not in _ENTRIES:
-            return
-        if any(later.place[1] not in _ENTRIES for later in entries[index + 1 :] if not later.dropped):
-            entry.dropped = "the way in"
+def _way_in(places: Sequence[Place]) -> int:
+    """How many are the way into a program: a script's own level differs by how it is started. None where it is all."""
+    if not places or places[0][1] not in _ENTRIES:
+        return 0
+    return next((number for number, (_, name) in enumerate(places) if name not in _ENTRIES), 0)
 
 
-def _drop_recursion(entries: Sequence[Entry]) -> None:
-    """Of functions that call each other again and again, one round."""
+def _first_rounds(places: Sequence[Place]) -> list[bool]:
+    """Of functions that call each other again and again, whether each is of the first round."""
     last: deque[Place] = deque(maxlen=_LONGEST_CYCLE)
-    for entry in entries:
-        if entry.dropped:
-            continue
-        if entry.place in last:
-            entry.dropped = "recursion"
-        else:
-            last.append(entry.place)
+    first = []
+    for place in places:
+        is_first = place not in last
+        first.append(is_first)
+        if is_first:
+            last.append(place)
+    return first
 
 
-def has_in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> bool:
-    """Whether a stack has a frame of the application."""
-    return any(is_in_app(frame, family, rules)[0] for frame in frames)
-
-
-def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES, *, whole: bool = True) -> list[Entry]:
-    """Frames with what they count for: those of the application, or all where none is; the call that was made last is the last.
-
-    whole: with those that are not of the application and do not count, which are for people.
-    """
+def _looked_at(frames: Sequence[Frame], family: str) -> Sequence[Frame]:
+    """Those of a stack that may count."""
     if family == "go":
         frames = _before_panic(frames)
     if len(frames) > MOST_FRAMES:
         frames = (*frames[: MOST_FRAMES // 2], *frames[-MOST_FRAMES // 2 :])
+    return frames
+
+
+def has_in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> bool:
+    """Whether a stack has a frame of the application."""
+    return any(in_app(frames, family, rules))
+
+
+def stack_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> list[Entry]:
+    """Frames with what they count for: those of the application, or all where none is; the call that was made last is the last."""
+    frames = _looked_at(frames, family)
     judged = [is_in_app(frame, family, rules) for frame in frames]
     any_in_app = any(said for said, _ in judged)
     entries = []
     for frame, (said, word) in zip(frames, judged, strict=True):
         if any_in_app and not said:
-            if whole:
-                place = (frame.module or frame.file or frame.abs_path, frame.function)
-                entries.append(Entry(frame, place, said, word, "not of the application"))
-            continue
-        place = place_of(frame, family)
-        entries.append(Entry(frame, place, said, word, _noise(frame, place, family)))
-    _drop_cut(entries)
-    _drop_recursion(entries)
+            place = (frame.module or frame.file or frame.abs_path, frame.function)
+            entries.append(Entry(frame, place, said, word, "not of the application"))
+        else:
+            place = place_of(frame, family)
+            entries.append(Entry(frame, place, said, word, _noise(frame, place, family)))
+    _drop(entries)
     return entries
+
+
+def _drop(entries: Sequence[Entry]) -> None:
+    """Say of those that may count which do not for where they are."""
+    left = [entry for entry in entries if not entry.dropped]
+    way_in = _way_in(counting(left))
+    for entry in left[:way_in]:
+        entry.dropped = "the way in"
+    for entry, is_first in zip(left[way_in:], _first_rounds(counting(left)), strict=True):
+        if not is_first:
+            entry.dropped = "recursion"
 
 
 def counting(entries: Sequence[Entry]) -> list[Place]:
     """The places that count, the call that was made last as the last."""
     return [entry.place for entry in entries if not entry.dropped]
+
+
+def _counting(frames: Sequence[Frame], family: str, rules: InAppRules) -> tuple[Place, ...]:
+    """The same of a stack, of which nobody asks what does not count."""
+    frames = _looked_at(frames, family)
+    of_app = list(compress(frames, in_app(frames, family, rules))) or frames
+    place = _PLACES.get(family, _by_file)
+    found = [(module[-_LONGEST_NAME:], name[-_LONGEST_NAME:]) for module, name in map(place, of_app)]
+    places = [each for frame, each in zip(of_app, found, strict=True) if not _noise(frame, each, family)]
+    del places[: _way_in(places)]
+    return tuple(compress(places, _first_rounds(places)))
 
 
 _texts: Callable[[Frame], tuple[str, ...]] = attrgetter("function", "module", "file", "abs_path", "package")
@@ -237,12 +259,12 @@ def places_of(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES
         if len(_glances) >= _MOST_KNOWN:
             _glances.clear()
         _glances.add(glance)
-        return tuple(counting(stack_of(frames, family, rules, whole=False)))
+        return _counting(frames, family, rules)
     texts = "\0".join(chain.from_iterable(map(_texts, frames)))
     key = (blake2b(texts.encode(errors="surrogatepass"), digest_size=16).digest(), tuple(map(_word, frames)), family, rules)
     places = _known.get(key)
     if places is None:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        places = _known[key] = tuple(counting(stack_of(frames, family, rules, whole=False)))
+        places = _known[key] = _counting(frames, family, rules)
     return places

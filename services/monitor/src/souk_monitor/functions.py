@@ -66,6 +66,12 @@ def python(name: str) -> str:
     return name.rpartition(".")[2] if "." in name else name
 
 
+def _without_caller(name: str) -> str:
+    """`Cart.add` of `async Cart.add` and `new Cart.add`."""
+    name = name.removeprefix("async ")
+    return _JS_CALLER.sub("", name) if " " in name or "*" in name else name
+
+
 def javascript(name: str) -> str:
     """A JavaScript function as every browser would call it: `add` of `async Cart.add [as put]` and `Cart.prototype.add`."""
     if name in ANONYMOUS:
@@ -74,8 +80,7 @@ def javascript(name: str) -> str:
         return name
     if name[-1] == "]":
         name = _JS_ALIAS.sub("", name)
-    if " " in name or "*" in name:
-        name = _JS_CALLER.sub("", name)
+    name = _without_caller(name)
     if name.endswith(("/<", "<")) and "<anonymous>" not in name:
         return ""
     name = name.rpartition(".")[2].rpartition("/")[2].removeprefix("#")
@@ -86,7 +91,7 @@ def javascript_class(name: str) -> str:
     """The class that V8 says a function was called on: `Cart` of `async Cart.add [as put]`; empty: none of the program's."""
     owner = name.partition(" [")[0].rpartition(".")[0]
     if " " in owner:
-        owner = _JS_CALLER.sub("", owner)
+        owner = _without_caller(owner)
     if "." in owner:
         owner = owner.removesuffix(".prototype").rpartition(".")[2]
     owner = owner.lstrip("_").rstrip("0123456789")  # as compilers call a class that mentions itself, or is there twice
@@ -115,8 +120,8 @@ def go(name: str) -> str:
         name = _GO_TYPES.sub("", name)
     if "(" in name:
         name = name.replace("(*", "").replace("(", "").replace(")", "")
-    if name.isalpha():
-        return name
+    if not (name[-1:].isdigit() or name.endswith("-fm")):  # no closure
+        return name.rstrip(".")
     cut = _GO_CLOSURE.sub("", name)
     return f"{cut.rstrip('.')}.func" if len(cut) != len(name) and ".func" in name else cut.rstrip(".")
 

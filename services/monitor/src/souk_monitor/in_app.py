@@ -1,6 +1,6 @@
 """Whether a frame is of the application rather than of a library, a framework or the runtime."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from souk_monitor import libraries
@@ -55,7 +55,18 @@ def is_in_app(frame: Frame, family: str, rules: InAppRules = NO_RULES) -> tuple[
         return said, "a rule of the project"
     if frame.in_app is not None:
         return frame.in_app, "the reporter"
-    return _by_language(frame, family), "the rules of its language"
+    return _by_language((frame,), family)[0], "the rules of its language"
+
+
+def in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -> list[bool]:
+    """Whether each frame of a stack is of the application."""
+    if rules.rules:
+        return [is_in_app(frame, family, rules)[0] for frame in frames]
+    said = [frame.in_app for frame in frames]
+    if None not in said:
+        return [bool(word) for word in said]
+    found = _by_language(frames, family)
+    return [own if word is None else word for word, own in zip(said, found, strict=True)]
 
 
 def settle(event: Event, rules: InAppRules) -> None:
@@ -66,53 +77,56 @@ def settle(event: Event, rules: InAppRules) -> None:
             frame.in_app, _ = is_in_app(frame, family, rules)
 
 
-def _by_language(frame: Frame, family: str) -> bool:
-    path = frame.abs_path or frame.file
-    if "\\" in path:
-        path = path.replace("\\", "/")
-    if path and (libraries.FOLDER.search(path) or libraries.is_of_runtime(path)):
-        return False
-    if family in _VENDORING and path and libraries.VENDOR_PATH.search(path):
-        return False
+def _by_language(frames: Sequence[Frame], family: str) -> list[bool]:
+    """What the rules of a language say of the frames of a stack."""
+    paths = [frame.abs_path or frame.file for frame in frames]
+    if any("\\" in path for path in paths):
+        paths = [path.replace("\\", "/") for path in paths]
+    theirs = libraries.are_of_others(paths, vendoring=family in _VENDORING)
     judge = _JUDGES.get(family)
-    return judge(frame, path) if judge else True
+    ours = judge(frames, paths) if judge else [True] * len(frames)
+    return [own and not other for own, other in zip(ours, theirs, strict=True)]
 
 
-def _python(frame: Frame, path: str) -> bool:
-    if path.startswith("/") or path[1:2] == ":" or frame.module in ("", "__main__"):
-        return True
-    return frame.module.partition(".")[0] not in libraries.PYTHON
+def _python(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [
+        path[:1] == "/"
+        or path[1:2] == ":"
+        or frame.module in ("", "__main__")
+        or frame.module.partition(".")[0] not in libraries.PYTHON
+        for frame, path in zip(frames, paths, strict=True)
+    ]
 
 
-def _javascript(frame: Frame, path: str) -> bool:
-    return bool(path or frame.module)
+def _javascript(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [bool(path or frame.module) for frame, path in zip(frames, paths, strict=True)]
 
 
-def _java(frame: Frame, path: str) -> bool:
-    return not libraries.JAVA.match(frame.module)
+def _java(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [not libraries.JAVA.match(frame.module) for frame in frames]
 
 
-def _go(frame: Frame, path: str) -> bool:
-    name = frame.module or frame.function
-    first, slash, _ = name.partition("/")
-    if not slash:
-        first = first.partition(".")[0]
-    return first not in libraries.GO and not name.startswith(libraries.GO_EXTENDED)
+def _go(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    names = [frame.module or frame.function for frame in frames]
+    first = [name.partition("/")[0] if "/" in name else name.partition(".")[0] for name in names]
+    return [
+        part not in libraries.GO and not name.startswith(libraries.GO_EXTENDED) for name, part in zip(names, first, strict=True)
+    ]
 
 
-def _csharp(frame: Frame, path: str) -> bool:
-    return not libraries.DOTNET.match(frame.module or frame.function)
+def _csharp(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [not libraries.DOTNET.match(frame.module or frame.function) for frame in frames]
 
 
-def _rust(frame: Frame, path: str) -> bool:
-    return not libraries.RUST.match(f"{frame.module}::{frame.function}" if frame.module else frame.function)
+def _rust(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [not libraries.RUST.match(f"{frame.module}::{frame.function}" if frame.module else frame.function) for frame in frames]
 
 
-def _native(frame: Frame, path: str) -> bool:
-    return not (frame.package and libraries.NATIVE.search(frame.package.replace("\\", "/")))
+def _native(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [not (frame.package and libraries.NATIVE.search(frame.package.replace("\\", "/"))) for frame in frames]
 
 
-_JUDGES = {
+_JUDGES: dict[str, Callable[[Sequence[Frame], Sequence[str]], list[bool]]] = {
     "python": _python,
     "javascript": _javascript,
     "java": _java,
@@ -121,3 +135,4 @@ _JUDGES = {
     "rust": _rust,
     "native": _native,
 }
+"""What languages say of frames with these paths, of all of a stack at once: a call for each would take most of the time."""

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator, Sequence
 
 
 def _any(words: str) -> str:
@@ -12,7 +13,7 @@ def _words(*lines: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
-FOLDER = re.compile(
+_FOLDER = re.compile(
     "/(?:"
     rf"(?:{_any('site-packages dist-packages node_modules bower_components jspm_packages pkg/mod gems Pods rustc')}"
     rf"|{_any('[.]cargo [.]pub-cache erlang/lib elixir/lib usr/share/php lib/ruby usr/lib usr/local/go/src System/Library')}"
@@ -27,16 +28,33 @@ _BEGINNING = re.compile(
 )
 _BEGIN_WITH = frozenset("<[cdimnsw")
 
-
-def is_of_runtime(path: str) -> bool:
-    """Whether a path begins with what is of a runtime."""
-    if path[0] == "/":
-        return path.startswith("/lib/")
-    return path[0] in _BEGIN_WITH and _BEGINNING.match(path) is not None
-
-
-VENDOR_PATH = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
+_VENDOR = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""
+
+
+def are_of_others(paths: Sequence[str], *, vendoring: bool) -> list[bool]:
+    """Whether paths of a stack are of what is installed, or of a runtime. vendoring: in a language with folders for the code of
+    others."""
+    found = [path[:5] == "/lib/" or (path[:1] in _BEGIN_WITH and _BEGINNING.match(path) is not None) for path in paths]
+    for number in _with_folder(paths):
+        found[number] = True
+    if vendoring:
+        found = [other or _VENDOR.search(path) is not None for other, path in zip(found, paths, strict=True)]
+    return found
+
+
+def _with_folder(paths: Sequence[str]) -> Iterator[int]:
+    """The numbers of paths with a folder of what is installed: all are searched as one text, for most have none."""
+    text = "\n".join(paths)
+    if text.count("\n") >= len(paths):  # a path has a line break in it
+        yield from (number for number, path in enumerate(paths) if _FOLDER.search(path))
+        return
+    number = start = 0
+    while start >= 0 and (found := _FOLDER.search(text, start)):
+        number += text.count("\n", start, found.start())
+        yield number
+        start = text.find("\n", found.end())
+
 
 PYTHON = sys.stdlib_module_names
 
