@@ -1,21 +1,23 @@
-"""Services as processes of their own, started as a user would and stopped by their process id."""
+"""Services as processes of their own, stopped by their process id."""
 
 import asyncio
 import json
 import os
 import signal
-import sys
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import forks
 
 
 @dataclass
 class ServiceProcess:
     """One `python -m souk_imaging`, or another service."""
 
-    process: asyncio.subprocess.Process
+    process: forks.Process
     addresses: dict[str, Any]
     log: Path
 
@@ -59,9 +61,8 @@ async def start_service(service: str, folder: Path, name: str, **settings: Any) 
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SOUK_")}
     environment |= {f"SOUK_{service.upper()}_{key.upper()}": str(value) for key, value in chosen.items()}
     with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", f"souk_{service}", stdout=output, stderr=output, env=environment
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": output.fileno(), "stderr": output.fileno()}
+        process = await forks.run(f"souk_{service}", environment=environment, **streams)
     try:
         await until(lambda: ready.exists() or process.returncode is not None, timeout=30)
         if process.returncode is not None:

@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import pty
 import re
 import signal
-import sys
+import subprocess
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forks
 from processes import until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -38,22 +41,31 @@ class Result:
 
 async def souk(*arguments: str | Path, **more: str) -> Result:
     """Run a command to its end, without a terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "souk_cli", *map(str, arguments)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(**more),
-    )
-    out, err = await process.communicate()
-    return Result(process.returncode or 0, out.decode(errors="replace"), err.decode())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": out.fileno(), "stderr": err.fileno()}
+        process = await _run(*arguments, environment=environment(**more), **streams)
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        out.seek(0)
+        err.seek(0)
+        return Result(status, out.read().decode(errors="replace"), err.read().decode())
+
+
+async def _run(*arguments: str | Path, **how: Any) -> forks.Process:
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), map(str, arguments)))
+    depth = 1 if words[:1] in (["up"], ["demo"]) else 3 if words[1:2] in (["operations"], ["projects"], ["keys"]) else 2
+    return await forks.run("souk_cli", *map(str, arguments), kind=tuple(words[:depth]), **how)
 
 
 @dataclass
 class Terminal:
     """A command in a pseudo-terminal."""
 
-    process: asyncio.subprocess.Process
+    process: forks.Process
     side: int
     """Our side of it; -1 when it is closed."""
     has_width: bool
@@ -96,13 +108,13 @@ def open_screen() -> tuple[int, int, dict[str, str]]:
 async def terminal(*arguments: str | Path, columns: int = 120, **more: str) -> AsyncIterator[Terminal]:
     """Run a command in a terminal of its own; it is killed at the end if it still runs."""
     ours, theirs, told = open_screen()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "souk_cli", *map(str, arguments)),
-        stdin=theirs if not told else asyncio.subprocess.DEVNULL,
+    process = await _run(
+        *arguments,
+        stdin=theirs if not told else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env=environment(COLUMNS=str(columns), LINES="50", **told, **more),
-        start_new_session=True,
+        environment=environment(COLUMNS=str(columns), LINES="50", **told, **more),
+        own_session=True,
     )
     os.close(theirs)
     seen = Terminal(process, ours, has_width=not told)

@@ -49,7 +49,8 @@ async def test_what_is_slow_is_shown_as_a_table_as_json_by_itself_and_as_it_happ
         await watching.says('"seconds": 0.2')
         calls.cancel()
         await asyncio.gather(calls, return_exceptions=True)
-        await db.execute("product.get", {"product_id": 1})
+        for _ in range(20):  # the first may take long
+            await db.execute("product.get", {"product_id": 1})
 
     table = await souk("db", "slow", "--order", "mean", "--since", "2h", *where)
     lines = [line.split() for line in table.out.splitlines()]

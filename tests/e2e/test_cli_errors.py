@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import processes
 import pytest
 from postgres_servers import PostgresServer, postgres_server
@@ -12,6 +13,7 @@ from souk.client import MonitorClient
 from souk.monitor.v1 import error_pb2 as pb
 from souk_cli.__main__ import app
 from souk_command import Result, souk, terminal
+from souk_monitor.adapters import schema
 from typer.testing import CliRunner
 
 STACK = """Traceback (most recent call last):
@@ -26,8 +28,9 @@ shop.payments.PaymentError: card was declined for order 17
 @pytest.fixture
 async def server() -> AsyncIterator[PostgresServer]:
     async with postgres_server() as server:
-        migrated = await souk("monitor", "migrate", "--dsn", server.dsn())
-        assert migrated.status == 0, migrated.err
+        owner = await asyncpg.connect(server.dsn())
+        await schema.migrate(owner)
+        await owner.close()
         yield server
 
 
@@ -39,11 +42,16 @@ async def service(server: PostgresServer, tmp_path: Path) -> AsyncIterator[Servi
     await processes.stop(started)
 
 
-async def test_a_schema_is_migrated_once(server: PostgresServer) -> None:
-    again = await souk("monitor", "migrate", "--dsn", server.dsn())
-    assert "The schema is up to date." in again.out
-    assert (await souk("monitor", "migrate", "--dsn", server.dsn(), "--dry-run", "--json")).json() == {"pending": []}
-    assert (await souk("monitor", "migrate", "--dsn", server.dsn(), "--role", "no role")).status == 2
+async def test_a_schema_is_migrated_once(tmp_path: Path) -> None:
+    async with postgres_server() as server:
+        migrate = ("monitor", "migrate", "--dsn", server.dsn())
+        migrated = await souk(*migrate)
+        assert migrated.status == 0, migrated.err
+        started = await processes.start_service("monitor", tmp_path, name="one", dsn=server.dsn(user="souk_monitor"), http_port=0)
+        await processes.stop(started)
+        assert "The schema is up to date." in (await souk(*migrate)).out
+        assert (await souk(*migrate, "--dry-run", "--json")).json() == {"pending": []}
+        assert (await souk(*migrate, "--role", "no role")).status == 2
 
 
 async def test_an_issue_is_shown_with_what_else_failed_in_its_trace(service: ServiceProcess) -> None:
