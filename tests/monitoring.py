@@ -40,8 +40,7 @@ def preparer(group: Callable[[Event], Grouping] = group) -> Preparer:
     return Preparer(
         fit=lambda event, _: bodies.encode(event),
         scrub=lambda _project, _event, body: body,
-        group=lambda _, event: group(event),
-        understand=lambda _: Understanding(),
+        judge=lambda _, event: (group(event), Understanding()),
     )
 
 

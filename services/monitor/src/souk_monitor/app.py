@@ -39,6 +39,7 @@ from souk_monitor.facets import Counts, Limits
 from souk_monitor.grouping import Grouping, group
 from souk_monitor.in_app import InAppRules
 from souk_monitor.ingest import Pipeline, Queue
+from souk_monitor.judging import Judge
 from souk_monitor.limits import Limits as EventLimits
 from souk_monitor.limits import fit
 from souk_monitor.preparing import Preparer
@@ -50,7 +51,6 @@ from souk_monitor.rpc.reporting import Reporting
 from souk_monitor.scrubbing import scrub
 from souk_monitor.settings import MonitorSettings
 from souk_monitor.tracker import Tracker
-from souk_monitor.understanding import understand
 from souk_monitor.watching import Places, Watch
 from souk_monitor.web import sentry
 from souk_monitor.web.dashboard.face import Parts
@@ -209,7 +209,12 @@ async def _open_core(stack: contextlib.AsyncExitStack, settings: MonitorSettings
 def preparer(limits: EventLimits) -> Preparer:
     """What makes events ready within these limits."""
     categories.rules()  # read now, not while the first event waits
-    return Preparer(fit=partial(fit, limits=limits), scrub=_scrub, group=_group, understand=understand)
+    judge = Judge()
+    return Preparer(
+        fit=partial(fit, limits=limits),
+        scrub=_scrub,
+        judge=lambda project, event: judge(event, _in_app(project.options.in_app)),
+    )
 
 
 def _group(project: Project, event: Event) -> Grouping:

@@ -51,9 +51,6 @@ class Grouping:
     secondary: tuple[bytes, ...] = ()
     """What older versions of the rules make of it, the newest first: where no issue has `fingerprint`, one that has any of these
     is the event's own, and is given `fingerprint` too."""
-    others: tuple[str, ...] = ()
-    """What else was seen: the message that was logged with an exception, and exceptions that do not decide, the outermost first. An
-    issue is found by them."""
 
 
 @dataclass(slots=True)
@@ -182,8 +179,18 @@ def group(event: Event, in_app: InAppRules = NO_RULES, versions: Sequence[Versio
         short_type(found.deciding.exception.type) if found.deciding else "",
         found.template[:LONGEST_TITLE],
         tuple(dict.fromkeys(one for one in earlier if one != fingerprint)),
-        _others(event, found),
     )
+
+
+def others(event: Event) -> tuple[str, ...]:
+    """What else an issue is found by that an event opens: the message that was logged with an exception, and of several exceptions
+    all, the outermost first."""
+    if not event.exceptions:
+        return ()
+    told = [event.message[:LONGEST_TITLE]] if event.message else []
+    if len(event.exceptions) > 1:
+        told += [f"{each.type} {each.value[:LONGEST_TITLE]}" for each in event.exceptions[: -MOST_OTHERS - 1 : -1]]
+    return tuple(told[:MOST_OTHERS])
 
 
 def is_by_reporter(event: Event) -> bool:
@@ -196,16 +203,6 @@ def _with_reporter(event: Event, found: Found) -> bytes:
         return found.fingerprint
     parts = [found.fingerprint.hex() if part in _DEFAULT else part for part in event.fingerprint]
     return blake2b("\n".join((Method.REPORTER.value, *parts)).encode(errors="replace"), digest_size=16).digest()
-
-
-def _others(event: Event, found: Found) -> tuple[str, ...]:
-    if found.deciding is None:
-        return ()
-    decides = found.deciding.exception
-    told = [f"{each.type} {each.value[:LONGEST_TITLE]}" for each in reversed(event.exceptions) if each is not decides]
-    if event.message:
-        told.insert(0, event.message[:LONGEST_TITLE])
-    return tuple(told[:MOST_OTHERS])
 
 
 def _title(event: Event, found: Found) -> str:

@@ -21,4 +21,4 @@ _GROUPING = Grouping(FINGERPRINT, 0, Method.REPORTER, TITLE, culprit="", type=""
 
 def overflowing(event: Prepared) -> Prepared:
     """An event, as one of that issue."""
-    return replace(event, grouping=_GROUPING, understanding=Understanding(fix=FIX))
+    return replace(event, grouping=_GROUPING, understanding=Understanding(fix=FIX), others=())

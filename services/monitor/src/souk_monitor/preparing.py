@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from souk_monitor.events import Event, Level
 from souk_monitor.facets import Kind
-from souk_monitor.grouping import Grouping
+from souk_monitor.grouping import Grouping, others
 from souk_monitor.people import people
 from souk_monitor.projects import Project
 
@@ -56,6 +56,8 @@ class Prepared:
     body: bytes
     named: list[tuple[int, str, str]] = field(default_factory=list)
     """(kind, name, value) that it is counted by."""
+    others: tuple[str, ...] = ()
+    """What else an issue is found by that it opens."""
 
     @property
     def hour(self) -> datetime:
@@ -77,8 +79,8 @@ class Preparer:
     """Cuts an event that was received then to its limits; its body."""
     scrub: Callable[[Project, Event, bytes], bytes]
     """Takes secrets and personal data out of an event with this body; the body of what is left."""
-    group: Callable[[Project, Event], Grouping]
-    understand: Callable[[Event], Understanding]
+    judge: Callable[[Project, Event], tuple[Grouping, Understanding]]
+    """Where it belongs, and what the rules say of it."""
 
     def prepare(self, project: Project, event: Event, received: datetime) -> Prepared:
         """One event of a project."""
@@ -87,8 +89,7 @@ class Preparer:
         body = self.fit(event, received)
         known_by = people(project.secret, event.user)  # of which only hashes stay, where what they are made of is not kept
         body = self.scrub(project, event, body)
-        grouping = self.group(project, event)
-        understanding = self.understand(event)
+        grouping, understanding = self.judge(project, event)
         last = event.exceptions[-1] if event.exceptions else None
         return Prepared(
             project=project.number,
@@ -107,6 +108,7 @@ class Preparer:
             error_id=event.error_id,
             body=body,
             named=_named(event),
+            others=others(event),
         )
 
 

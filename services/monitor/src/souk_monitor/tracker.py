@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from souk_monitor import overflow
 from souk_monitor.events import Event
 from souk_monitor.exceptions import EventUnknownError
-from souk_monitor.grouping import Grouping
+from souk_monitor.grouping import Grouping, others
 from souk_monitor.issues import Details, EventFilter, EventPlace, Issue, IssueFilter, KeptEvent, Order
 from souk_monitor.lifecycle import Action
 from souk_monitor.preparing import Fix
@@ -216,7 +216,7 @@ class Tracker:
         if latest is None:
             return Texts(issue.title, issue.culprit, issue.type, issue.template, fix=fix)
         found = self.group(project(issue.project), latest.event)
-        return Texts(found.title, found.culprit, found.type, found.message_template, found.others, fix)
+        return Texts(found.title, found.culprit, found.type, found.message_template, others(latest.event), fix)
 
     def explain_kept(self, project: Project, kept: KeptEvent) -> Explained:
         """What an event is grouped by, and the issue that it is in."""

@@ -230,7 +230,7 @@ def _text_columns(events: Sequence[Prepared], issues: list[int], numbers: list[i
     rows = []
     for event, issue, number in zip(events, issues, numbers, strict=True):
         grouping, fix = event.grouping, event.understanding.fix
-        found_by = words(grouping.title, grouping.culprit, grouping.type, grouping.message_template, *grouping.others)
+        found_by = words(grouping.title, grouping.culprit, grouping.type, grouping.message_template, *event.others)
         texts = (grouping.title, grouping.culprit, grouping.type, grouping.message_template, *fix, found_by)
         rows.append((issue, *texts, event.project, number))
     return [list(column) for column in zip(*rows, strict=True)]
