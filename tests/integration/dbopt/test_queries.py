@@ -1,12 +1,13 @@
 """The shipped queries on real servers: they return what naive SQL does, by the indexes that say so, and writes hold under load."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,31 @@ class Shop:
 
     server: PostgresServer
     database: str
+    kept: dict[tuple[Any, ...], list[asyncpg.Connection]] = field(default_factory=dict)
+    """Connections by user and settings that nobody has, as those of a service. They keep no statements."""
+
+    @contextlib.asynccontextmanager
+    async def connected(self, user: str = "postgres", **settings: str) -> AsyncIterator[asyncpg.Connection]:
+        kept = self.kept.setdefault((user, *settings.items()), [])
+        connection = kept.pop() if kept else await self._connect(user, settings)
+        try:
+            yield connection
+        except BaseException:
+            await connection.close()
+            raise
+        kept.append(connection)
+
+    async def _connect(self, user: str, settings: dict[str, str]) -> asyncpg.Connection:
+        return await asyncpg.connect(self.server.dsn(self.database, user), server_settings=settings, statement_cache_size=0)
+
+    async def aclose(self) -> None:
+        for each in itertools.chain(*self.kept.values()):
+            await each.close()
 
     async def run(self, query: str, **arguments: Any) -> list[dict[str, Any]]:
         """The rows of a query, on a connection of its class and role, as the service does it."""
         found = CATALOGUE.get(query)
-        async with marketplace.connected(self.server, self.database, "souk_service", **found.query_class.settings()) as connection:
+        async with self.connected("souk_service", **found.query_class.settings()) as connection:
             return json.loads(await connection.fetchval(found.json_text, *found.arguments(arguments)))
 
     async def one(self, query: str, **arguments: Any) -> dict[str, Any]:
@@ -58,13 +79,13 @@ class Shop:
 
     async def _explained(self, options: str, query: str, arguments: dict[str, Any]) -> dict[str, Any]:
         found = CATALOGUE.get(query)
-        async with marketplace.connected(self.server, self.database, "souk_service", **found.query_class.settings()) as connection:
+        async with self.connected("souk_service", **found.query_class.settings()) as connection:
             text = await connection.fetchval(f"EXPLAIN ({options}) {found.json_text}", *found.arguments(arguments))
         return json.loads(text)[0]["Plan"]
 
     async def sql(self, text: str, *arguments: Any) -> list[dict[str, Any]]:
         """What the owner of the database reads and writes, in UTC."""
-        async with marketplace.connected(self.server, self.database, TimeZone="UTC") as connection:
+        async with self.connected(TimeZone="UTC") as connection:
             return [dict(row) for row in await connection.fetch(text, *arguments)]
 
     async def value(self, text: str, *arguments: Any) -> Any:
@@ -72,12 +93,19 @@ class Shop:
 
 
 @pytest.fixture(scope="module", params=[18, 15], ids=["PostgreSQL 18", "PostgreSQL 15"])
-def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """For tests that only read."""
+def filled(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """A server with the database `shop`."""
     server: PostgresServer = request.getfixturevalue(f"postgres{request.param}")
     asyncio.run(_create(server))
-    yield Shop(server, "shop")
+    yield server
     asyncio.run(_execute(server, "DROP DATABASE shop WITH (FORCE)"))
+
+
+@pytest.fixture
+async def shop(filled: PostgresServer) -> AsyncIterator[Shop]:
+    """For tests that only read."""
+    async with contextlib.aclosing(Shop(filled, "shop")) as shop:
+        yield shop
 
 
 async def _create(server: PostgresServer) -> None:
@@ -92,11 +120,12 @@ async def _execute(server: PostgresServer, statement: str) -> None:
 
 
 @pytest.fixture
-async def own(shop: Shop) -> AsyncIterator[Shop]:
+async def own(filled: PostgresServer) -> AsyncIterator[Shop]:
     """For tests that write: a copy."""
-    await _execute(shop.server, "CREATE DATABASE own TEMPLATE shop")
-    yield Shop(shop.server, "own")
-    await _execute(shop.server, "DROP DATABASE own WITH (FORCE)")
+    await _execute(filled, "CREATE DATABASE own TEMPLATE shop")
+    async with contextlib.aclosing(Shop(filled, "own")) as own:
+        yield own
+    await _execute(filled, "DROP DATABASE own WITH (FORCE)")
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
