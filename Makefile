@@ -38,7 +38,7 @@ tools: $(VENV)/.installed ## Fetch what only tests need: grpcurl, grpc-health-pr
 	@$(RUN) tools/test-tools
 
 test: $(VENV)/.installed tools ## Run every test
-	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
+	@$(RUN) python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 COUNTED = tests/e2e/cache tests/integration/cache/test_garbage_in_redis.py tests/integration/dbopt/test_replicas.py \
 	tests/integration/dbopt/test_cache_coherence.py tests/integration/dbopt/test_plan_flips.py tests/e2e/monitor/test_faults.py

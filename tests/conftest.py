@@ -37,6 +37,14 @@ hypothesis.settings.register_profile("souk", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("souk")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with long tests go first, so that no process ends alone with one: the nearer to a user, the longer."""
+    kinds = ("e2e", "integration", "contract", "unit")
+    root = config.rootpath / "tests"
+    items.sort(key=lambda item: kinds.index(item.path.relative_to(root).parts[0]))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
