@@ -41,8 +41,9 @@ class Statement:
             if token.kind is Kind.PARAMETER:
                 raise SqlSyntaxError(f"{token.text}: parameters have names, as :product_id", sql, token.start)
         start = found[0].start
-        moved = (token._replace(start=token.start - start, end=token.end - start) for token in found)
-        return cls(sql[start : found[-1].end], tuple(moved))
+        if start:
+            found = [Token(kind, begin - start, end - start, text) for kind, begin, end, text in found]
+        return cls(sql[start : start + found[-1].end], tuple(found))
 
     def parameters(self) -> Iterator[tuple[str, Token]]:
         """Each `:name` in the order of the text, with the token of its colon. `a[1 : n]`, with spaces, is a slice."""
@@ -62,25 +63,26 @@ class Statement:
     def side_effect(self) -> tuple[str, Token] | None:
         """What makes it more than a read, as its text tells: a change, a lock, a function known to have an effect."""
         for number, token in enumerate(self.tokens):
-            if token.word and (effect := self._effect_at(number)) is not None:
+            if (word := token.word) and (effect := self._effect_of(word, number)) is not None:
                 return effect, token
         return None
 
-    def _effect_at(self, number: int) -> str | None:
-        token = self.tokens[number]
-        before = self.tokens[number - 1].text if number else ""
-        after = self._words(number + 1, 3)
-        if token.word in _CHANGES and before in ("", "(", ")"):
-            is_statement = after[0] in _CHANGES[token.word] if _CHANGES[token.word] else self._is_name(number + 1)
-            return token.word.upper() if is_statement else None
-        for lock in _LOCKS if token.word == "for" else ():
-            if after[: len(lock)] == lock:
-                return f"FOR {' '.join(lock).upper()}"
-        if token.word == "into" and before.lower() not in ("insert", "merge"):
-            return "SELECT INTO"
-        is_call = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
-        if is_call and (token.word in _SIDE_EFFECTS or token.word.startswith(_SIDE_EFFECT_PREFIXES)):
-            return f"{token.word}()"
+    def _effect_of(self, word: str, number: int) -> str | None:
+        """word: of the token of that number."""
+        if word in _CHANGES or word == "into":
+            before = self.tokens[number - 1].text if number else ""
+            if word == "into":
+                return "SELECT INTO" if before.lower() not in ("insert", "merge") else None
+            if before in ("", "(", ")"):
+                follows = _CHANGES[word]
+                is_statement = self._words(number + 1, 1)[0] in follows if follows else self._is_name(number + 1)
+                return word.upper() if is_statement else None
+        if word == "for":
+            after = self._words(number + 1, 3)
+            return next((f"FOR {' '.join(lock).upper()}" for lock in _LOCKS if after[: len(lock)] == lock), None)
+        if word in _SIDE_EFFECTS or word.startswith(_SIDE_EFFECT_PREFIXES):
+            is_call = number + 1 < len(self.tokens) and self.tokens[number + 1].text == "("
+            return f"{word}()" if is_call else None
         return None
 
     def _words(self, start: int, count: int) -> tuple[str, ...]:
