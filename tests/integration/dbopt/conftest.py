@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import functools
 import itertools
 from collections.abc import AsyncIterator, Iterator
 
@@ -11,11 +12,19 @@ import asyncpg
 import pytest
 from integration.dbopt.shop import fill
 from postgres_servers import PostgresServer, programs
-from souk_dbopt.adapters import schema
+from souk_dbopt.adapters import query_file, schema
 
 VERSIONS = (18, 15)
 _numbers = itertools.count(1)
 SHOP = "shop_template"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def texts_of_queries() -> Iterator[None]:
+    """They are the same each time that a service starts, and read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(query_file, "read", functools.cache(query_file.read))
+        yield
 
 
 def _server(version: int) -> Iterator[PostgresServer]:
