@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from hashlib import blake2b
+from typing import NamedTuple
 
 from souk_monitor import engines, templates
 from souk_monitor.chains import Deciding, Node, decide, tree
@@ -34,8 +35,7 @@ class Method(Enum):
     REPORTER = "reporter"
 
 
-@dataclass(frozen=True, slots=True)
-class Grouping:
+class Grouping(NamedTuple):
     """Where an event belongs."""
 
     fingerprint: bytes
@@ -166,10 +166,10 @@ VERSIONS = (Version(1, find),)
 
 def group(event: Event, in_app: InAppRules = NO_RULES, versions: Sequence[Version] = VERSIONS) -> Grouping:
     """What an event is grouped by. Never fails: of an event that says nothing, its logger and its platform are what there is."""
-    newest, *older = versions
+    newest = versions[0]
     found = newest.find(event, in_app)
     fingerprint = _with_reporter(event, found)
-    earlier = [_with_reporter(event, version.find(event, in_app)) for version in older]
+    earlier = [_with_reporter(event, version.find(event, in_app)) for version in versions[1:]]
     return Grouping(
         fingerprint,
         newest.number,
@@ -178,7 +178,7 @@ def group(event: Event, in_app: InAppRules = NO_RULES, versions: Sequence[Versio
         _culprit(event, found),
         short_type(found.deciding.exception.type) if found.deciding else "",
         found.template[:LONGEST_TITLE],
-        tuple(dict.fromkeys(one for one in earlier if one != fingerprint)),
+        tuple(dict.fromkeys(one for one in earlier if one != fingerprint)) if earlier else (),
     )
 
 
@@ -195,7 +195,7 @@ def others(event: Event) -> tuple[str, ...]:
 
 def is_by_reporter(event: Event) -> bool:
     """Whether the reporter says what it is to be grouped by."""
-    return any(part not in _DEFAULT for part in event.fingerprint)
+    return bool(event.fingerprint) and any(part not in _DEFAULT for part in event.fingerprint)
 
 
 def _with_reporter(event: Event, found: Found) -> bytes:

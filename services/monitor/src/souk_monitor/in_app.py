@@ -66,6 +66,8 @@ def in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -
     if None not in said:
         return [bool(word) for word in said]
     found = _by_language(frames, family)
+    if said.count(None) == len(said):
+        return found
     return [own if word is None else word for word, own in zip(said, found, strict=True)]
 
 
@@ -80,7 +82,7 @@ def settle(event: Event, rules: InAppRules) -> None:
 def _by_language(frames: Sequence[Frame], family: str) -> list[bool]:
     """What the rules of a language say of the frames of a stack."""
     paths = [frame.abs_path or frame.file for frame in frames]
-    if any("\\" in path for path in paths):
+    if "\\" in "".join(paths):
         paths = [path.replace("\\", "/") for path in paths]
     theirs = libraries.are_of_others(paths, vendoring=family in _VENDORING)
     judge = _JUDGES.get(family)
@@ -108,9 +110,9 @@ def _java(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
 
 def _go(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
     names = [frame.module or frame.function for frame in frames]
-    first = [name.partition("/")[0] if "/" in name else name.partition(".")[0] for name in names]
     return [
-        part not in libraries.GO and not name.startswith(libraries.GO_EXTENDED) for name, part in zip(names, first, strict=True)
+        name.partition("/" if "/" in name else ".")[0] not in libraries.GO and not name.startswith(libraries.GO_EXTENDED)
+        for name in names
     ]
 
 

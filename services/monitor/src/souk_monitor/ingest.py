@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import NamedTuple, Protocol, Self, TypeAlias
 
 import structlog
 from souk_common.postgres import (
@@ -39,8 +39,7 @@ PASSING_ERRORS = (UnavailableError, ConflictError, LockTimeoutError, StatementTi
 """Those that a second attempt may not meet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An event that is committed."""
 
     event_id: str

@@ -60,8 +60,14 @@ _NAMES = _words(
 """Words with digits that are names."""
 
 
+def _is_uuid(word: str) -> bool:
+    return len(word) == 36 and word.count("-") == 4 and _HEX(word.replace("-", "")) is not None
+
+
 def _masked(word: str) -> str:
     """A word that is not of letters alone, with `*` for what changes in it."""
+    if _is_uuid(word):
+        return "*"
     if len(word) > _LONGEST_WORD or (word[0].isdigit() and _NUMBER(word)) or (word.count(":") > 1 and _COLONS(word)):
         return "*"
     tail = word.lstrip(_OPENING)
@@ -96,7 +102,7 @@ def _alphanumeric(core: str) -> str:
 
 def _pieces(core: str) -> str:
     """Of words that are put together, each."""
-    if (len(core) == 36 and core.count("-") == 4 and _HEX(core.replace("-", ""))) or core.startswith("eyJ"):
+    if _is_uuid(core) or core.startswith("eyJ"):
         return "*"
     if core.lower() in _NAMES:
         return core

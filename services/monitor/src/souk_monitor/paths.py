@@ -42,6 +42,8 @@ _MANY = frozenset(("apps", "libs", "modules", "packages", "services"))
 _PACKAGE = re.compile(r"(?:^|/)(?:apps|libs|modules|packages|services)/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
 """A package of a repository that has many, above a folder of its sources."""
 
+_ODD = re.compile(r"[:?\\<]|ipykernel_")
+"""Of a path that is more than folders."""
 _VARIANTS = ("_blue", "_green", "_canary")
 _VARIANT = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+)$")
 _INSTANCE = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+|v?\d[\w.]*)$")
@@ -245,38 +247,46 @@ def _is_served_bundle(scheme: str, head: str, name: str, stem: str) -> bool:
     return served and stem in _BUNDLES and name.rpartition(".")[2] in _BUILT_SCRIPTS
 
 
+@lru_cache(_MOST_KNOWN)
 def place_of_path(path: str) -> str:
     """`shop/orders` of `/srv/app/releases/42/shop/orders.py`, `main` of `https://shop.example/static/main.5f3a2b1c.js?v=3`."""
-    return _place(path[-_LONGEST:])
-
-
-@lru_cache(_MOST_KNOWN)
-def _place(path: str) -> str:
+    path = path[-_LONGEST:]
     return _plain(path) or _named(path)[0]
 
 
 def _plain(path: str) -> str:
-    """What `_named` says of most paths, at a third of its cost; empty: it is not one of them.
+    """What `_named` says of most paths, at a fraction of its cost; empty: it is not one of them.
 
     Their file and folder have names without digits, and the folder is not the one that the program is deployed to.
     """
     head, _, name = path.rpartition("/")
-    stem, _, extension = name.partition(".")
     above, _, folder = head.rpartition("/")
-    if not (_is_plain(folder) and _is_plain(stem) and extension.isalnum()) or len(stem) == _HASH_LENGTH or stem == "__init__":
+    stem, _, extension = name.partition(".")
+    both = f"{folder}{stem}"
+    if not (both.isalpha() or both.replace("_", "x").isalpha()) or not folder or not stem or not extension.isalnum():
         return ""
-    if folder in _INSTALLED or folder.endswith(_VARIANTS) or ":" in path or "?" in path or "\\" in path or "<" in path:
+    if folder in _INSTALLED or stem == "__init__" or len(stem) == _HASH_LENGTH or folder.endswith(_VARIANTS):
         return ""
-    root = _ROOT.match(path)
-    if (root is not None and root.end() > len(above)) or "ipykernel_" in path:
+    if _may_be_hash(folder) or _may_be_hash(stem) or not _is_inside(above):
         return ""
-    return f"{folder}/{stem}" if _MANY.isdisjoint(above.split("/")) else ""
+    return f"{folder}/{stem}"
 
 
-def _is_plain(word: str) -> bool:
-    """Whether it is of letters and _ alone, and no hash."""
-    is_of_letters = word.isalpha() or word.replace("_", "x").isalpha()
-    return is_of_letters and (len(word) < _SHORT or word[-_HASH_LENGTH:].strip(_HEX_LETTERS) != "")
+def _may_be_hash(word: str) -> bool:
+    """Whether a name of letters and _ may be a hash, or end with one."""
+    return word[-1] in _HEX_LETTERS and len(word) >= _SHORT and not word[-_HASH_LENGTH:].strip(_HEX_LETTERS)
+
+
+@lru_cache(_MOST_KNOWN)
+def _is_inside(above: str) -> bool:
+    """Whether what is in a folder is surely in a program, and no folder that it is deployed to; of files, and of one package."""
+    if _ODD.search(above) or not _MANY.isdisjoint(above.split("/")):
+        return False
+    root = _ROOT.match(f"{above}/")
+    if root is None:
+        return True
+    below = above[root.end() :]
+    return below != "" and (root.end() > 1 or "/" in below)
 
 
 def is_minified(path: str) -> bool:
