@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -273,7 +272,7 @@ async def test_a_cause_that_older_rules_know_is_looked_for_when_its_project_is_l
     async with pipeline(pool, new_issues=9) as ingest:
         (known,) = stored(await ingest.submit(project, [error("A")]))
         (older,) = await owner.fetch("SELECT fingerprint FROM monitor.fingerprints")
-    moved = replace(group(error("Moved")), secondary=(older["fingerprint"],))
+    moved = group(error("Moved"))._replace(secondary=(older["fingerprint"],))
     store = EventTables(pool, Keeping(), Counts(), new_issues_per_hour=9)
     regrouping = preparer(lambda event: moved if event.exceptions[0].type == "A" else group(event))
     async with Pipeline(store, regrouping, QUICK) as ingest:
