@@ -14,7 +14,7 @@ from souk.cache.v1 import loader_pb2_grpc
 SEED = int(os.environ.get("SOUK_SEED") or random.SystemRandom().randrange(2**31))
 FILE = """
 namespaces:
-  brief: {{ttl: 1m, load_lease: 2s}}
+  brief: {{ttl: 1m, load_lease: 4s}}
   row: {{ttl: 1m, loader: {{target: "{target}", method: souk.cache.v1.LoaderService/Load, hard_timeout: 10s}}}}
 """
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 READERS = 2000
 REPETITIONS = count(20, 1)
 LOAD_SECONDS = 0.05
-BRIEF_LEASE = 2.0
+BRIEF_LEASE = 4.0
 """Of the namespace `brief`, in seconds."""
 
 
