@@ -1,6 +1,7 @@
 """Places in programs, whatever way a frame of them came in."""
 
 import itertools
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from souk_monitor.events import Frame
 from souk_monitor.frames import counting, place_of, places_of, stack_of
 from souk_monitor.functions import short_type
 from souk_monitor.in_app import NO_RULES, InAppRules, in_app, is_in_app
-from souk_monitor.paths import is_minified, place_of_path
+from souk_monitor.paths import _named, _plain, is_minified, place_of_path
 
 PATHS = {
     "/srv/app/shop/orders.py": "shop/orders",
@@ -99,6 +100,54 @@ PATHS = {
 @pytest.mark.parametrize(("path", "place"), list(PATHS.items()))
 def test_a_path_names_a_place_wherever_it_is_installed(path: str, place: str) -> None:
     assert place_of_path(path) == place
+
+
+FOLDERS = (
+    *(
+        "srv",
+        "opt",
+        "home",
+        "bob",
+        "usr",
+        "local",
+        "src",
+        "app",
+        "apps",
+        "packages",
+        "nix",
+        "store",
+        "private",
+        "var",
+        "www",
+        "code",
+    ),
+    *(
+        "shop",
+        "order_items",
+        "shop_blue",
+        "x_canary",
+        "feedfacade",
+        "releases",
+        "42",
+        "v1.2",
+        "_app/immutable/nodes",
+        "ipykernel_1",
+    ),
+)
+FILES = (
+    *("main.py", "views.py", "order_items.ts", "checkout.js", "__init__.py", "a.min.js", "cart.py?x"),
+    *("feedfacade.js", "x_feedface.js", "kDuJpQaZ.js"),
+)
+
+
+def test_most_paths_are_placed_by_their_end_as_by_a_look_at_the_whole() -> None:
+    chance, by_end = random.Random(1), 0
+    for _ in range(20_000):
+        folders = chance.choices(FOLDERS, k=chance.randrange(6))
+        path = chance.choice(("/", "/", "", "./", "C:/", "app:///")) + "/".join((*folders, chance.choice(FILES)))
+        by_end += _plain(path) != ""
+        assert place_of_path(path) == _named(path)[0], path
+    assert by_end > 500
 
 
 @pytest.mark.timeout(30)

@@ -75,8 +75,8 @@ def settle(event: Event, rules: InAppRules) -> None:
     """Have every frame of an event say whether it is of the application, as grouping takes it."""
     family = family_of(event)
     for stack in (*(exception.frames for exception in event.exceptions), event.stack):
-        for frame in stack:
-            frame.in_app, _ = is_in_app(frame, family, rules)
+        for frame, said in zip(stack, in_app(stack, family, rules), strict=True):
+            frame.in_app = said
 
 
 def _by_language(frames: Sequence[Frame], family: str) -> list[bool]:

@@ -39,14 +39,15 @@ _STARTERS = frozenset(("__main__", "app", "asgi", "index", "main", "manage", "ru
 _SOURCE_ROOTS = frozenset(("code", "dev", "git", "lib", "share", "source", "src", "work", "workspace"))
 
 _MANY = frozenset(("apps", "libs", "modules", "packages", "services"))
-_PACKAGE = re.compile(r"(?:^|/)(?:apps|libs|modules|packages|services)/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
+_PACKAGE = re.compile(rf"(?:^|/)(?:{'|'.join(sorted(_MANY))})/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
 """A package of a repository that has many, above a folder of its sources."""
 
 _ODD = re.compile(r"[:?\\<]|ipykernel_")
 """Of a path that is more than folders."""
-_VARIANTS = ("_blue", "_green", "_canary")
-_VARIANT = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+)$")
-_INSTANCE = re.compile(r"[-_](?:blue|green|canary|[pm]r-?\d+|v?\d[\w.]*)$")
+_VARIANTS = ("blue", "green", "canary")
+_PLAIN_VARIANTS = tuple(f"_{variant}" for variant in _VARIANTS)
+_VARIANT = re.compile(rf"[-_](?:{'|'.join(_VARIANTS)}|[pm]r-?\d+)$")
+_INSTANCE = re.compile(rf"[-_](?:{'|'.join(_VARIANTS)}|[pm]r-?\d+|v?\d[\w.]*)$")
 """One of several folders that a program is deployed to."""
 
 _HASHED = re.compile(
@@ -265,9 +266,9 @@ def _plain(path: str) -> str:
     both = f"{folder}{stem}"
     if not (both.isalpha() or both.replace("_", "x").isalpha()) or not folder or not stem or not extension.isalnum():
         return ""
-    if folder in _INSTALLED or stem == "__init__" or len(stem) == _HASH_LENGTH or folder.endswith(_VARIANTS):
+    if folder in _INSTALLED or folder.endswith(_PLAIN_VARIANTS):
         return ""
-    if _may_be_hash(folder) or _may_be_hash(stem) or not _is_inside(above):
+    if len(stem) == _HASH_LENGTH or _may_be_hash(stem) or not _is_inside(above):  # `__init__` is as long, too
         return ""
     return f"{folder}/{stem}"
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from souk_monitor.events import Event, ExceptionInfo, Frame
-from souk_monitor.in_app import InAppRules, is_in_app
+from souk_monitor.in_app import InAppRules, in_app
 from souk_monitor.platforms import family_of
 
 MAX_EXCEPTIONS, MAX_FRAMES, MAX_VARIABLES, MAX_VALUE = 30, 200, 50, 500
@@ -121,9 +121,10 @@ def _shown(one: ExceptionInfo, family: str, rules: InAppRules, related: tuple[st
 
 def _calls(frames: Sequence[Frame], family: str, rules: InAppRules) -> list[Call]:
     """The call that was made last is the first; it is open whoever it is of."""
-    said = [is_in_app(frame, family, rules)[0] for frame in reversed(frames)]
+    frames = frames[::-1]
+    said = in_app(frames, family, rules)
     opened = said if any(said) else [place == 0 for place in range(len(said))]
-    return [_call(frame, in_app, is_open=is_open) for frame, in_app, is_open in zip(reversed(frames), said, opened, strict=True)]
+    return [_call(frame, ours, is_open=is_open) for frame, ours, is_open in zip(frames, said, opened, strict=True)]
 
 
 def _call(frame: Frame, in_app: bool, *, is_open: bool) -> Call:
