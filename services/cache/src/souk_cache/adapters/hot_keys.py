@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import redis.asyncio as redis
@@ -46,8 +46,9 @@ class HotKeys:
         """keep: keys of each namespace at the most. hottest: what this node reads most, as <namespace>:<key>, the hottest first."""
         client: type[redis.Redis] | type[redis.RedisCluster] = redis.RedisCluster if cluster else redis.Redis
         self._client: redis.Redis | redis.RedisCluster = client.from_url(
-            url, max_connections=2, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+            url, max_connections=2, socket_timeout=None, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
         )
+        self._timeout = timeout
         self._prefix = f"souk:{{{partition}}}:hot:"
         self._keep = keep
         self._hottest = hottest
@@ -69,7 +70,7 @@ class HotKeys:
     async def of(self, namespace: str, count: int) -> list[str]:
         """The hottest keys of a namespace on all nodes, the hottest first. StoreUnavailableError."""
         try:
-            found: Any = await self._client.zrevrange(self._prefix + namespace, 0, count - 1)
+            found: Any = await self._answer(self._client.zrevrange(self._prefix + namespace, 0, count - 1))
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         return [key.decode(errors="replace") for key in found]
@@ -82,11 +83,21 @@ class HotKeys:
                 name = self._prefix + namespace
                 for first in range(0, len(keys), CHUNK):
                     chunk = enumerate(keys[first : first + CHUNK], start=first + 1)
-                    await self._client.zadd(name, {key: now - math.log2(rank) for rank, key in chunk}, gt=True)
-                await self._client.zremrangebyrank(name, 0, -self._keep - 1)
-                await self._client.expire(name, KEPT_SECONDS)
+                    scores = {key: now - math.log2(rank) for rank, key in chunk}
+                    await self._answer(self._client.zadd(name, scores, gt=True))
+                await self._answer(self._client.zremrangebyrank(name, 0, -self._keep - 1))
+                await self._answer(self._client.expire(name, KEPT_SECONDS))
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
+
+    async def _answer(self, command: Awaitable[Any]) -> Any:
+        """TimeoutError where it does not come in time. A limit of redis-py's own loses cancellations (see RedisBackend)."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await command
+        except TimeoutError:
+            await self._client.aclose()  # another server may have its place in the cluster: the next command looks
+            raise
 
     async def _write_regularly(self) -> None:
         while True:

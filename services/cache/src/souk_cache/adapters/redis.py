@@ -1,7 +1,7 @@
 """The shared state in Redis, by redis-py. Calls that are made in one turn of the event loop go out as one pipeline."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import redis.asyncio as redis
@@ -31,7 +31,7 @@ class RedisBackend:
         self._client: redis.Redis = redis.Redis.from_url(
             url,
             max_connections=connections + 2,
-            socket_timeout=timeout,
+            socket_timeout=None,  # see _answer
             socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),  # a script that may have run is repeated by who knows whether that is right
             health_check_interval=0,
@@ -64,7 +64,7 @@ class RedisBackend:
     async def invalidations(self, stream: str, after: int) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
         """See Backend."""
         try:
-            answer: Any = await self._client.xread({stream: f"{after}-0"}, count=512, block=BLOCK_MS)
+            answer: Any = await self._answer(self._client.xread({stream: f"{after}-0"}, count=512, block=BLOCK_MS))
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         for _, entries in answer:
@@ -74,18 +74,18 @@ class RedisBackend:
     async def history(self, stream: str, after: int, last: int) -> list[tuple[int, tuple[str, ...]]]:
         """See Backend."""
         try:
-            answer: Any = await self._client.xrange(stream, f"{after + 1}-0", f"{last}-0", count=MAX_HISTORY)
+            answer: Any = await self._answer(self._client.xrange(stream, f"{after + 1}-0", f"{last}-0", count=MAX_HISTORY))
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         return [_event(entry) for entry in answer]
 
     async def check(self) -> None:
         """See Backend."""
-        await self._client.ping()
+        await self._answer(self._client.ping())
 
     async def check_eviction(self) -> None:
         """See Backend."""
-        policy = (await self._client.info("memory")).get("maxmemory_policy", "")
+        policy = (await self._answer(self._client.info("memory"))).get("maxmemory_policy", "")
         if policy.startswith("allkeys"):
             raise StoreUnavailableError(
                 f"Redis has maxmemory-policy {policy}, and may evict the counters of invalidations: set noeviction or volatile-lru",
@@ -96,6 +96,12 @@ class RedisBackend:
         """See Backend."""
         await asyncio.gather(*(pipe.close() for pipe in self._pipes))
         await self._client.aclose()
+
+    async def _answer(self, command: Awaitable[Any]) -> Any:
+        """TimeoutError where it does not come in time. redis-py's own limit (socket_timeout) sends by asyncio.wait_for, which in
+        Python 3.11 loses a cancellation that comes when it has just sent: a listener went on, and its node did not end."""
+        async with asyncio.timeout(self._timeout):
+            return await command
 
     def _pipe(self) -> Pipe:
         """The first that is not busy: so calls of one turn of the event loop go together."""

@@ -97,9 +97,8 @@ class RedisClusterBackend:
                 return
             for address in dict.fromkeys([*self._addresses, self._named]):
                 try:
-                    async with redis.Redis.from_url(
-                        self._url_of(address), socket_timeout=self._timeout, socket_connect_timeout=self._timeout
-                    ) as client:
+                    client = redis.Redis.from_url(self._url_of(address), socket_timeout=None, socket_connect_timeout=self._timeout)
+                    async with client, asyncio.timeout(self._timeout):  # a limit of redis-py's own loses cancellations
                         plan: Any = await client.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
                 except (RedisError, OSError, TimeoutError) as error:
                     log.info("a server of the Redis Cluster does not answer", server=address, detail=type(error).__name__)
