@@ -3,6 +3,7 @@
 The JSON of each is read here by itself; of monitor's own only the event is looked at, as it is read back.
 """
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -31,6 +32,7 @@ ELSEWHERE = {
 """Parts of an event that have a place of their own; all others are in `extra`."""
 SHOWN = {"function", "module", "file", "abs_path", "line", "column", "context_line", "package"}
 """Of a frame, by the rpcs."""
+FLEET = 800
 Said = dict[str, Any]
 
 
@@ -243,3 +245,22 @@ async def test_nothing_is_lost_of_what_sdks_of_many_languages_say(monitor: Monit
         assert (file.name, kept(event)) == (file.name, sent(payload))
         shown = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=id_))).event.report
         assert (file.name, seen(shown)) == (file.name, seen_of(sent(payload)))
+
+
+async def test_of_an_error_that_a_fleet_has_at_once_none_is_turned_away(monitor: Monitor, http: httpx.AsyncClient):
+    """One that is, is lost: an SDK that is told to come again reports nothing until then."""
+    url, body = http.base_url, b'{}\n{"type":"event"}\n{"message":"the payment provider is gone"}'
+    head = f"POST {url.path}envelope/ HTTP/1.1\r\nhost: {url.host}\r\nx-sentry-auth: {http.headers['x-sentry-auth']}\r\n"
+    request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+    async def report() -> bytes:
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(request)
+        status = await reader.readline()
+        writer.close()
+        return status
+
+    answers = await asyncio.gather(*(report() for _ in range(FLEET)))
+    assert set(answers) == {b"HTTP/1.1 200 OK\r\n"}
+    (issue,) = (await monitor.errors.ListIssues(pb.ListIssuesRequest())).issues
+    assert issue.events == FLEET

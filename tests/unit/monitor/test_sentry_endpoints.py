@@ -52,8 +52,10 @@ class Store:
         self.problem: Exception | None = None
         self.rejects = False
         self.gate: asyncio.Event | None = None
+        self.asked = asyncio.Event()
 
     async def submit(self, project: Project, events: Sequence[Event]) -> list[Outcome]:
+        self.asked.set()
         if self.gate is not None:
             await self.gate.wait()
         if self.problem is not None:
@@ -274,14 +276,30 @@ async def test_however_deep_an_event_is_nested_the_answer_is_typed(http: httpx.A
         assert response.headers["access-control-allow-origin"] == "https://shop.example"
 
 
-async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(store: Store, table: Table):
+@pytest.mark.parametrize("limit", [{"max_in_flight": 2}, {"max_in_flight_bytes": 2 * len(ENVELOPE)}])
+async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(store: Store, table: Table, limit: dict[str, int]):
     store.gate = asyncio.Event()
-    async with serving(store, table, max_in_flight=2) as http, asyncio.TaskGroup() as group:
+    async with serving(store, table, **limit) as http, asyncio.TaskGroup() as group:
         posts = [group.create_task(http.post(URL, content=ENVELOPE, headers=AUTH)) for _ in range(3)]
         done, _ = await asyncio.wait(posts, return_when=asyncio.FIRST_COMPLETED)
         assert [task.result().status_code for task in done] == [429]
         store.gate.set()
     assert sorted(task.result().status_code for task in posts) == [200, 200, 429]
+
+
+async def test_a_body_in_flight_has_the_bytes_that_it_has_decompressed_until_it_is_stored(store: Store, table: Table):
+    store.gate = asyncio.Event()
+    long = b'{}\n{"type":"event"}\n{"message":"%s"}' % (b"long " * 2000)
+    small, compressed = gzip.compress(long), {**AUTH, "content-encoding": "gzip"}
+    async with serving(store, table, max_in_flight_bytes=len(long)) as http, asyncio.TaskGroup() as group:
+        first = group.create_task(http.post(URL, content=small, headers=compressed))
+        await store.asked.wait()
+        assert (await http.post(URL, content=ENVELOPE, headers=AUTH)).status_code == 429
+        store.gate.set()
+    assert first.result().status_code == 200
+    async with serving(store, table, max_in_flight_bytes=len(long)) as http:
+        for _ in range(3):
+            assert (await http.post(URL, content=small, headers=compressed)).status_code == 200
 
 
 class Body:

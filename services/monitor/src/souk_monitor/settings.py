@@ -27,6 +27,12 @@ class MonitorSettings(OperationSettings):
         max_length=100,
         description="Name of this replica of monitor, in logs and operations.",
     )
+    max_http_requests: int = Field(
+        2000,
+        gt=0,
+        description="HTTP requests in flight at the most: an error that all processes of a fleet have comes from each of them at "
+        "once. One more gets 503, but where one that waits for its body gives way.",
+    )
     public_url: str = Field(
         "", max_length=500, description="Where programs reach the HTTP port, as https://monitor.example. It is in DSNs."
     )
@@ -96,13 +102,16 @@ class MonitorSettings(OperationSettings):
     sentry_bytes: int = Field(4 * MEBIBYTE, gt=0, description="Largest request of Sentry's SDKs, in bytes, as it is sent.")
     sentry_decompressed_bytes: int = Field(16 * MEBIBYTE, gt=0, description="The same, once it is decompressed.")
     sentry_in_flight: int = Field(
-        32, gt=0, description="Requests of Sentry's SDKs that are decoded and stored at once. One more gets 429 and comes again."
+        1000, gt=0, description="Requests of Sentry's SDKs that are decoded and stored at once. One more gets 429 and comes again."
+    )
+    sentry_in_flight_bytes: int = Field(
+        16 * MEBIBYTE, gt=0, description="Bytes of the bodies of such requests, decompressed. Beyond it one more gets 429, too."
     )
     sentry_body_timeout: float = Field(
         10.0, gt=0, le=300, description="Seconds that the body of a request of Sentry's SDKs may take. Later it gets 408."
     )
     sentry_reading: int = Field(
-        128,
+        1000,
         gt=0,
         description="Bodies of Sentry's SDKs on their way in at once. Beyond it the oldest of whoever sends most gets 429.",
     )

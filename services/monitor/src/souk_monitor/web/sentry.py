@@ -32,6 +32,7 @@ from souk_monitor.limits import DEFAULT, Limits, fit
 from souk_monitor.projects import Project, Projects
 from souk_monitor.web.bodies import decompress, first_line
 from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
+from souk_monitor.web.room import FullError, Room
 
 log = structlog.get_logger(__name__)
 _EXPOSED = "X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After"
@@ -54,11 +55,13 @@ class SentryOptions:
     max_bytes: int = 4 * MEBIBYTE
     """As it is sent."""
     max_decompressed_bytes: int = 16 * MEBIBYTE
-    max_in_flight: int = 32
+    max_in_flight: int = 1000
     """Requests whose bodies are here, and are decoded and stored at once; one more is told to come again."""
+    max_in_flight_bytes: int = 16 * MEBIBYTE
+    """Of their bodies, decompressed; more are told to come again."""
     body_timeout: float = 10.0
     """Seconds that a body may take."""
-    max_reading: int = 128
+    max_reading: int = 1000
     """Bodies on their way in."""
     max_reading_bytes: int = 64 * MEBIBYTE
     """Of them that are here."""
@@ -103,7 +106,7 @@ class _Face:
         self._projects = projects
         self._pipeline = pipeline
         self._options = options
-        self._in_flight = 0
+        self._room = Room(options.max_in_flight, options.max_in_flight_bytes)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._reading = Reading(seconds=options.body_timeout, most=options.max_reading, most_bytes=options.max_reading_bytes)
 
@@ -132,37 +135,38 @@ class _Face:
             raise _no_key()
         project = await self._project(request, key) if key else None  # before a byte of the body is kept
         body = await self._body(request, project)
-        if self._in_flight >= self._options.max_in_flight:
-            raise RefusedError(429, "too many requests at once", _come_again(1.0))
-        self._in_flight += 1
         try:
-            encoding = request.headers.get("content-encoding", "")
-            if project is None:
-                project = await self._project_of(request, body, encoding)
-            reports = await self._reports(body, encoding, decode)
-            del body  # not kept while the events are stored
-            for event in reports.events:
-                set_address(event, request.client.host if request.client is not None else "")
-            await self._submit(project, reports)
-        finally:
-            self._in_flight -= 1
+            with self._room.place(len(body)) as place:
+                encoding = request.headers.get("content-encoding", "")
+                if project is None:
+                    project = await self._project_of(request, body, encoding)
+                reports, size = await self._reports(body, encoding, decode)
+                place.holds(size)
+                del body  # not kept while the events are stored
+                for event in reports.events:
+                    set_address(event, request.client.host if request.client is not None else "")
+                await self._submit(project, reports)
+        except FullError:
+            raise RefusedError(429, "too many requests at once", _come_again(1.0)) from None
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
-    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> Reports:
-        """What is in a body; a large one is read beside the event loop, few at once."""
+    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> tuple[Reports, int]:
+        """What is in a body, and its bytes, decompressed; a large one is read beside the event loop, few at once."""
         limit = self._options.max_decompressed_bytes
         try:
-            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC))
+            whole = decompress(body, encoding, min(limit, _READ_AT_ONCE))
+            return decode(whole, datetime.now(UTC)), len(whole)
         except TooLargeError:
             if limit <= _READ_AT_ONCE:
                 raise
 
-        def read() -> Reports:
+        def read() -> tuple[Reports, int]:
             received = datetime.now(UTC)
-            reports = decode(decompress(body, encoding, limit), received)
+            whole = decompress(body, encoding, limit)
+            reports = decode(whole, received)
             for event in reports.events:  # here, because it takes long for what is large
                 fit(event, received, self._options.limits)
-            return reports
+            return reports, len(whole)
 
         async with self._large:
             return await asyncio.to_thread(read)
