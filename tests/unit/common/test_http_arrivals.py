@@ -71,7 +71,7 @@ async def test_where_nobody_waits_for_a_body_one_too_many_is_told_to_come_again(
 
 @pytest.fixture
 async def address() -> AsyncIterator[tuple[str, int]]:
-    server = HttpServer(measured(100), grace=1.0, head_timeout=0.05)
+    server = HttpServer(measured(100), grace=1.0, head_timeout=0.05, head_bytes=10_000)
     host, _, port = server.bind("127.0.0.1", 0).rpartition(":")
     await server.open()
     yield host, int(port)
@@ -93,6 +93,56 @@ async def test_a_connection_on_which_a_head_does_not_come_in_time_is_closed(
         sent = sent or b"P"  # without a byte it may stay for as long as it is kept alive
     writer.write(sent)
     assert not await reader.read()
+    writer.close()
+
+
+TOO_LONG = [
+    b"GET /" + b"a" * 20_000,
+    b"GET / HTTP/1.1\r\na: " + b"b" * 20_000,
+    b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 3000,
+]
+
+
+@pytest.mark.parametrize("sent", TOO_LONG)
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_a_head_that_is_too_long_is_refused(address: tuple[str, int], sent: bytes, is_first: bool) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    if not is_first:
+        writer.write(HEAD + b"quick")
+        assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.write(sent)
+    assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", TOO_LONG)
+async def test_a_head_that_is_too_long_ends_the_connection_on_which_another_is_not_answered(
+    address: tuple[str, int], sent: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(HEAD + b"quick" + sent)
+    assert not await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"\r\n", b"\r\n" * 100])
+async def test_blank_lines_keep_no_connection_open(address: tuple[str, int], sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(HEAD + b"quick")
+    assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.write(sent)
+    assert not await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\na\x00: b\r\n\r\n", b"GET \xff HTTP/1.1\r\n\r\n", b"GET http:// HTTP/1.1\r\n\r\n"],
+)
+async def test_what_is_no_request_is_answered_so(address: tuple[str, int], sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(sent)
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
 
 

@@ -88,11 +88,11 @@ class Measured:
 class HttpServer(uvicorn.Server):
     """uvicorn that leaves the signals to the service."""
 
-    def __init__(self, app: ASGIApp, *, grace: float, head_timeout: float) -> None:
+    def __init__(self, app: ASGIApp, *, grace: float, head_timeout: float, head_bytes: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=type("Protocol", (TimedProtocol,), {"head_timeout": head_timeout}),
+                http=type("Protocol", (TimedProtocol,), {"head_timeout": head_timeout, "head_bytes": head_bytes}),
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -4,7 +4,9 @@ import asyncio
 from typing import Any
 
 from starlette.types import Message, Receive
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Arrivals:
@@ -70,18 +72,22 @@ class Arrival:
             self._waiting.reschedule(0)
 
 
-class TimedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, but a connection is closed on which the head of a request does not come in time.
+class TimedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, but a connection is closed on which the head of a request does not come in time, or is too long.
 
-    uvicorn itself has a time-out only between an answer and the first byte after it.
+    uvicorn itself has a time-out only between an answer and the first byte after it, and no limit of a head.
     """
 
     head_timeout = 10.0
     """Seconds."""
+    head_bytes = 64 * 1024
+    """That have come of a head without its end, at the most."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._head: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_in_head = False
+        self._bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is waited for."""
@@ -91,26 +97,52 @@ class TimedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is."""
         super().connection_lost(exc)
-        self._head_came()
+        self._wait_no_more()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a head."""
+        super().on_message_begin()
+        self._is_in_head = True
+        self._bytes = 0
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        """It is here."""
+        self._is_in_head = False
+        self._wait_no_more()
+        super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        """A head, a part of one, or of a body."""
-        before = self.cycle
+        """Heads, bodies, or parts of them."""
         super().data_received(data)
-        if self.cycle is not before:
-            self._head_came()
-        elif self._head is None and (before is None or before.response_complete):
+        if self.transport.is_closing():
+            return
+        if self._is_in_head:
+            self._bytes += len(data)
+            if self._bytes > self.head_bytes:
+                self._refuse()
+        elif self._answered():  # what has come begins no head yet
             self._wait_for_head()
 
-    def _wait_for_head(self) -> None:
-        self._head = self.loop.call_later(self.head_timeout, self._close)
+    def _answered(self) -> bool:
+        """Whether no answer is waited for."""
+        return self.cycle is None or self.cycle.response_complete
 
-    def _head_came(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+    def _wait_for_head(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.head_timeout, self._close)
+
+    def _wait_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self) -> None:
+        if self._answered():
+            self.transport.write(_TOO_LONG)
+        self._close()
 
     def _close(self) -> None:
-        self._head = None
+        self._timer = None
         if not self.transport.is_closing():
             self.transport.close()

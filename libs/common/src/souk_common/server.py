@@ -178,7 +178,12 @@ async def serving(settings: S, open_app: OpenApp[S], reporting: Telemetry) -> As
         http = None
         if app.http is not None:
             measured = Measured(app.http, settings, app.http_streams)
-            http = HttpServer(measured, grace=settings.drain_grace, head_timeout=settings.http_head_timeout)
+            http = HttpServer(
+                measured,
+                grace=settings.drain_grace,
+                head_timeout=settings.http_head_timeout,
+                head_bytes=settings.http_head_bytes,
+            )
             try:
                 addresses["http"] = http.bind(settings.http_address, settings.http_port)
             except OSError as error:

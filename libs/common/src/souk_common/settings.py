@@ -130,6 +130,12 @@ class ServiceSettings(BaseSettings):
         10.0, gt=0, le=300, description="Seconds in which the head of an HTTP request must come, or its connection is closed."
     )
 
+    http_head_bytes: int = Field(
+        64 * 1024,
+        ge=8192,
+        description="Bytes of the head of an HTTP request that come before its end, at the most. Beyond it the answer is 431.",
+    )
+
     # Telemetry
     otlp_endpoint: str | None = Field(
         None, description="OTLP/gRPC collector of traces and metrics, as http://host:4317. Unset: none."
