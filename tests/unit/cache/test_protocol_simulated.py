@@ -9,7 +9,7 @@ import pytest
 from simulator.mutants import MUTANTS, Mutant
 from simulator.world import simulate
 
-SCHEDULES = int(os.environ.get("SOUK_SCHEDULES", "1000"))
+SCHEDULES = int(os.environ.get("SOUK_SCHEDULES", "400"))
 """`make soak` runs 200,000."""
 FIRST = int(os.environ.get("SOUK_FIRST_SCHEDULE", "0"))
 """Where a run goes on that was ended before: schedules are known by their numbers."""
