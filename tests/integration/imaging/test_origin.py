@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import object_stores
 import pictures
 import pytest
@@ -22,6 +23,8 @@ CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 SAFARI = (
     "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
 )
+PIECE = 256 * 1024
+"""Bytes that a store reads at once."""
 OLD = "image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
 
 
@@ -103,6 +106,19 @@ async def test_a_range_is_served_and_joins_to_the_whole(http: httpx.AsyncClient,
         assert (answer.status_code, answer.content) == (200, whole)
     behind = await http.get(url, headers={"range": f"bytes={size}-"})
     assert (behind.status_code, behind.headers["content-range"]) == (416, f"bytes */{size}")
+
+
+async def test_a_picture_of_many_pieces_comes_whole_and_in_ranges(served: RunningServer, http: httpx.AsyncClient) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (1200, 1200, 3), np.uint8)
+    async with ImagingClient(config=ClientConfig(target=served.addresses.grpc)) as client:
+        large = await client.upload(pictures.encode(Image.fromarray(noise), "JPEG", quality=95))
+        variant = max((each for each in large.variants if each.url), key=lambda each: each.size_bytes)
+        assert variant.size_bytes > 2 * PIECE
+        whole = await client.download(large.image_id, variant.name)
+    assert (await http.get(variant.url)).content == whole
+    part = await http.get(variant.url, headers={"range": f"bytes=10-{PIECE + 20}"})
+    assert (part.status_code, part.content) == (206, whole[10 : PIECE + 21])
+    assert (await http.get(variant.url)).headers["content-length"] == str(variant.size_bytes)
 
 
 async def test_a_range_is_of_get_alone(http: httpx.AsyncClient, image: pb.Image) -> None:
