@@ -24,6 +24,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -100,6 +101,12 @@ def variant_key(image_id: str, name: str) -> str:
     return f"{image_id}/{name}"
 
 
+@lru_cache(maxsize=1024)
+def _image_of(manifest: bytes) -> Image:
+    """ValueError where it is none. One that says the same as one before is the same: pictures that are looked at come again."""
+    return Image.from_json(manifest)
+
+
 def _original_key(image_id: str) -> str:
     return f"{image_id}/_original"
 
@@ -153,7 +160,7 @@ class Library:
 
     async def image(self, image_id: str) -> Image | None:
         """The image as it is, or as far as it is made; None where there is none, or it is deleted."""
-        image = await self._record(_manifest_key(image_id), Image.from_json)
+        image = await self._record(_manifest_key(image_id), _image_of)
         if image is None or (image.finished and image.update_time < self._clock() - SETTLED_SECONDS):
             return image
         progress = None if image.finished else await self._record(_progress_key(image_id), Image.from_json)
