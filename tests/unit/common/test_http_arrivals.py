@@ -18,8 +18,13 @@ async def echo(request: Request) -> Response:
     return PlainTextResponse(await request.body())
 
 
-def measured(most: int) -> Measured:
-    app = Starlette(routes=[Route("/", echo, methods=["POST"])])
+def measured(most: int, goes_on: asyncio.Event | None = None) -> Measured:
+    async def slow(_: Request) -> Response:
+        if goes_on is not None:
+            await goes_on.wait()
+        return PlainTextResponse(b"slow")
+
+    app = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/slow", slow)])
     return Measured(app, ServiceSettings(max_http_requests=most, log_success_ratio=0.0))
 
 
@@ -70,8 +75,14 @@ async def test_where_nobody_waits_for_a_body_one_too_many_is_told_to_come_again(
 
 
 @pytest.fixture
-async def address() -> AsyncIterator[tuple[str, int]]:
-    server = HttpServer(measured(100), grace=1.0, head_timeout=0.05, head_bytes=10_000)
+def goes_on() -> asyncio.Event:
+    """When a slow answer does."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def address(goes_on: asyncio.Event) -> AsyncIterator[tuple[str, int]]:
+    server = HttpServer(measured(100, goes_on), grace=1.0, head_timeout=0.05, head_bytes=10_000)
     host, _, port = server.bind("127.0.0.1", 0).rpartition(":")
     await server.open()
     yield host, int(port)
@@ -144,6 +155,19 @@ async def test_what_is_no_request_is_answered_so(address: tuple[str, int], sent:
     writer.write(sent)
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
     writer.close()
+
+
+async def test_a_request_that_is_begun_early_cuts_off_no_answer(address: tuple[str, int], goes_on: asyncio.Event) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\nPOST / HT")
+    other, idle = await asyncio.open_connection(*address)
+    assert await other.read() == b""  # as long as a head may take
+    writer.write(b"TP/1.1\r\ncontent-length: 5\r\n\r\nquick")
+    goes_on.set()
+    assert (await reader.readuntil(b"slow")).startswith(b"HTTP/1.1 200")
+    assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.close()
+    idle.close()
 
 
 async def test_a_body_may_take_longer_than_a_head(address: tuple[str, int]) -> None:

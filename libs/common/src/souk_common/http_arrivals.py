@@ -104,7 +104,6 @@ class TimedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._is_in_head = True
         self._bytes = 0
-        self._wait_for_head()
 
     def on_headers_complete(self) -> None:
         """It is here."""
@@ -117,15 +116,15 @@ class TimedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
+        if self._answered():  # so that what has come has no whole head
+            self._wait_for_head()
         if self._is_in_head:
             self._bytes += len(data)
             if self._bytes > self.head_bytes:
                 self._refuse()
-        elif self._answered():  # what has come begins no head yet
-            self._wait_for_head()
 
     def _answered(self) -> bool:
-        """Whether no answer is waited for."""
+        """Whether no request waits for its answer: the head of another has no time until then."""
         return self.cycle is None or self.cycle.response_complete
 
     def _wait_for_head(self) -> None:
