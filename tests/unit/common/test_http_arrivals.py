@@ -1,6 +1,8 @@
 """Who sends slowly over HTTP keeps nobody out."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -80,13 +82,26 @@ def goes_on() -> asyncio.Event:
     return asyncio.Event()
 
 
-@pytest.fixture
-async def address(goes_on: asyncio.Event) -> AsyncIterator[tuple[str, int]]:
-    server = HttpServer(measured(100, goes_on), grace=1.0, head_timeout=0.05, head_bytes=10_000)
+@contextlib.asynccontextmanager
+async def serving(goes_on: asyncio.Event, head_timeout: float) -> AsyncIterator[tuple[str, int]]:
+    server = HttpServer(measured(100, goes_on), grace=1.0, head_timeout=head_timeout, head_bytes=10_000)
     host, _, port = server.bind("127.0.0.1", 0).rpartition(":")
     await server.open()
     yield host, int(port)
     await server.close()
+
+
+@pytest.fixture
+async def address(goes_on: asyncio.Event) -> AsyncIterator[tuple[str, int]]:
+    async with serving(goes_on, 0.05) as bound:
+        yield bound
+
+
+@pytest.fixture
+async def patient(goes_on: asyncio.Event) -> AsyncIterator[tuple[str, int]]:
+    """An address where a head may take its time."""
+    async with serving(goes_on, 30.0) as bound:
+        yield bound
 
 
 HEAD = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"
@@ -116,8 +131,8 @@ TOO_LONG = [
 
 @pytest.mark.parametrize("sent", TOO_LONG)
 @pytest.mark.parametrize("is_first", [True, False])
-async def test_a_head_that_is_too_long_is_refused(address: tuple[str, int], sent: bytes, is_first: bool) -> None:
-    reader, writer = await asyncio.open_connection(*address)
+async def test_a_head_that_is_too_long_is_refused(patient: tuple[str, int], sent: bytes, is_first: bool) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
     if not is_first:
         writer.write(HEAD + b"quick")
         assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
@@ -128,9 +143,9 @@ async def test_a_head_that_is_too_long_is_refused(address: tuple[str, int], sent
 
 @pytest.mark.parametrize("sent", TOO_LONG)
 async def test_a_head_that_is_too_long_ends_the_connection_on_which_another_is_not_answered(
-    address: tuple[str, int], sent: bytes
+    patient: tuple[str, int], sent: bytes
 ) -> None:
-    reader, writer = await asyncio.open_connection(*address)
+    reader, writer = await asyncio.open_connection(*patient)
     writer.write(HEAD + b"quick" + sent)
     assert not await reader.read()
     writer.close()
@@ -150,10 +165,36 @@ async def test_blank_lines_keep_no_connection_open(address: tuple[str, int], sen
     "sent",
     [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\na\x00: b\r\n\r\n", b"GET \xff HTTP/1.1\r\n\r\n", b"GET http:// HTTP/1.1\r\n\r\n"],
 )
-async def test_what_is_no_request_is_answered_so(address: tuple[str, int], sent: bytes) -> None:
-    reader, writer = await asyncio.open_connection(*address)
+async def test_what_is_no_request_is_answered_so(patient: tuple[str, int], sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
     writer.write(sent)
     assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    writer.close()
+
+
+UPGRADE = b"connection: upgrade\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n" + UPGRADE + b"\r\n3\r\nqui\r\n2\r\nck\r\n0\r\n\r\n"
+SIZED = HEAD[:-2] + UPGRADE + b"\r\nquick"
+
+
+@pytest.mark.parametrize("sent", [SIZED, CHUNKED, SIZED + HEAD + b"quick", CHUNKED + CHUNKED])
+@pytest.mark.parametrize("size", [1, 7, 40, 1000])
+async def test_a_request_for_another_protocol_is_answered_in_this_one_with_its_body(
+    patient: tuple[str, int], goes_on: asyncio.Event, sent: bytes, size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    goes_on.set()
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(2):
+        for start in range(0, len(sent), size):
+            writer.write(sent[start : start + size])
+            await writer.drain()
+            await asyncio.sleep(0)
+        for _ in range(sent.count(b"POST")):
+            assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.write(b"GET /slow HTTP/1.1\r\n" + UPGRADE + b"\r\n")
+    assert (await reader.readuntil(b"slow")).startswith(b"HTTP/1.1 200")
+    assert not caplog.records
     writer.close()
 
 

@@ -93,6 +93,7 @@ class HttpServer(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=type("Protocol", (TimedProtocol,), {"head_timeout": head_timeout, "head_bytes": head_bytes}),
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -1,11 +1,14 @@
 """Requests over HTTP that are on their way in: their heads have a time, and of too many bodies the oldest gives way."""
 
 import asyncio
+import sys
 from typing import Any
 
+import httptools
 from starlette.types import Message, Receive
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+_FRAMING = (b"content-length", b"transfer-encoding")
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -73,9 +76,11 @@ class Arrival:
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, but a connection is closed on which the head of a request does not come in time, or is too long.
+    """uvicorn's HTTP/1.1, but a connection is closed on which the head of a request does not come in time, or is too long, and a
+    request for another protocol is answered in this one, with its body.
 
-    uvicorn itself has a time-out only between an answer and the first byte after it, and no limit of a head.
+    uvicorn itself has a time-out only between an answer and the first byte after it, and no limit of a head. httptools takes what
+    comes after a head with Upgrade for the other protocol's, and Java's HttpClient has that in every first request.
     """
 
     head_timeout = 10.0
@@ -88,6 +93,9 @@ class TimedProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._is_in_head = False
         self._bytes = 0
+        self._data = b""
+        self._is_upgrade = False
+        self._begins_anew = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first head is waited for."""
@@ -101,18 +109,29 @@ class TimedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
+        if self._begins_anew:
+            return
         super().on_message_begin()
         self._is_in_head = True
         self._bytes = 0
 
     def on_headers_complete(self) -> None:
         """It is here."""
+        if self._begins_anew:
+            return
         self._is_in_head = False
         self._wait_no_more()
         super().on_headers_complete()
+        self._is_upgrade = self.parser.should_upgrade()
+
+    def on_message_complete(self) -> None:
+        """The body is, but for one that was not looked at."""
+        if not self._is_upgrade:
+            super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Heads, bodies, or parts of them."""
+        self._data = data
         super().data_received(data)
         if self.transport.is_closing():
             return
@@ -122,6 +141,23 @@ class TimedProtocol(HttpToolsProtocol):
             self._bytes += len(data)
             if self._bytes > self.head_bytes:
                 self._refuse()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Go on, where uvicorn has caught that the parser stops after a head with Upgrade (RFC 9110, 7.8: it may be ignored).
+
+        Another parser reads on, after a head that says how long the body is.
+        """
+        stopped = sys.exception()
+        rest = self._data[stopped.args[0] :] if isinstance(stopped, httptools.HttpParserUpgrade) else b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
+        headers, self.headers = self.headers, []
+        self._is_upgrade, self._begins_anew = False, True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
+        self.headers, self._begins_anew = headers, False
+        if rest:
+            self.data_received(rest)
 
     def _answered(self) -> bool:
         """Whether no request waits for its answer: the head of another has no time until then."""
