@@ -142,12 +142,28 @@ async def test_a_head_that_is_too_long_is_refused(patient: tuple[str, int], sent
 
 
 @pytest.mark.parametrize("sent", TOO_LONG)
-async def test_a_head_that_is_too_long_ends_the_connection_on_which_another_is_not_answered(
-    patient: tuple[str, int], sent: bytes
+@pytest.mark.parametrize("before", [b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n", HEAD + b"quick"])
+async def test_a_head_that_is_too_long_ends_the_connection_whatever_it_came_with(
+    patient: tuple[str, int], before: bytes, sent: bytes
 ) -> None:
     reader, writer = await asyncio.open_connection(*patient)
-    writer.write(HEAD + b"quick" + sent)
-    assert not await reader.read()
+    writer.write(before + sent)
+    async with asyncio.timeout(10):
+        while not (reader.at_eof() or reader.exception()):
+            writer.write(sent[-12_000:])
+            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(1000), 0.001)
+    writer.close()
+
+
+async def test_requests_that_come_together_are_no_long_head(patient: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.write((HEAD + b"quick") * 2000 + HEAD[:20])
+    for _ in range(2000):
+        assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
+    writer.write(HEAD[20:] + b"quick")
+    assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
     writer.close()
 
 
@@ -195,6 +211,14 @@ async def test_a_request_for_another_protocol_is_answered_in_this_one_with_its_b
     writer.write(b"GET /slow HTTP/1.1\r\n" + UPGRADE + b"\r\n")
     assert (await reader.readuntil(b"slow")).startswith(b"HTTP/1.1 200")
     assert not caplog.records
+    writer.close()
+
+
+async def test_many_requests_for_another_protocol_may_come_in_one_message(patient: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.write(SIZED * 1000)
+    for _ in range(1000):
+        assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
     writer.close()
 
 

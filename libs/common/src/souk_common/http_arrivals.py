@@ -91,9 +91,12 @@ class TimedProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._timer: asyncio.TimerHandle | None = None
-        self._is_in_head = False
+        self._is_in_head = self._is_in_body = False
+        self._begun = 0
+        """Heads, ever."""
         self._bytes = 0
-        self._data = b""
+        """Of the last of them, but for what came with the end of another request."""
+        self._data = self._rest = b""
         self._is_upgrade = False
         self._begins_anew = False
 
@@ -113,13 +116,13 @@ class TimedProtocol(HttpToolsProtocol):
             return
         super().on_message_begin()
         self._is_in_head = True
-        self._bytes = 0
+        self._begun += 1
 
     def on_headers_complete(self) -> None:
         """It is here."""
         if self._begins_anew:
             return
-        self._is_in_head = False
+        self._is_in_head, self._is_in_body = False, True
         self._wait_no_more()
         super().on_headers_complete()
         self._is_upgrade = self.parser.should_upgrade()
@@ -127,20 +130,27 @@ class TimedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body is, but for one that was not looked at."""
         if not self._is_upgrade:
+            self._is_in_body = False
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Heads, bodies, or parts of them."""
-        self._data = data
-        super().data_received(data)
+        first = None if self._is_in_body else self._begun + (not self._is_in_head)  # the head that the first byte is of
+        self._rest = data
+        while self._rest and not self.transport.is_closing():
+            self._data, self._rest = self._rest, b""
+            super().data_received(self._data)
+        self._data = b""
         if self.transport.is_closing():
             return
         if self._answered():  # so that what has come has no whole head
             self._wait_for_head()
         if self._is_in_head:
-            self._bytes += len(data)
+            self._bytes = self._bytes + len(data) if self._begun == first else 0
             if self._bytes > self.head_bytes:
                 self._refuse()
+        else:
+            self._bytes = 0
 
     def _unsupported_upgrade_warning(self) -> None:
         """Go on, where uvicorn has caught that the parser stops after a head with Upgrade (RFC 9110, 7.8: it may be ignored).
@@ -148,7 +158,7 @@ class TimedProtocol(HttpToolsProtocol):
         Another parser reads on, after a head that says how long the body is.
         """
         stopped = sys.exception()
-        rest = self._data[stopped.args[0] :] if isinstance(stopped, httptools.HttpParserUpgrade) else b""
+        self._rest = self._data[stopped.args[0] :] if isinstance(stopped, httptools.HttpParserUpgrade) else b""
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
@@ -156,8 +166,6 @@ class TimedProtocol(HttpToolsProtocol):
         self._is_upgrade, self._begins_anew = False, True
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
         self.headers, self._begins_anew = headers, False
-        if rest:
-            self.data_received(rest)
 
     def _answered(self) -> bool:
         """Whether no request waits for its answer: the head of another has no time until then."""
