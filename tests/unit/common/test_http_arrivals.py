@@ -20,13 +20,21 @@ async def echo(request: Request) -> Response:
     return PlainTextResponse(await request.body())
 
 
+async def headers(request: Request) -> Response:
+    """What of a request an application goes by."""
+    await request.body()
+    names = ("host", "transfer-encoding", "authorization", "x-forwarded-for")
+    said = [request.headers[name] for name in names if name in request.headers]
+    return PlainTextResponse("|".join([*said, request.client.host if request.client else ""]))
+
+
 def measured(most: int, goes_on: asyncio.Event | None = None) -> Measured:
     async def slow(_: Request) -> Response:
         if goes_on is not None:
             await goes_on.wait()
         return PlainTextResponse(b"slow")
 
-    app = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/slow", slow)])
+    app = Starlette(routes=[Route("/", echo, methods=["POST"]), Route("/slow", slow), Route("/headers", headers, methods=["POST"])])
     return Measured(app, ServiceSettings(max_http_requests=most, log_success_ratio=0.0))
 
 
@@ -208,9 +216,62 @@ async def test_a_request_for_another_protocol_is_answered_in_this_one_with_its_b
             await asyncio.sleep(0)
         for _ in range(sent.count(b"POST")):
             assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")
-    writer.write(b"GET /slow HTTP/1.1\r\n" + UPGRADE + b"\r\n")
+    writer.write(b"GET /slow HTTP/1.1\r\nhost: a\r\n" + UPGRADE + b"\r\n")
     assert (await reader.readuntil(b"slow")).startswith(b"HTTP/1.1 200")
     assert not caplog.records
+    writer.close()
+
+
+BEGUN = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent", [BEGUN + b"2\r\nab\r\n0\r\n", BEGUN + b"2\r\nab\r\n0\r\na: ", BEGUN + b"2;", BEGUN + b"2\r\nab\r\n2;"]
+)
+async def test_what_is_around_a_body_is_not_taken_without_end(patient: tuple[str, int], sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.write(sent)
+    more = b"a: b\r\n" * 1000 if sent.endswith(b"\n") else b"a" * 6000
+    async with asyncio.timeout(10):
+        while not (reader.at_eof() or reader.exception()):
+            writer.write(more)
+            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(1000), 0.001)
+    writer.close()
+
+
+async def test_what_is_behind_a_body_is_no_part_of_its_head(patient: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    head = b"POST /headers HTTP/1.1\r\nhost: a \t \r\ntransfer-encoding: chunked\r\n\r\n"
+    writer.write(head + b"2\r\nab\r\n0\r\nauthorization: evil\r\nx-forwarded-for: 6.6.6.6\r\n\r\n")
+    assert b"a|chunked|127.0.0.1" in await reader.readuntil(b"127.0.0.1")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n" + UPGRADE + b"\r\n",
+        BEGUN + b"nonsense\r\n",
+    ],
+)
+async def test_a_request_that_is_wrong_is_answered_so(
+    patient: tuple[str, int], sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.write(sent)
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+    assert "Fatal error" not in caplog.text
+    writer.close()
+
+
+async def test_nonsense_behind_a_request_is_no_answer_to_it(patient: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*patient)
+    writer.write(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n\0nonsense")
+    assert not await reader.read()
     writer.close()
 
 
@@ -227,7 +288,7 @@ async def test_a_request_that_is_begun_early_cuts_off_no_answer(address: tuple[s
     writer.write(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\nPOST / HT")
     other, idle = await asyncio.open_connection(*address)
     assert await other.read() == b""  # as long as a head may take
-    writer.write(b"TP/1.1\r\ncontent-length: 5\r\n\r\nquick")
+    writer.write(b"TP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nquick")
     goes_on.set()
     assert (await reader.readuntil(b"slow")).startswith(b"HTTP/1.1 200")
     assert (await reader.readuntil(b"quick")).startswith(b"HTTP/1.1 200")

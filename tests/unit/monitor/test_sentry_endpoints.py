@@ -276,7 +276,7 @@ async def test_however_deep_an_event_is_nested_the_answer_is_typed(http: httpx.A
         assert response.headers["access-control-allow-origin"] == "https://shop.example"
 
 
-@pytest.mark.parametrize("limit", [{"max_in_flight": 2}, {"max_in_flight_bytes": 2 * len(ENVELOPE)}])
+@pytest.mark.parametrize("limit", [{"max_in_flight": 2}, {"max_in_flight_bytes": 2 * len(EVENT)}])
 async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(store: Store, table: Table, limit: dict[str, int]):
     store.gate = asyncio.Event()
     async with serving(store, table, **limit) as http, asyncio.TaskGroup() as group:
@@ -287,19 +287,44 @@ async def test_of_more_requests_than_may_be_in_flight_one_is_told_to_come_again(
     assert sorted(task.result().status_code for task in posts) == [200, 200, 429]
 
 
-async def test_a_body_in_flight_has_the_bytes_that_it_has_decompressed_until_it_is_stored(store: Store, table: Table):
+async def test_a_request_in_flight_has_the_bytes_of_its_events_until_they_are_stored(store: Store, table: Table):
     store.gate = asyncio.Event()
-    long = b'{}\n{"type":"event"}\n{"message":"%s"}' % (b"long " * 2000)
-    small, compressed = gzip.compress(long), {**AUTH, "content-encoding": "gzip"}
-    async with serving(store, table, max_in_flight_bytes=len(long)) as http, asyncio.TaskGroup() as group:
+    event = b'{"message":"%s"}' % (b"long " * 2000)
+    small, compressed = gzip.compress(b'{}\n{"type":"event"}\n' + event), {**AUTH, "content-encoding": "gzip"}
+    async with serving(store, table, max_in_flight_bytes=len(event)) as http, asyncio.TaskGroup() as group:
         first = group.create_task(http.post(URL, content=small, headers=compressed))
         await store.asked.wait()
         assert (await http.post(URL, content=ENVELOPE, headers=AUTH)).status_code == 429
         store.gate.set()
     assert first.result().status_code == 200
-    async with serving(store, table, max_in_flight_bytes=len(long)) as http:
+    async with serving(store, table, max_in_flight_bytes=len(event)) as http:
         for _ in range(3):
             assert (await http.post(URL, content=small, headers=compressed)).status_code == 200
+
+
+async def test_what_is_not_kept_of_a_request_keeps_nobody_out(store: Store, table: Table):
+    store.gate = asyncio.Event()
+    body = b'{}\n{"type":"event"}\n{"message":"m"}\n{"type":"attachment","length":3000000}\n' + bytes(3_000_000)
+    async with serving(store, table, max_in_flight_bytes=100_000) as http, asyncio.TaskGroup() as group:
+        first = group.create_task(http.post(URL, content=body, headers=AUTH))
+        await store.asked.wait()
+        second = group.create_task(http.post(URL, content=ENVELOPE, headers=AUTH))
+        await asyncio.wait([second], timeout=0.2)
+        store.gate.set()
+    assert [first.result().status_code, second.result().status_code] == [200, 200]
+
+
+async def test_of_too_many_large_bodies_one_is_told_to_come_again_and_small_ones_are_taken(store: Store, table: Table):
+    large = gzip.compress(b'{}\n{"type":"event"}\n{"message":"%s"}' % (b"long " * 100_000), 1)
+    headers = {**AUTH, "content-encoding": "gzip"}
+    async with serving(store, table, max_large=3) as client:
+        answers = await asyncio.gather(
+            *(client.post(URL, content=large, headers=headers) for _ in range(20)), client.post(URL, content=ENVELOPE, headers=AUTH)
+        )
+    codes = [answer.status_code for answer in answers]
+    assert codes[-1] == 200
+    assert set(codes[:-1]) == {200, 429}
+    assert codes[:-1].count(200) >= 3
 
 
 class Body:

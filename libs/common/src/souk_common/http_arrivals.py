@@ -95,7 +95,9 @@ class TimedProtocol(HttpToolsProtocol):
         self._begun = 0
         """Heads, ever."""
         self._bytes = 0
-        """Of the last of them, but for what came with the end of another request."""
+        """Of the last of them, but for what came with the end of another request; or around the bytes of a body."""
+        self._goes_on = False
+        """A body, or its end, was in what came."""
         self._data = self._rest = b""
         self._is_upgrade = False
         self._begins_anew = False
@@ -124,19 +126,33 @@ class TimedProtocol(HttpToolsProtocol):
             return
         self._is_in_head, self._is_in_body = False, True
         self._wait_no_more()
+        if self.parser.get_http_version() == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            raise ValueError("a request of HTTP/1.1 has one Host (RFC 9112, 3.2)")  # it becomes a 400
         super().on_headers_complete()
         self._is_upgrade = self.parser.should_upgrade()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of a head: what is behind a body is left out, as it would be taken for a part of it."""
+        if self._is_in_head:
+            super().on_header(name, value.rstrip(b" \t"))
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of it."""
+        self._bytes = 0
+        self._goes_on = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body is, but for one that was not looked at."""
         if not self._is_upgrade:
             self._is_in_body = False
+            self._goes_on = True
             super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Heads, bodies, or parts of them."""
         first = None if self._is_in_body else self._begun + (not self._is_in_head)  # the head that the first byte is of
-        self._rest = data
+        self._rest, self._goes_on = data, False
         while self._rest and not self.transport.is_closing():
             self._data, self._rest = self._rest, b""
             super().data_received(self._data)
@@ -147,10 +163,12 @@ class TimedProtocol(HttpToolsProtocol):
             self._wait_for_head()
         if self._is_in_head:
             self._bytes = self._bytes + len(data) if self._begun == first else 0
-            if self._bytes > self.head_bytes:
-                self._refuse()
+        elif self._is_in_body and first is None and not self._goes_on:  # sizes of chunks, and what is behind the last
+            self._bytes += len(data)
         else:
             self._bytes = 0
+        if self._bytes > self.head_bytes:
+            self._refuse()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Go on, where uvicorn has caught that the parser stops after a head with Upgrade (RFC 9110, 7.8: it may be ignored).
@@ -162,10 +180,21 @@ class TimedProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
         framing = [b"%s: %s\r\n" % header for header in self.headers if header[0] in _FRAMING]
-        headers, self.headers = self.headers, []
         self._is_upgrade, self._begins_anew = False, True
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
-        self.headers, self._begins_anew = headers, False
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
+        except httptools.HttpParserError:  # not looked at before
+            self._rest = b""
+            self.send_400_response("Invalid HTTP request received.")
+        self._begins_anew = False
+
+    def send_400_response(self, msg: str) -> None:
+        """Where it is no part of another answer."""
+        is_first = self.cycle is not None and self._is_in_body and not (self.cycle.response_started or self.pipeline)
+        if self._answered() or is_first:
+            super().send_400_response(msg)
+        else:
+            self._close()
 
     def _answered(self) -> bool:
         """Whether no request waits for its answer: the head of another has no time until then."""

@@ -29,7 +29,9 @@ class CacheSettings(OperationSettings):
         None, description="redis://host:6379/0, shared by all nodes. Unset: this node is alone, and keeps everything in its memory."
     )
     redis_cluster: bool = Field(False, description="The URL names one server of a Redis Cluster. Give it `partitions`, too.")
-    redis_timeout: float = Field(1.0, gt=0, le=60, description="Seconds that Redis has for an answer; more than half a second.")
+    redis_timeout: float = Field(
+        1.0, gt=0, le=60, description="Seconds that Redis has for an answer, with the connection that it may need first."
+    )
     redis_connections: int = Field(8, ge=1, le=1000, description="Pipelines to Redis at once.")
     partition: str = Field(
         "souk",

@@ -141,6 +141,7 @@ def _http(core: "_Core", settings: MonitorSettings, dashboard: Dashboard | None)
         max_decompressed_bytes=settings.sentry_decompressed_bytes,
         max_in_flight=settings.sentry_in_flight,
         max_in_flight_bytes=settings.sentry_in_flight_bytes,
+        max_large=settings.sentry_large,
         body_timeout=settings.sentry_body_timeout,
         max_reading=settings.sentry_reading,
         max_reading_bytes=settings.sentry_reading_bytes,

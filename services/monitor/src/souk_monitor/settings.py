@@ -105,7 +105,16 @@ class MonitorSettings(OperationSettings):
         1000, gt=0, description="Requests of Sentry's SDKs that are decoded and stored at once. One more gets 429 and comes again."
     )
     sentry_in_flight_bytes: int = Field(
-        16 * MEBIBYTE, gt=0, description="Bytes of the bodies of such requests, decompressed. Beyond it one more gets 429, too."
+        16 * MEBIBYTE,
+        gt=0,
+        description="Bytes of such requests: as they are sent until they are decoded, then of their events. Where so many are here "
+        "one more gets 429, too.",
+    )
+    sentry_large: int = Field(
+        32,
+        gt=0,
+        description="Requests of Sentry's SDKs of more than 128 KiB, decompressed, that wait to be decoded, two at once. One more "
+        "gets 429.",
     )
     sentry_body_timeout: float = Field(
         10.0, gt=0, le=300, description="Seconds that the body of a request of Sentry's SDKs may take. Later it gets 408."

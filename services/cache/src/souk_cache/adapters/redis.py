@@ -64,7 +64,8 @@ class RedisBackend:
     async def invalidations(self, stream: str, after: int) -> AsyncIterator[tuple[int, tuple[str, ...]]]:
         """See Backend."""
         try:
-            answer: Any = await self._answer(self._client.xread({stream: f"{after}-0"}, count=512, block=BLOCK_MS))
+            reading = self._client.xread({stream: f"{after}-0"}, count=512, block=BLOCK_MS)
+            answer: Any = await self._answer(reading, more=BLOCK_MS / 1000)
         except (RedisError, OSError, TimeoutError) as error:
             raise _unavailable(error) from error
         for _, entries in answer:
@@ -97,10 +98,13 @@ class RedisBackend:
         await asyncio.gather(*(pipe.close() for pipe in self._pipes))
         await self._client.aclose()
 
-    async def _answer(self, command: Awaitable[Any]) -> Any:
-        """TimeoutError where it does not come in time. redis-py's own limit (socket_timeout) sends by asyncio.wait_for, which in
+    async def _answer(self, command: Awaitable[Any], *, more: float = 0.0) -> Any:
+        """TimeoutError where it does not come in time, with the connection that it may need first. more: seconds that Redis waits
+        before it answers.
+
+        redis-py's own limit (socket_timeout) sends by asyncio.wait_for, which in
         Python 3.11 loses a cancellation that comes when it has just sent: a listener went on, and its node did not end."""
-        async with asyncio.timeout(self._timeout):
+        async with asyncio.timeout(self._timeout + more):
             return await command
 
     def _pipe(self) -> Pipe:

@@ -52,6 +52,8 @@ class Reports:
     """Items that are no errors, by their kind."""
     values: int = 0
     """Of its JSON."""
+    bytes: int = 0
+    """Of the texts that events are in."""
     budget: Budget = field(default_factory=Budget)
 
 
@@ -98,6 +100,7 @@ def store_reports(body: bytes, received: datetime) -> Reports:
 
 def _count(reports: Reports, text: bytes) -> None:
     """Before a text is read; MalformedError where it is too much."""
+    reports.bytes += len(text)
     reports.values += values_in(text)
     if reports.values > MOST_VALUES:
         raise MalformedError(f"the events of a request have more than {MOST_VALUES:,} values")

@@ -58,7 +58,9 @@ class SentryOptions:
     max_in_flight: int = 1000
     """Requests whose bodies are here, and are decoded and stored at once; one more is told to come again."""
     max_in_flight_bytes: int = 16 * MEBIBYTE
-    """Of their bodies, decompressed; more are told to come again."""
+    """Of their bodies, and of their events once these are known; where so many are here one more is told to come again."""
+    max_large: int = 32
+    """Large bodies that wait to be decoded or are; one more is told to come again."""
     body_timeout: float = 10.0
     """Seconds that a body may take."""
     max_reading: int = 1000
@@ -107,6 +109,7 @@ class _Face:
         self._pipeline = pipeline
         self._options = options
         self._room = Room(options.max_in_flight, options.max_in_flight_bytes)
+        self._waiting = Room(options.max_large, options.max_large * options.max_bytes)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._reading = Reading(seconds=options.body_timeout, most=options.max_reading, most_bytes=options.max_reading_bytes)
 
@@ -140,8 +143,8 @@ class _Face:
                 encoding = request.headers.get("content-encoding", "")
                 if project is None:
                     project = await self._project_of(request, body, encoding)
-                reports, size = await self._reports(body, encoding, decode)
-                place.holds(size)
+                reports = await self._reports(body, encoding, decode)
+                place.holds(min(reports.bytes, len(reports.events) * self._options.limits.body))
                 del body  # not kept while the events are stored
                 for event in reports.events:
                     set_address(event, request.client.host if request.client is not None else "")
@@ -150,26 +153,25 @@ class _Face:
             raise RefusedError(429, "too many requests at once", _come_again(1.0)) from None
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
-    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> tuple[Reports, int]:
-        """What is in a body, and its bytes, decompressed; a large one is read beside the event loop, few at once."""
+    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> Reports:
+        """What is in a body; a large one is read beside the event loop, few at once. FullError: too many wait for that."""
         limit = self._options.max_decompressed_bytes
         try:
-            whole = decompress(body, encoding, min(limit, _READ_AT_ONCE))
-            return decode(whole, datetime.now(UTC)), len(whole)
+            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC))
         except TooLargeError:
             if limit <= _READ_AT_ONCE:
                 raise
 
-        def read() -> tuple[Reports, int]:
+        def read() -> Reports:
             received = datetime.now(UTC)
-            whole = decompress(body, encoding, limit)
-            reports = decode(whole, received)
+            reports = decode(decompress(body, encoding, limit), received)
             for event in reports.events:  # here, because it takes long for what is large
                 fit(event, received, self._options.limits)
-            return reports, len(whole)
+            return reports
 
-        async with self._large:
-            return await asyncio.to_thread(read)
+        with self._waiting.place(len(body)):
+            async with self._large:
+                return await asyncio.to_thread(read)
 
     async def _project_of(self, request: Request, body: bytes, encoding: str) -> Project:
         """By the key that the header of an envelope names."""
