@@ -130,6 +130,17 @@ async def test_a_connection_on_which_a_head_does_not_come_in_time_is_closed(
     writer.close()
 
 
+async def send_until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, more: bytes) -> None:
+    """TimeoutError where the server goes on to take it."""
+    async with asyncio.timeout(10):
+        while not (reader.at_eof() or reader.exception()):
+            writer.write(more)
+            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                await asyncio.wait_for(reader.read(1000), 0.001)
+    writer.close()
+
+
 TOO_LONG = [
     b"GET /" + b"a" * 20_000,
     b"GET / HTTP/1.1\r\na: " + b"b" * 20_000,
@@ -156,13 +167,7 @@ async def test_a_head_that_is_too_long_ends_the_connection_whatever_it_came_with
 ) -> None:
     reader, writer = await asyncio.open_connection(*patient)
     writer.write(before + sent)
-    async with asyncio.timeout(10):
-        while not (reader.at_eof() or reader.exception()):
-            writer.write(sent[-12_000:])
-            await asyncio.sleep(0)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                await asyncio.wait_for(reader.read(1000), 0.001)
-    writer.close()
+    await send_until_closed(reader, writer, sent[-12_000:])
 
 
 async def test_requests_that_come_together_are_no_long_head(patient: tuple[str, int]) -> None:
@@ -232,13 +237,7 @@ async def test_what_is_around_a_body_is_not_taken_without_end(patient: tuple[str
     reader, writer = await asyncio.open_connection(*patient)
     writer.write(sent)
     more = b"a: b\r\n" * 1000 if sent.endswith(b"\n") else b"a" * 6000
-    async with asyncio.timeout(10):
-        while not (reader.at_eof() or reader.exception()):
-            writer.write(more)
-            await asyncio.sleep(0)
-            with contextlib.suppress(TimeoutError, ConnectionError):
-                await asyncio.wait_for(reader.read(1000), 0.001)
-    writer.close()
+    await send_until_closed(reader, writer, more)
 
 
 async def test_what_is_behind_a_body_is_no_part_of_its_head(patient: tuple[str, int]) -> None:
