@@ -43,6 +43,8 @@ class Entry:
 
 _ENTRIES = frozenset(("<module>", "{main}", "<main>", "<top (required)>"))
 _PYTHON_INLINED = frozenset(("<listcomp>", "<dictcomp>", "<setcomp>"))
+_GENERATED = frozenset(("python", "java", "go"))
+"""Families in which frames with a name may be of the compiler."""
 _GO_PANICS = frozenset(("panic", "gopanic", "runtime.gopanic"))
 
 
@@ -55,9 +57,10 @@ def _python(frame: Frame) -> Place:
 
 def _javascript(frame: Frame) -> Place:
     path = frame.abs_path or frame.file or frame.module
-    name = functions.javascript(frame.function)
-    owner = functions.javascript_class(frame.function) if name and "." in frame.function and not is_url(path) else ""
-    if len(owner) > _SHORT:
+    owner, name = (
+        functions.javascript_method(frame.function) if "." in frame.function else ("", functions.javascript(frame.function))
+    )
+    if name and len(owner) > _SHORT and not is_url(path):
         name = f"{owner}.{name}"
     elif name and len(name) <= _SHORT and is_minified(path):
         name = ""
@@ -174,6 +177,8 @@ def _way_in(places: Sequence[Place]) -> int:
 
 def _first_rounds(places: Sequence[Place]) -> list[bool]:
     """Of functions that call each other again and again, whether each is of the first round."""
+    if len(set(places)) == len(places):
+        return [True] * len(places)
     last: deque[Place] = deque(maxlen=_LONGEST_CYCLE)
     first = []
     for place in places:
@@ -235,9 +240,13 @@ def _counting(frames: Sequence[Frame], family: str, rules: InAppRules) -> tuple[
     """The same of a stack, of which nobody asks what does not count."""
     frames = _looked_at(frames, family)
     of_app = list(compress(frames, in_app(frames, family, rules))) or frames
-    place = _PLACES.get(family, _by_file)
-    found = [(module[-_LONGEST_NAME:], name[-_LONGEST_NAME:]) for module, name in map(place, of_app)]
-    places = [each for frame, each in zip(of_app, found, strict=True) if not _noise(frame, each, family)]
+    found = map(_PLACES.get(family, _by_file), of_app)
+    named_count = family not in _GENERATED
+    places = [
+        (place[0][-_LONGEST_NAME:], place[1][-_LONGEST_NAME:])
+        for frame, place in zip(of_app, found, strict=True)
+        if (named_count and place[1]) or not _noise(frame, place, family)
+    ]
     del places[: _way_in(places)]
     return tuple(compress(places, _first_rounds(places)))
 

@@ -24,6 +24,7 @@ NAMELESS = frozenset(("", "<lambda>", "{closure}", "<module>", "{main}", "<main>
 """Of what is left of names, what is none: closures, and the level of a script."""
 
 _JS_CALLER = re.compile(r"^(?:async |new |[\w ]{1,40}\*)+")
+_JS_METHOD = re.compile(r"(?:async |new )?([A-Za-z_$][\w$]*)\.([A-Za-z_$][\w$]*)").fullmatch
 _JS_ALIAS = re.compile(r" \[as [^\]]*\]$")
 _JS_RECEIVERS = frozenset(
     word
@@ -87,15 +88,19 @@ def javascript(name: str) -> str:
     return "" if name in ANONYMOUS else name
 
 
-def javascript_class(name: str) -> str:
-    """The class that V8 says a function was called on: `Cart` of `async Cart.add [as put]`; empty: none of the program's."""
-    owner = name.partition(" [")[0].rpartition(".")[0]
-    if " " in owner:
-        owner = _without_caller(owner)
-    if "." in owner:
-        owner = owner.removesuffix(".prototype").rpartition(".")[2]
+def javascript_method(name: str) -> tuple[str, str]:
+    """The class that V8 says a function was called on, and the function: (`Cart`, `add`) of `async Cart.add [as put]`. An empty
+    class: none of the program's."""
+    if found := _JS_METHOD(name):  # as most have it that are no plain names
+        owner, called = found[1], found[2] if found[2] not in ANONYMOUS else ""
+    else:
+        owner, called = name.partition(" [")[0].rpartition(".")[0], javascript(name)
+        if " " in owner:
+            owner = _without_caller(owner)
+        if "." in owner:
+            owner = owner.removesuffix(".prototype").rpartition(".")[2]
     owner = owner.lstrip("_").rstrip("0123456789")  # as compilers call a class that mentions itself, or is there twice
-    return owner if owner[:1].isupper() and owner not in _JS_RECEIVERS else ""
+    return owner if owner[:1].isupper() and owner not in _JS_RECEIVERS else "", called
 
 
 def java_class(name: str) -> str:
@@ -122,6 +127,9 @@ def go(name: str) -> str:
         name = name.replace("(*", "").replace("(", "").replace(")", "")
     if not (name[-1:].isdigit() or name.endswith("-fm")):  # no closure
         return name.rstrip(".")
+    outer, is_closure, number = name.rpartition(".func")
+    if is_closure and number.isdecimal() and outer[-1:].isalpha() and outer[-1] != "m":  # in none other, as most
+        return f"{outer}.func"
     cut = _GO_CLOSURE.sub("", name)
     return f"{cut.rstrip('.')}.func" if len(cut) != len(name) and ".func" in name else cut.rstrip(".")
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 
 def _any(words: str) -> str:
@@ -28,31 +28,23 @@ _BEGINNING = re.compile(
 )
 _BEGIN_WITH = frozenset("<[cdimnsw")
 
-_VENDOR = re.compile(r"(?:^|/|\n)(?:vendor|third_party|third-party)/")
+_VENDOR = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""
 
 
 def are_of_others(paths: Sequence[str], *, vendoring: bool) -> list[bool]:
     """Whether paths of a stack are of what is installed, or of a runtime. vendoring: in a language with folders for the code of
     others."""
-    found = [path[:5] == "/lib/" or (path[:1] in _BEGIN_WITH and _BEGINNING.match(path) is not None) for path in paths]
-    text = "\n".join(paths)
-    for folder in (_FOLDER, _VENDOR) if vendoring else (_FOLDER,):
-        for number in _having(folder, paths, text):
-            found[number] = True
+    in_folder, begins = _FOLDER.search, _BEGINNING.match
+    found = [
+        path[:5] == "/lib/"
+        or ("/" in path and in_folder(path) is not None)
+        or (path[:1] in _BEGIN_WITH and begins(path) is not None)
+        for path in paths
+    ]
+    if vendoring and ("vendor/" in (text := "\n".join(paths)) or "third" in text):  # a search of each is dear, and few have it
+        found = [known or _VENDOR.search(path) is not None for known, path in zip(found, paths, strict=True)]
     return found
-
-
-def _having(folder: re.Pattern[str], paths: Sequence[str], text: str) -> Iterator[int]:
-    """The numbers of paths with a folder in them: all are searched as one text, for most have none."""
-    if text.count("\n") >= len(paths):  # a path has a line break in it
-        yield from (number for number, path in enumerate(paths) if folder.search(path))
-        return
-    number = start = 0
-    while start >= 0 and (found := folder.search(text, start)):
-        number += text.count("\n", start, found.start() + 1)
-        yield number
-        start = text.find("\n", found.end())
 
 
 PYTHON = sys.stdlib_module_names

@@ -248,11 +248,23 @@ def _is_served_bundle(scheme: str, head: str, name: str, stem: str) -> bool:
     return served and stem in _BUNDLES and name.rpartition(".")[2] in _BUILT_SCRIPTS
 
 
-@lru_cache(_MOST_KNOWN)
+class _Places(dict[str, str]):
+    """Places by path. A dictionary that begins anew, because an `lru_cache` takes as long for a new path as a look at its end."""
+
+    def __missing__(self, path: str) -> str:
+        if len(self) >= _MOST_KNOWN:
+            self.clear()
+        end = path[-_LONGEST:]
+        place = self[path] = _plain(end) or _named(end)[0]
+        return place
+
+
+_places = _Places()
+
+
 def place_of_path(path: str) -> str:
     """`shop/orders` of `/srv/app/releases/42/shop/orders.py`, `main` of `https://shop.example/static/main.5f3a2b1c.js?v=3`."""
-    path = path[-_LONGEST:]
-    return _plain(path) or _named(path)[0]
+    return _places[path]
 
 
 def _plain(path: str) -> str:
