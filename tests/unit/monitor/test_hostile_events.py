@@ -98,6 +98,14 @@ def test_an_event_with_very_many_values_is_cut_without_a_look_at_most(name: str)
     assert name == "empty exceptions" or event.scrubbed_fields
 
 
+@pytest.mark.parametrize("text", ["1," * MOST_VALUES, "[{" * MOST_VALUES, '\\"' * MOST_VALUES + "," * MOST_VALUES])
+def test_what_stands_in_texts_is_no_value(text: str):
+    """As the body of JSON or CSV that failed to be read, in a local variable."""
+    event = {"exception": {"values": [{"type": "ValueError", "value": text}]}}
+    (taken,) = store_reports(json.dumps(event).encode(), NOW).events
+    assert taken.exceptions[0].type == "ValueError"
+
+
 def test_a_request_with_more_values_than_may_be_is_refused_before_it_is_read():
     one = json.dumps({"message": "m", "extra": {"a": [0] * 999}}).encode()
     whole = b"{}\n" + b"\n".join(b'{"type":"event"}\n' + one for _ in range(300))

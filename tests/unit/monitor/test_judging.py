@@ -37,6 +37,7 @@ MEMBER = replace(FAILED, exception_id=1, parent_id=0)
 OTHER = replace(FAILED, type="BankError", exception_id=2, parent_id=0)
 NATIVE = replace(FAILED, frames=(Frame("", package="/srv/shop/bin/shop"), Frame("", package="/srv/shop/bin/cart")))
 BARE = replace(FAILED, frames=())
+SYNTHETIC = replace(FAILED, extra={"mechanism": {"synthetic": True}})
 PAIRS = {
     "type": (event(), failed(type="OrderError")),
     "value": (event(), failed(value="invalid signature")),
@@ -62,7 +63,11 @@ PAIRS = {
         event(platform="native", exceptions=(replace(NATIVE, frames=NATIVE.frames[:1] * 2),)),
     ),
     "in_app": (event(), failed(frames=(replace(PLACE, in_app=False), ADD))),
-    "frames of one as of another": (event(exceptions=(FAILED, BARE)), event(exceptions=(BARE, FAILED))),
+    "frames of one as of another": (
+        event(platform="java", exceptions=(FAILED, BARE)),
+        event(platform="java", exceptions=(BARE, FAILED)),
+    ),
+    "synthetic": (event(platform="node"), event(platform="node", exceptions=(SYNTHETIC,))),
     "platform": (event(), event(platform="java")),
     "transaction": (event(exceptions=(BARE,)), event(exceptions=(BARE,), transaction="/orders")),
     "level": (

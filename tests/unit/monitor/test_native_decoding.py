@@ -290,15 +290,19 @@ def test_a_text_that_is_no_stack_is_kept():
     assert native.report(native.event(given, NOW)).exceptions[0].stack_text == "gone fishing"
 
 
-def test_a_cause_that_the_program_names_counts_as_it_does_by_way_of_sentry() -> None:
-    def told(source: str) -> Event:
-        library = pb.StackFrame(function="connect", abs_path="/v/lib/python3.11/site-packages/u/c.py")
-        own = pb.StackFrame(function="order", abs_path="/srv/app/shop/orders.py")
-        tried = pb.ExceptionReport(type="TypeError", value="x", frames=[library], source=source)
-        return native.event(pb.ErrorReport(platform="python", exceptions=[tried, pb.ExceptionReport(type="E", frames=[own])]), NOW)
+def test_what_the_program_says_of_a_cause_is_kept() -> None:
+    tried = pb.ExceptionReport(type="TypeError", value="x", source="__cause__")
+    event = native.event(pb.ErrorReport(platform="python", exceptions=[tried, pb.ExceptionReport(type="E")]), NOW)
+    assert native.report(event).exceptions[0].source == "__cause__"
 
-    assert native.report(told("__cause__")).exceptions[0].source == "__cause__"
-    assert group(told("__context__")).fingerprint == group(told("")).fingerprint != group(told("__cause__")).fingerprint
+
+@pytest.mark.parametrize("text", ["TypeError: no stock", "com.acme.SoldOut: sku 12"])
+def test_a_stack_text_without_frames_says_what_failed(text: str) -> None:
+    event = native.event(pb.ErrorReport(exceptions=[pb.ExceptionReport(stack_text=text)]), NOW)
+    module, _, kind = text.partition(":")[0].rpartition(".")
+    (raised,) = event.exceptions
+    assert (raised.type, raised.module, raised.value) == (kind, module, text.partition(": ")[2])
+    assert raised.extra == {"stack_text": text}
 
 
 def test_causes_within_a_group_are_of_the_member_whose_number_they_name() -> None:

@@ -30,10 +30,11 @@ _MISSED = frozenset(
     )
     for word in line.split()
 )
-"""What libraries try first, and how they wait: where another failed while it was handled, it is no cause."""
+"""What libraries try first, and how they wait: where another failed while it was handled, it is no cause. Also where it is named
+(`raise … from error`), which Sentry's SDK does not tell."""
 
-_EXPLICIT = ("python", "__cause__")
-"""Of a cause that the program named: `raise … from …`. Ruby does not say which those are."""
+_OUTERMOST = frozenset(("python",))
+"""Languages for which Sentry's SDK sends the members of a group only where nothing wraps it: elsewhere they do not count."""
 
 _UNTOLD = frozenset(("go",))
 """Languages whose texts do not say of what type a cause is."""
@@ -140,7 +141,7 @@ def decide(node: Node, family: str, rules: InAppRules) -> Deciding:
     while not chain[-1].members and (cause := chain[-1].cause) is not None:
         chain.append(cause)
     exceptions = [link.exception for link in chain]
-    members = chain[-1].members
+    members = [] if len(chain) > 1 and family in _OUTERMOST else chain[-1].members
     below = any(_in_app_below(member, family, rules) for member in members)
     if members and (below or not any(has_in_app(one.frames, family, rules) for one in exceptions)):
         return _group(chain)
@@ -195,8 +196,10 @@ def _causes(tail: Sequence[ExceptionInfo], family: str) -> tuple[ExceptionInfo, 
     causes: tuple[ExceptionInfo, ...] = ()
     for exception in tail:
         kind = short_type(exception.type)
-        if kind in _MISSED and family in _IMPLICIT and (family, exception.source) != _EXPLICIT:
+        if kind in _MISSED and family in _IMPLICIT:
             break
+        if family == "python" and not exception.frames:  # never raised: a traceback does not show it as a cause
+            continue
         if kind and kind not in _CONTROL:
             causes = (exception,)
     return causes

@@ -14,6 +14,7 @@ from souk_monitor.frames import Entry, Place, places_of, stack_of
 from souk_monitor.functions import NAMELESS, go_type, short_type, system_code
 from souk_monitor.in_app import NO_RULES, InAppRules
 from souk_monitor.platforms import family_of
+from souk_monitor.unifying import exceptions_of, without_count, without_paths
 
 MOST_MEMBERS = 32
 """Of a group, different ones, that count."""
@@ -88,13 +89,13 @@ class Version:
 
 def find(event: Event, rules: InAppRules) -> Found:
     """What decides of an event, by version 1."""
-    root = tree(event.exceptions)
+    family = family_of(event)
+    root = tree(exceptions_of(event, family))
     if root is not None:
-        family = family_of(event)
         found = _of_exception(root, family, rules)
         if found.parts != ("", ""):
             return found
-    return _of_message(event, rules)
+    return _of_message(event, family, rules)
 
 
 def _of_exception(node: Node, family: str, rules: InAppRules) -> Found:
@@ -123,11 +124,17 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     places = places_of(deciding.frames, family, rules)
     entries = partial(stack_of, deciding.frames, family, rules)
     causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
-    by_message = all(name in NAMELESS for _, name in places)
-    said = (template,) if by_message else ()
+    said = (template,) if all(name in NAMELESS for _, name in places) else ()
+    if family == "go" and not kind and template:
+        said = (_cause(template),)
     parts = (kind, *[f"{module}\t{name}" for module, name in places], *said, *causes)
     method = Method.STACK if places else Method.EXCEPTION
-    return Found(method, parts, deciding, kind, places, entries, template=template, by_message=by_message)
+    return Found(method, parts, deciding, kind, places, entries, template=template, by_message=bool(said))
+
+
+def _cause(template: str) -> str:
+    """What failed, of the message of a plain error of Go: whoever passes one on writes what was being done before it."""
+    return template.rpartition(": ")[2]
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:
@@ -136,24 +143,26 @@ def _type(exception: ExceptionInfo, family: str) -> str:
     kind = short_type(exception.type)
     if family != "javascript":
         return kind
-    kind = engines.kind_of(kind, exception.value)
     code = system_code(exception.value)
-    return f"{kind} {code}" if code else kind
+    if code:
+        return f"{'Error' if kind == code else kind} {code}"  # OpenTelemetry's SDK says the code for a type
+    return engines.kind_of(kind, exception.value)
 
 
 def worded(exception: ExceptionInfo, family: str) -> str:
-    """The message of an exception; what engines of JavaScript say is in one wording."""
-    return engines.worded(short_type(exception.type), exception.value) if family == "javascript" else exception.value
+    """The message of an exception, as every engine and every SDK says it."""
+    if family == "javascript":
+        return without_paths(engines.worded(short_type(exception.type), exception.value))
+    return without_count(exception.value) if family == "python" else exception.value
 
 
-def _of_message(event: Event, rules: InAppRules) -> Found:
+def _of_message(event: Event, family: str, rules: InAppRules) -> Found:
     """A message by its template; an event without one by the stack that it was made at, else by who made it."""
     if event.template:
         template = templates.of_template(event.template)
         return Found(Method.TEMPLATE, (template,), template=template)
     if template := templates.of_message(event.message):
         return Found(Method.MESSAGE, (template,), template=template)
-    family = family_of(event)
     if places := places_of(event.stack, family, rules):
         entries = partial(stack_of, event.stack, family, rules)
         return Found(Method.STACK, ("", *[f"{module}\t{name}" for module, name in places]), places=places, entries=entries)

@@ -7,6 +7,9 @@ from souk_monitor import libraries
 from souk_monitor.events import Event, Frame
 from souk_monitor.platforms import family_of
 
+_UNTOLD = frozenset(("go",))
+"""Languages of which no word of a reporter counts: Sentry's SDK for Go takes modules that were fetched for the program's own, and
+with -trimpath the program for a library."""
 _VENDORING = frozenset({"php", "ruby", "go", "native", ""})
 
 
@@ -53,8 +56,9 @@ def is_in_app(frame: Frame, family: str, rules: InAppRules = NO_RULES) -> tuple[
     """Whether a frame is of the application, and by whose word."""
     if rules.rules and (said := rules.say(frame)) is not None:
         return said, "a rule of the project"
-    if frame.in_app is not None:
-        return frame.in_app, "the reporter"
+    (word,) = _heard((frame,), family)
+    if word is not None:
+        return word, "the reporter"
     return _by_language((frame,), family)[0], "the rules of its language"
 
 
@@ -62,13 +66,25 @@ def in_app(frames: Sequence[Frame], family: str, rules: InAppRules = NO_RULES) -
     """Whether each frame of a stack is of the application."""
     if rules.rules:
         return [is_in_app(frame, family, rules)[0] for frame in frames]
-    said = [frame.in_app for frame in frames]
+    said = _heard(frames, family)
     if None not in said:
         return [bool(word) for word in said]
     found = _by_language(frames, family)
     if said.count(None) == len(said):
         return found
     return [own if word is None else word for word, own in zip(said, found, strict=True)]
+
+
+def _heard(frames: Sequence[Frame], family: str) -> list[bool | None]:
+    """What the reporter says of frames, as far as it counts. Sentry's SDK for Python takes whatever is below the working directory
+    for the program's own, and all of the standard library where that is /."""
+    if family in _UNTOLD:
+        return [None] * len(frames)
+    said = [frame.in_app for frame in frames]
+    if family == "python":
+        of_python = libraries.is_of_python
+        return [None if word and of_python(frame.abs_path) else word for frame, word in zip(frames, said, strict=True)]
+    return said
 
 
 def settle(event: Event, rules: InAppRules) -> None:
@@ -111,8 +127,10 @@ def _java(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
 def _go(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
     names = [frame.module or frame.function for frame in frames]
     return [
-        name.partition("/" if "/" in name else ".")[0] not in libraries.GO and not name.startswith(libraries.GO_EXTENDED)
-        for name in names
+        name.partition("/" if "/" in name else ".")[0] not in libraries.GO
+        and not name.startswith(libraries.GO_EXTENDED)
+        and not libraries.is_fetched(path)
+        for name, path in zip(names, paths, strict=True)
     ]
 
 

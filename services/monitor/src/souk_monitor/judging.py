@@ -10,6 +10,7 @@ from souk_monitor.grouping import Grouping, Method, group
 from souk_monitor.in_app import InAppRules
 from souk_monitor.preparing import Understanding
 from souk_monitor.understanding import understand
+from souk_monitor.unifying import is_synthetic
 
 _MOST_KNOWN = 4096
 _MOST_EXCEPTIONS = 10
@@ -46,6 +47,6 @@ def _digest(event: Event) -> bytes:
     exceptions = event.exceptions
     if not exceptions or len(exceptions) > _MOST_EXCEPTIONS or event.stack or event.fingerprint:
         return b""
-    said = [(_exception(each), tuple(map(_frame, each.frames))) for each in exceptions]
+    said = [(_exception(each), is_synthetic(each), tuple(map(_frame, each.frames))) for each in exceptions]
     whole = marshal.dumps((event.platform, event.transaction, event.level.value, said), 2)  # 2: equal values are equal bytes
     return blake2b(whole, digest_size=16).digest()

@@ -22,11 +22,18 @@ _FOLDER = re.compile(
 )
 """Folders, anywhere in a path with / as separator, of what is installed rather than written here."""
 
+_PYTHON = re.compile(r"/(?:lib(?:64)?/python3(?:\.\d+)?|Python3\d+/Lib)/(?!(?:site|dist)-packages/)")
+"""The folder of Python's own library, but for what was installed beside it."""
+
+_FETCHED = re.compile(r"@v\d+\.\d+\.\d+[^/]*/")
+"""In the path of a file of Go: it is of a module that was fetched, which is all that a path says with -trimpath."""
+
 _BEGINNING = re.compile(
-    rf"(?:{_any('node: internal/ wasm: dart: deps/ <frozen')}|(?:chrome|moz|safari|safari-web)-extension:)"
+    rf"(?:{_any('node: internal/ wasm: dart: data: deps/ <frozen evalmachine[.]<anonymous>')}"
+    r"|(?:chrome|moz|safari|safari-web)-extension:)"
     r"|(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$"
 )
-_BEGIN_WITH = frozenset("<[cdimnsw")
+_BEGIN_WITH = frozenset("<[cdeimnsw")
 
 _VENDOR = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""
@@ -45,6 +52,16 @@ def are_of_others(paths: Sequence[str], *, vendoring: bool) -> list[bool]:
     if vendoring and ("vendor/" in (text := "\n".join(paths)) or "third" in text):  # a search of each is dear, and few have it
         found = [known or _VENDOR.search(path) is not None for known, path in zip(found, paths, strict=True)]
     return found
+
+
+def is_of_python(path: str) -> bool:
+    """Whether a path is of Python's own library, wherever that is installed."""
+    return "ython3" in path and _PYTHON.search(path.replace("\\", "/")) is not None
+
+
+def is_fetched(path: str) -> bool:
+    """Whether a path of Go is of a module that was fetched."""
+    return "@v" in path and _FETCHED.search(path) is not None
 
 
 PYTHON = sys.stdlib_module_names

@@ -67,7 +67,7 @@ def _frame(frame: FrameType, line: int, options: FrameOptions) -> pb.StackFrame:
     code = frame.f_code
     module = str(frame.f_globals.get("__name__") or "")
     made = pb.StackFrame(
-        function=code.co_qualname,
+        function=code.co_qualname if code.co_qualname.endswith(code.co_name) else code.co_name,  # a template of Jinja has its own
         module=module,
         file=_shown(code.co_filename),
         abs_path=code.co_filename,

@@ -5,6 +5,7 @@ import platform
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +18,8 @@ from souk.client._trace import current_span
 from souk.monitor.v1 import error_pb2 as pb
 
 MOST_EXCEPTIONS = 50
-"""Of one report."""
+"""Of one report: of a longer chain its beginning and its end."""
+MOST_LOOKED_AT = 1000
 MAX_TEXT, MAX_TAG = 8192, 500
 MAX_BYTES = 512 * 1024
 """Of a report: beyond it local variables go first, then source, then causes that are far from what the program saw."""
@@ -167,34 +169,45 @@ def _runtime() -> Struct:
 
 def _exceptions(error: BaseException, options: FrameOptions, circumstances: Circumstances) -> list[pb.ExceptionReport]:
     """Causes first. They are numbered where there is a group among them; in a chain, each is the cause of the next."""
-    found: list[pb.ExceptionReport] = []
+    told = _told(error)
+    has_groups = any(isinstance(each, BaseExceptionGroup) for each, _, _ in told)
+    if len(told) > MOST_EXCEPTIONS:  # of a chain its end, which is what failed, and what the program saw
+        half = MOST_EXCEPTIONS // 2
+        told = told[:MOST_EXCEPTIONS] if has_groups else [*told[:half], *told[-half:]]
+    found = []
+    for number, (each, parent, source) in enumerate(told):
+        made = _exception(each, options)
+        made.source = source
+        if has_groups:
+            made.exception_id = number
+            if parent is not None:
+                made.parent_id = parent
+        found.append(made)
+    if circumstances.handled is not None:
+        found[0].handled = circumstances.handled
+    found[0].mechanism = circumstances.mechanism
+    return found[::-1]
+
+
+def _told(error: BaseException) -> list[tuple[BaseException, int | None, str]]:
+    """An exception with all that it came of, and members of groups, each with the number of the one that it belongs to and how."""
+    found: list[tuple[BaseException, int | None, str]] = []
     seen: set[int] = set()
-    waiting: list[tuple[BaseException, int | None, str]] = [(error, None, "")]
-    while waiting and len(found) < MOST_EXCEPTIONS:
-        each, parent, source = waiting.pop(0)
+    waiting: deque[tuple[BaseException, int | None, str]] = deque([(error, None, "")])
+    while waiting and len(found) < MOST_LOOKED_AT:
+        each, parent, source = waiting.popleft()
         if id(each) in seen:  # of a ring, or a member of two groups
             continue
         seen.add(id(each))
         number = len(found)
-        made = _exception(each, options)
-        made.exception_id = number
-        if parent is not None:
-            made.parent_id, made.source = parent, source
-        found.append(made)
+        found.append((each, parent, source))
         if each.__cause__ is not None:
             waiting.append((each.__cause__, number, "__cause__"))
         elif each.__context__ is not None and not each.__suppress_context__:
             waiting.append((each.__context__, number, "__context__"))
         if isinstance(each, BaseExceptionGroup):
             waiting += [(member, number, f"exceptions[{index}]") for index, member in enumerate(each.exceptions)]
-    if circumstances.handled is not None:
-        found[0].handled = circumstances.handled
-    found[0].mechanism = circumstances.mechanism
-    if not any(one.is_group for one in found):
-        for one in found:
-            one.ClearField("exception_id")
-            one.ClearField("parent_id")
-    return found[::-1]
+    return found
 
 
 def _exception(error: BaseException, options: FrameOptions) -> pb.ExceptionReport:

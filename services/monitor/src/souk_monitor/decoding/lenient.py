@@ -14,7 +14,17 @@ MOST_VALUES = 200_000
 
 
 def values_in(text: bytes) -> int:
-    """No fewer values than a JSON text has, for much less than reading it costs: commas and brackets, in its strings too."""
+    """No fewer values than a JSON text has, for much less than reading it costs: commas and brackets."""
+    count = _marks(text)
+    if count <= MOST_VALUES:
+        return count
+    plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # so that every quote is one end of a string
+    if plain.count(b'"') > 4 * MOST_VALUES:  # as many values have no more, with their names
+        return count
+    return _marks(b"".join(plain.split(b'"')[::2]))
+
+
+def _marks(text: bytes) -> int:
     return text.count(b",") + text.count(b"[") + text.count(b"{") + 1
 
 

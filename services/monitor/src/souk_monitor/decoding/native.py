@@ -251,7 +251,8 @@ def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget, *, only
     language = "" if platform else language_of(text)
     found = () if exception.frames else parse(text, platform or language)
     if not any(each.frames for each in found):  # it was no stack
-        return (exception,), language
+        said = replace(exception, type=found[-1].type, value=found[-1].value, module=found[-1].module) if found else exception
+        return (exception if exception.type or exception.value else said,), language
     last = found[-1]
     known = replace(
         exception,
