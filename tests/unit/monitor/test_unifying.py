@@ -152,8 +152,11 @@ class TestGo:
         assert len({group(each).fingerprint for each in events}) == 3
 
     def test_what_was_being_done_is_no_part_of_it(self) -> None:
-        texts = ["not found", "no stock: not found", "place order 12: no stock: not found"]
+        texts = ["not found", "no stock: not found", "place order 12: no stock: not found", "no stock: not found\nno cart: gone"]
         assert alike(*(go("*fmt.wrapError", text) for text in texts))
+
+    def test_a_value_of_an_own_type_is_printed_with_the_type(self) -> None:
+        assert alike(go("", "12"), printed("go", "", "main.code(12)", f"panic: main.code(12)\n\n{GOROUTINE}"))
 
     def test_a_panic_that_is_no_error_is_one_by_the_sdk_which_sends_a_message_with_its_stack(self) -> None:
         message = event("go", message="the shelf is empty", stack=(MAIN, HANDLE, BUY), level=Level.FATAL)

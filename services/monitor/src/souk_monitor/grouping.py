@@ -14,7 +14,7 @@ from souk_monitor.frames import Entry, Place, places_of, stack_of
 from souk_monitor.functions import NAMELESS, go_type, short_type, system_code
 from souk_monitor.in_app import NO_RULES, InAppRules
 from souk_monitor.platforms import family_of
-from souk_monitor.unifying import exceptions_of, without_count, without_paths
+from souk_monitor.unifying import exceptions_of, what_failed, without_count, without_paths
 
 MOST_MEMBERS = 32
 """Of a group, different ones, that count."""
@@ -125,16 +125,11 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     entries = partial(stack_of, deciding.frames, family, rules)
     causes = sorted({f"caused by {_type(cause, family)}" for cause in deciding.causes}) if deciding.causes else ()
     said = (template,) if all(name in NAMELESS for _, name in places) else ()
-    if family == "go" and not kind and template:
-        said = (_cause(template),)
+    if family == "go" and not kind and (failed := what_failed(exception.value)):
+        said = (failed,)
     parts = (kind, *[f"{module}\t{name}" for module, name in places], *said, *causes)
     method = Method.STACK if places else Method.EXCEPTION
     return Found(method, parts, deciding, kind, places, entries, template=template, by_message=bool(said))
-
-
-def _cause(template: str) -> str:
-    """What failed, of the message of a plain error of Go: whoever passes one on writes what was being done before it."""
-    return template.rpartition(": ")[2]
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from souk_monitor import stack_text
+from souk_monitor import stack_text, templates
 from souk_monitor.events import Event, ExceptionInfo, Level
 
 _BROWSERS = "javascript"
@@ -13,6 +13,9 @@ _REMOTE = frozenset(("RemoteTraceback", "_RemoteTraceback"))
 
 _CALL = re.compile(r"(E[A-Z0-9]+: [^,\n]{1,100}, \w{1,20}) '", re.DOTALL)
 """A failed call of Node's to the system, before its paths."""
+
+_GO_VALUE = re.compile(r"[\w./]+\((.*)\)").fullmatch
+"""As Go prints a panic with a value of a type of the program."""
 
 _COUNT = re.compile(r" \(\d+ sub-exceptions?\)")
 
@@ -68,3 +71,11 @@ def without_paths(message: str) -> str:
 def without_count(message: str) -> str:
     """What a group of Python says without the number of its members, which Sentry's SDK leaves out; notes are behind it."""
     return _COUNT.sub("", message, count=1) if " sub-exception" in message else message
+
+
+def what_failed(message: str) -> str:
+    """What failed in the end, without values, of the message of a plain error of Go: who passes one on writes what was being done
+    before it. Of several errors that are joined the first."""
+    failed = templates.of_message(message.partition("\n")[0]).rpartition(": ")[2]
+    value = _GO_VALUE(failed)
+    return value[1] if value else failed
