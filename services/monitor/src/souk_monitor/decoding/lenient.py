@@ -77,3 +77,20 @@ def list_of(value: Json) -> list[Json]:
 def rest_of(value: Mapping[str, Json]) -> dict[str, Any]:
     """What is left of an object, without what is null."""
     return {name: each for name, each in value.items() if each is not None}
+
+
+def values_of(given: Json) -> tuple[list[Json], Json]:
+    """The members of {values: […]} or of a list, or an object by itself; and what is none of these, None where that is nothing."""
+    if isinstance(given, dict) and "values" in given:
+        values = given["values"]
+        beside = rest_of({**given, "values": None if isinstance(values, list) else values})
+        return list_of(values), beside or None
+    if isinstance(given, dict):
+        return [given] if given else [], None
+    return list_of(given), None if isinstance(given, list) else given or None
+
+
+def objects_in(values: list[Json]) -> tuple[list[dict[str, Json]], list[Json]]:
+    """Those of a list that are objects and not empty; and all that are none and say something."""
+    objects = [each for each in values if isinstance(each, dict) and each]
+    return objects, [each for each in values if each and not isinstance(each, dict)] if len(objects) < len(values) else []

@@ -1,9 +1,11 @@
 """An event of Sentry's SDKs, of today and of the years before, as an event of monitor.
 
-https://develop.sentry.dev/sdk/data-model/event-payloads/. Whatever is not where it should be is kept in `extra`, not refused.
+https://develop.sentry.dev/sdk/data-model/event-payloads/. Whatever is not where it should be is kept in `extra`, not refused: what
+reads a part takes out of the payload what it can use, and leaves the rest.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -11,10 +13,10 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from souk_monitor.decoding import percent
-from souk_monitor.decoding import sentry_stacks as stacks
+from souk_monitor.decoding import sentry_messages, sentry_stacks
 from souk_monitor.decoding.budget import Budget
-from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
+from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of, values_of
+from souk_monitor.decoding.sentry_titles import title
 from souk_monitor.events import Event, Json, Level, Source, User
 
 _HEX = frozenset("0123456789abcdef")
@@ -31,18 +33,26 @@ _LEGACY = {
     "sentry.interfaces.Breadcrumbs": "breadcrumbs",
     "sentry.interfaces.Contexts": "contexts",
     "sentry.interfaces.threads": "threads",
+    "sentry.interfaces.Template": "template",
+    "sentry.interfaces.Csp": "csp",
 }
 """What parts were called before they had names of their own."""
 _OF_CONTEXT = ("request", "modules", "sdk")
 _MANY = 1000
 """Tags, and parts of a fingerprint, that are looked at: more than are kept."""
-_SECONDS = 253_402_300_799
+_LAST_SECOND = 253_402_300_799
+"""9999-12-31T23:59:59Z"""
+_IS_SECONDS = re.compile(r"\d{9,12}(?:\.\d{0,9})?", re.ASCII).fullmatch
+"""Eight digits are a day of ISO 8601."""
 _AUTO = "{{auto}}"
 
 
 def event(payload: Mapping[str, Json], received: datetime, budget: Budget) -> Event:
     """The event of a payload, of any length."""
-    rest = {_LEGACY.get(name, name): value for name, value in payload.items()}
+    rest = dict(payload)
+    for name, today in _LEGACY.items():
+        if rest.get(name) is not None and rest.get(today) is None:
+            rest[today] = rest.pop(name)
     budget.begin()
     return _event(rest, received, budget)
 
@@ -72,17 +82,18 @@ def event_id(given: Json) -> str:
 
 def _event(rest: dict[str, Json], received: datetime, budget: Budget) -> Event:
     pop = rest.pop
-    message, template = _message(pop("message", None), pop("logentry", None))
+    message, template, unsaid = sentry_messages.read(pop("message", None), pop("logentry", None))
     contexts = _contexts(rest)
-    exceptions = stacks.exceptions(pop("exception", None), budget)
-    stack, threads = stacks.current_stack(pop("stacktrace", None), pop("threads", None), exceptions, budget)
-    tags = dict(islice(_tags(pop("tags", None)), _MANY))
+    exceptions, stack, unread = sentry_stacks.read(pop("exception", None), pop("stacktrace", None), pop("threads", None), budget)
+    rest.update(unsaid)
+    rest.update(unread)
+    tags = _tags(rest)
     trace = object_of(contexts.get("trace"))
     made = Event(
         event_id=event_id(pop("event_id", None)) or uuid4().hex,
-        time=_time(pop("timestamp", None), received),
+        time=_time(rest) or received,
         source=Source.SENTRY,
-        level=_level(pop("level", None)),
+        level=_level(rest),
         platform=text_of(pop("platform", None)),
         service=_service(contexts, tags),
         release=text_of(pop("release", None)),
@@ -90,56 +101,69 @@ def _event(rest: dict[str, Json], received: datetime, budget: Budget) -> Event:
         dist=text_of(pop("dist", None)),
         server_name=text_of(pop("server_name", None)),
         logger=text_of(pop("logger", None)),
-        transaction=_transaction(pop("transaction", None), pop("culprit", None)),
+        transaction=_transaction(rest),
         message=message,
         template=template,
         exceptions=exceptions,
         stack=stack,
-        fingerprint=tuple(map(text_of, list_of(pop("fingerprint", None))[:_MANY])),
+        fingerprint=_fingerprint(rest),
         tags=tags,
-        user=_user(pop("user", None)),
+        user=_user(rest),
         trace_id=_digits(trace.get("trace_id"), 32),
         span_id=_digits(trace.get("span_id"), 16),
         contexts=contexts,
     )
-    if threads:
-        rest["threads"] = threads
-    made.extra = {**object_of(pop("extra", None)), **rest_of(rest)}
+    if not (message or exceptions or stack) and (found := title(rest)):
+        made.message, made.fingerprint = found.text, made.fingerprint or found.fingerprint
+    made.extra = dict(_object(rest, "extra"))
+    for name, value in rest.items():
+        if value is not None:
+            _keep(made.extra, name, value, "event")
     made.scrubbed_fields = tuple(budget.noted)
     made.error_id = tags.get("error_id") or text_of(made.extra.get("error_id"))
     return made
 
 
-def _message(message: Json, entry: Json) -> tuple[str, str]:
-    """The message with its parameters, and without, where it has some."""
-    given = object_of(entry) or object_of(message)
-    template = text_of(given.get("message"))
-    formatted = text_of(given.get("formatted")) or percent.formatted(template, given.get("params"))
-    whole = (
-        formatted or (entry if isinstance(entry, str) else "") or ("" if given and isinstance(message, dict) else text_of(message))
-    )
-    return whole, template if template != whole else ""
+def _keep(into: dict[str, Json], name: str, value: Json, origin: str) -> None:
+    """Under its name, or where there is another by that name under `origin.name`."""
+    while into.get(name) is not None:
+        name = f"{origin}.{name}"
+    into[name] = value
+
+
+def _object(rest: dict[str, Json], name: str) -> dict[str, Json]:
+    """A part that is an object, which is taken out; another that says something stays where it is."""
+    given = rest.pop(name, None)
+    if given and not isinstance(given, dict):
+        rest[name] = given
+    return object_of(given)
 
 
 def _contexts(rest: dict[str, Json]) -> dict[str, Json]:
-    contexts = rest_of(object_of(rest.pop("contexts", None)))
-    for name in _OF_CONTEXT:
-        value = rest.pop(name, None)
+    """Those of the user have another name where the event has a part that is kept by theirs."""
+    contexts = rest_of(_object(rest, "contexts"))
+    parts = {name: rest.pop(name, None) for name in _OF_CONTEXT}
+    parts["breadcrumbs"], rest["breadcrumbs"] = values_of(rest.get("breadcrumbs"))
+    for name, value in parts.items():
         if value:
+            own = contexts.pop(name, None)
             contexts[name] = value
-    crumbs = rest.pop("breadcrumbs", None)
-    found = list_of(object_of(crumbs).get("values")) or list_of(crumbs)
-    if found:
-        contexts["breadcrumbs"] = found
+            if own is not None:
+                _keep(contexts, name, own, "context")
     return contexts
 
 
-def _tags(given: Json) -> Iterator[tuple[str, str]]:
-    """An object, or a list of pairs or of objects with key and value."""
-    pairs: Any = given.items() if isinstance(given, dict) else map(_pair, list_of(given))
-    for name, value in pairs:
-        if name is not None and value is not None:
-            yield text_of(name), text_of(value)
+def _tags(rest: dict[str, Json]) -> dict[str, str]:
+    """An object, or a list of pairs or of objects with key and value; what is none of these stays where it is."""
+    given = rest.pop("tags", None)
+    if isinstance(given, dict):
+        pairs: list[Any] = list(islice(given.items(), _MANY))
+    else:
+        members = list_of(given)[:_MANY]
+        pairs = list(map(_pair, members))
+        alone = [member for member, pair in zip(members, pairs, strict=True) if member and pair == (None, None)]
+        rest["tags"] = alone or (None if isinstance(given, list) else given or None)
+    return {text_of(name): text_of(value) for name, value in pairs if name is not None and value is not None}
 
 
 def _pair(given: Json) -> tuple[Json, Json]:
@@ -150,17 +174,27 @@ def _pair(given: Json) -> tuple[Json, Json]:
     return None, None
 
 
-def _user(given: Json) -> User | None:
-    if not isinstance(given, dict) or not given:
+def _fingerprint(rest: dict[str, Json]) -> tuple[str, ...]:
+    """A list of parts, or one."""
+    given = rest.pop("fingerprint", None)
+    if isinstance(given, dict):
+        rest["fingerprint"] = given
+        return ()
+    parts = given if isinstance(given, list) else [given]
+    return tuple(map(text_of, parts[:_MANY])) if given else ()
+
+
+def _user(rest: dict[str, Json]) -> User | None:
+    given = dict(_object(rest, "user"))
+    if not given:
         return None
-    rest = dict(given)
-    pop = rest.pop
+    pop = given.pop
     return User(
         id=text_of(pop("id", None)),
         email=text_of(pop("email", None)),
         username=text_of(pop("username", None)),
         ip_address=text_of(pop("ip_address", None)),
-        extra=rest_of(rest),
+        extra=rest_of(given),
     )
 
 
@@ -170,8 +204,12 @@ def _service(contexts: Mapping[str, Json], tags: Mapping[str, str]) -> str:
     return text_of(resource.get("service.name")) or tags.get("service", "")
 
 
-def _transaction(transaction: Json, culprit: Json) -> str:
-    return text_of(transaction) or text_of(culprit)
+def _transaction(rest: dict[str, Json]) -> str:
+    """What was done; where that is not said the place in the code, which stays where it is otherwise."""
+    transaction, culprit = text_of(rest.pop("transaction", None)), text_of(rest.get("culprit"))
+    if not transaction or transaction == culprit:
+        rest.pop("culprit", None)
+    return transaction or culprit
 
 
 def _digits(given: Json, count: int) -> str:
@@ -179,22 +217,29 @@ def _digits(given: Json, count: int) -> str:
     return text if len(text) == count and _HEX.issuperset(text) and text.strip("0") else ""
 
 
-def _level(given: Json) -> Level:
-    if isinstance(given, str):
-        return _LEVELS.get(given.lower(), Level.ERROR)
-    if isinstance(given, int) and not isinstance(given, bool):  # of Python's logging
+def _level(rest: dict[str, Json]) -> Level:
+    """By its name, or by its number in Python's logging; one that is neither stays where it is."""
+    given = rest.pop("level", None)
+    if isinstance(given, str) and (level := _LEVELS.get(given.lower())):
+        return level
+    if isinstance(given, int) and not isinstance(given, bool):
         return Level(max(10, min(given, 50)) // 10 * 10)
+    rest["level"] = given or None
     return Level.ERROR
 
 
-def _time(given: Json, received: datetime) -> datetime:
-    """Seconds since 1970 or RFC 3339; what is neither is when it was received."""
+def _time(rest: dict[str, Json]) -> datetime | None:
+    """Seconds since 1970, as a text too, or RFC 3339; what is neither stays where it is."""
+    given = seconds = rest.pop("timestamp", None)
     try:
         if isinstance(given, str):
-            time = datetime.fromisoformat(given.strip())
-            return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-        if isinstance(given, int | float) and 0 <= given <= _SECONDS:
-            return datetime.fromtimestamp(given, UTC)
+            if not _IS_SECONDS(given.strip()):
+                time = datetime.fromisoformat(given.strip())
+                return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+            seconds = float(given)
+        if isinstance(seconds, int | float) and 0 <= seconds <= _LAST_SECOND:
+            return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError):
         pass
-    return received
+    rest["timestamp"] = given or None
+    return None

@@ -1,94 +1,114 @@
 """Exceptions, stacks and threads of an event of Sentry's SDKs."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from souk_monitor.decoding.budget import MOST_SOURCE, Budget
-from souk_monitor.decoding.lenient import list_of, object_of, rest_of, text_of
+from souk_monitor.decoding.lenient import list_of, object_of, objects_in, rest_of, text_of, values_of
 from souk_monitor.events import ExceptionInfo, Frame, Json
 
-_MECHANISM = ("type", "handled", "exception_id", "parent_id", "is_exception_group")
-_MAX_NUMBER = 2**31
+_MAX_NUMBER, _MAX_DIGITS = 2**31, 10
+_TRUE = (True, "true", "True", "1")
+_FALSE = (False, "false", "False", "0")
 
 
-def exceptions(given: Json, budget: Budget) -> tuple[ExceptionInfo, ...]:
-    """Of {values: […]}, of a list, or of one exception; causes first, as they come."""
-    parts = budget.exceptions([each for each in _values(given) if isinstance(each, dict) and each])
+class Stacks(NamedTuple):
+    """What was raised, and where."""
+
+    exceptions: tuple[ExceptionInfo, ...]
+    """Causes first, as they come."""
+    stack: tuple[Frame, ...]
+    """That of a message: the event's own, or that of the thread that crashed or reported. An event whose exceptions have their
+    stacks needs none."""
+    rest: Mapping[str, Json]
+    """What is in neither, by the part that it was in: threads without these frames, and what is beside frames, as registers."""
+
+
+def read(exception: Json, stacktrace: Json, threads: Json, budget: Budget) -> Stacks:
+    """Of the parts of these names. The only exception that has no stack has the event's, or that of the thread in which it was."""
+    raised, unread = _exceptions(exception, budget)
+    is_lone = len(raised) == 1 and not raised[0].frames
+    path = "exceptions[0].frames" if is_lone else "stack"
+    found, beside = _frames(stacktrace, path, budget)
+    is_raised = bool(found)
+    values, unlike = values_of(threads)
+    every, others = objects_in(values)
+    shown: list[Json] = [*every, *others]
+    if not found and not any(each.frames for each in raised):
+        chosen, is_raised = _thread(every, raised)
+        if chosen is not None:
+            found, near = _frames(chosen.get("stacktrace"), path if is_raised else "stack", budget)
+            told = rest_of({**chosen, "stacktrace": near})
+            shown = [*([told] if told else []), *(each for each in shown if each is not chosen)]
+    if isinstance(unlike, dict):
+        unlike = {"values": shown, **unlike} if shown else unlike
+    rest = rest_of({"exception": unread, "stacktrace": beside, "threads": unlike or shown or None})
+    if is_lone and is_raised:
+        return Stacks((replace(raised[0], frames=found),), (), rest)
+    return Stacks(raised, found, rest)
+
+
+def _thread(threads: Sequence[dict[str, Json]], raised: Sequence[ExceptionInfo]) -> tuple[dict[str, Json] | None, bool]:
+    """The thread whose stack is the event's, and whether an exception was raised in it: that which an exception names or that
+    crashed, else the one that reported or the only one."""
+    named = next((given for each in reversed(raised) if isinstance(given := each.extra.get("thread_id"), int | str)), None)
+    if named is not None:
+        alike = (each for each in threads if each.get("stacktrace") and isinstance(each.get("id"), int | str))
+        of_exception = next((each for each in alike if str(each["id"]) == str(named)), None)
+        if of_exception is not None:
+            return of_exception, True
+    crashed = next((each for each in threads if each.get("crashed") in _TRUE), None)
+    if crashed is not None:
+        return crashed, True
+    current = next((each for each in threads if each.get("current") in _TRUE), None)
+    return current or (threads[0] if len(threads) == 1 else None), False
+
+
+def _exceptions(given: Json, budget: Budget) -> tuple[tuple[ExceptionInfo, ...], Json]:
+    """Of {values: […]}, of a list, or of one exception; and what of it is none."""
+    values, unlike = values_of(given)
+    objects, others = objects_in(values)
+    parts = budget.exceptions(objects)
     last_first = [_exception(parts[i], f"exceptions[{i}].frames", budget, len(parts)) for i in reversed(range(len(parts)))]
-    return tuple(reversed(last_first))
+    if others and isinstance(unlike, dict):
+        unlike = {"values": others, **unlike}
+    return tuple(reversed(last_first)), unlike or others or None
 
 
-def current_stack(
-    given: Json, threads: Json, raised: Iterable[ExceptionInfo], budget: Budget
-) -> tuple[tuple[Frame, ...], list[Json]]:
-    """The stack of a message: the event's own, or that of the thread that crashed or reported; and the threads without its frames.
-
-    An event whose exceptions have their stacks needs none.
-    """
-    every = [thread for thread in _values(threads) if isinstance(thread, dict)]
-    own = frames(given, "stack", budget)
-    if own or any(exception.frames for exception in raised):
-        return own, list(every)
-    chosen = next((thread for thread in every if thread.get("crashed")), None)
-    chosen = chosen or next((thread for thread in every if thread.get("current")), None)
-    chosen = chosen or (every[0] if len(every) == 1 else None)
-    if chosen is None:
-        return (), list(every)
-    others = [thread for thread in every if thread is not chosen]
-    stacktrace = chosen.get("stacktrace")
-    shown = {name: value for name, value in chosen.items() if name != "stacktrace"} | _beside_frames(object_of(stacktrace))
-    return frames(stacktrace, "stack", budget), [*([shown] if shown else []), *others]
-
-
-def frames(stacktrace: Json, path: str, budget: Budget, stacks: int = 1) -> tuple[Frame, ...]:
-    """The frames of {frames: […]}, or of a list of them, one of so many stacks."""
+def _frames(stacktrace: Json, path: str, budget: Budget, stacks: int = 1) -> tuple[tuple[Frame, ...], Json]:
+    """The frames of {frames: […]}, or of a list of them, one of so many stacks; and what is beside them, None where nothing is."""
     given = stacktrace.get("frames") if isinstance(stacktrace, dict) else stacktrace
-    parts = [each for each in list_of(given) if isinstance(each, dict) and each]
-    return tuple(map(_frame, budget.frames(parts, path, stacks)))
-
-
-def _values(given: Json) -> list[Any]:
-    if isinstance(given, dict):
-        return list_of(given["values"]) if "values" in given else [given]
-    return list_of(given)
+    parts, others = objects_in(list_of(given))
+    beside = others or (None if isinstance(given, list) else given or None)
+    if isinstance(stacktrace, dict):
+        beside = rest_of({**stacktrace, "frames": beside}) or None
+    return tuple(map(_frame, budget.frames(parts, path, stacks))), beside
 
 
 def _exception(given: Mapping[str, Json], path: str, budget: Budget, stacks: int) -> ExceptionInfo:
     rest = dict(given)
     pop = rest.pop
     mechanism = pop("mechanism", None)
-    known = object_of(mechanism)
-    stacktrace = pop("stacktrace", None)
-    found = frames(stacktrace, path, budget, stacks)
+    told = {"type": mechanism} if isinstance(mechanism, str) else dict(object_of(mechanism))
+    found, beside = _frames(pop("stacktrace", None), path, budget, stacks)
     if not found:
-        found = frames(rest.get("raw_stacktrace"), path, budget, stacks)
-    return ExceptionInfo(
+        found, _ = _frames(rest.get("raw_stacktrace"), path, budget, stacks)
+    made = ExceptionInfo(
         type=text_of(pop("type", None)),
         value=text_of(pop("value", None)),
         module=text_of(pop("module", None)),
         frames=found,
-        handled=_boolean(known.get("handled")),
-        mechanism=text_of(known.get("type")) or (mechanism if isinstance(mechanism, str) else ""),
-        exception_id=_number(known.get("exception_id")),
-        parent_id=_number(known.get("parent_id")),
-        is_group=known.get("is_exception_group") is True,
-        extra=_more(rest, known, object_of(stacktrace)),
-        source=text_of(known.get("source")),
+        handled=_boolean(told, "handled"),
+        mechanism=text_of(told.pop("type", None)),
+        exception_id=_number(told, "exception_id"),
+        parent_id=_number(told, "parent_id"),
+        is_group=_boolean(told, "is_exception_group") is True,
+        source=text_of(told.get("source")),
     )
-
-
-def _more(rest: Mapping[str, Json], mechanism: Mapping[str, Json], stacktrace: Mapping[str, Json]) -> dict[str, Json]:
-    more = rest_of(rest)
-    told = {name: value for name, value in mechanism.items() if name not in _MECHANISM and value is not None}
-    if told:
-        more["mechanism"] = told
-    return more | _beside_frames(stacktrace)
-
-
-def _beside_frames(stacktrace: Mapping[str, Json]) -> dict[str, Json]:
-    """What a stack has beside its frames, as registers, under its name."""
-    shown = {name: value for name, value in stacktrace.items() if name != "frames" and value is not None}
-    return {"stacktrace": shown} if shown else {}
+    unlike = None if isinstance(mechanism, dict | str) else mechanism
+    made.extra = rest_of({**rest, "mechanism": rest_of(told) or unlike or None, "stacktrace": beside})
+    return made
 
 
 def _frame(given: Mapping[str, Json]) -> Frame:
@@ -97,7 +117,7 @@ def _frame(given: Mapping[str, Json]) -> Frame:
     variables = pop("vars", None)
     if variables.__class__ is not dict:
         rest["vars"], variables = variables, {}
-    file, path, in_app = text_of(pop("filename", None)), text_of(pop("abs_path", None)), _boolean(pop("in_app", None))
+    file, path, in_app = text_of(pop("filename", None)), text_of(pop("abs_path", None)), _boolean(rest, "in_app")
     if file[:1] == "<" and file[-1:] == ">" and path.endswith((f"/{file}", f"\\{file}")):
         path, in_app = file, None if in_app else in_app  # no file: the SDK makes it one of its working directory
     return Frame(
@@ -105,28 +125,45 @@ def _frame(given: Mapping[str, Json]) -> Frame:
         text_of(pop("module", None)),
         file,
         path,
-        _number(pop("lineno", None)) or 0,
-        _number(pop("colno", None)) or 0,
+        _number(rest, "lineno") or 0,
+        _number(rest, "colno") or 0,
         in_app,
         text_of(pop("package", None)),
         text_of(pop("context_line", None)),
-        _lines(pop("pre_context", None), slice(-MOST_SOURCE, None)),
-        _lines(pop("post_context", None), slice(MOST_SOURCE)),
+        _lines(rest, "pre_context", slice(-MOST_SOURCE, None)),
+        _lines(rest, "post_context", slice(MOST_SOURCE)),
         variables,
         rest_of(rest) if rest else {},
     )
 
 
-def _lines(given: Json, nearest: slice) -> tuple[str, ...]:
-    return tuple(map(text_of, given[nearest])) if given.__class__ is list else ()
+def _lines(rest: dict[str, Json], name: str, nearest: slice) -> tuple[str, ...]:
+    """Of a list, which is taken out; what is none stays where it is."""
+    if rest.get(name).__class__ is not list:
+        return ()
+    return tuple(map(text_of, rest.pop(name)[nearest]))
 
 
-def _boolean(given: Json) -> bool | None:
-    return given if given.__class__ is bool else None
+def _boolean(rest: dict[str, Json], name: str) -> bool | None:
+    """What plainly is one, 1 and "true" too, is taken out; all else stays where it is."""
+    given = rest.pop(name, None)
+    if given is None or given.__class__ is bool:
+        return given
+    if given in _TRUE or given in _FALSE:
+        return given in _TRUE
+    rest[name] = given
+    return None
 
 
-def _number(given: Json) -> int | None:
-    """A number from 0; some SDKs write it as a text."""
-    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
-        given = int(given)
-    return given if given.__class__ is int and 0 <= given < _MAX_NUMBER else None
+def _number(rest: dict[str, Json], name: str) -> int | None:
+    """What plainly is a whole number from 0 that a field can hold, 7.0 and "7" too, is taken out; all else stays where it is."""
+    given = number = rest.pop(name, None)
+    if given is None:
+        return None
+    is_digits = isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS
+    if is_digits or (isinstance(given, float) and given.is_integer()):
+        number = int(given)
+    if number.__class__ is int and 0 <= number < _MAX_NUMBER:
+        return number
+    rest[name] = given
+    return None

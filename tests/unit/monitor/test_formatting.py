@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from souk_monitor.decoding.percent import MAX_MESSAGE, MAX_TEMPLATE, formatted
+from souk_monitor.decoding.formatting import MAX_MESSAGE, MAX_TEMPLATE, formatted
 from souk_monitor.events import Json
 
 
@@ -22,12 +22,57 @@ from souk_monitor.events import Json
     ],
 )
 def test_parameters_are_put_in_as_by_pythons_logging(template: str, params: Json, message: str):
-    assert formatted(template, params) == message
+    assert formatted(template, params).text == message
+
+
+@pytest.mark.parametrize(
+    ("template", "params", "message"),
+    [
+        ("no {} of {}", ["stock", 7], "no stock of 7"),
+        ("{1} of {0}, {1}", ["a", "b"], "b of a, b"),
+        ("no {what} of {0}", {"what": "stock", "0": True}, "no stock of true"),
+        ("50% off for {}", ["ada"], "50% off for ada"),
+        ("{} more", ["one", "two"], "one more"),
+        ('{"sku": {}} {:>9} { }', ["x"], '{"sku": x} {:>9} { }'),
+    ],
+)
+def test_parameters_are_put_into_braces(template: str, params: Json, message: str):
+    assert formatted(template, params).text == message
+
+
+@pytest.mark.parametrize(
+    ("template", "params", "has_all"),
+    [
+        ("no %s of {}", ["stock"], True),
+        ("{1} of {0}", ["a", "b"], True),
+        ("%(a)s", {"a": "x", "b": "y"}, False),
+        ("{}", ["x", "y"], False),
+        ("{0}", ["x" * 1001], False),
+        ("%s", ["x" * 1001], False),
+        ("%5.1f", [12.34], False),
+        ("%.1f", [12.5], True),
+        ("%r", ["x"], True),
+        ("no %s %s", ["stock"], False),
+        ("no stock", "stock", False),
+        ("no stock", [], True),
+        ("no stock", None, True),
+    ],
+)
+def test_it_is_known_whether_all_parameters_are_in_a_message(template: str, params: Json, has_all: bool):
+    assert formatted(template, params).has_all is has_all
 
 
 @pytest.mark.parametrize(
     ("template", "params"),
     [
+        ("no {} {}", ["stock"]),
+        ("no {1}", ["stock"]),
+        ("no {what}", ["stock"]),
+        ("no {}", {"what": "stock"}),
+        ("no {what}", {"who": "stock"}),
+        ("{a.__class__} {a[0]} {a!r} {a:9} {0:{1}}", {"a": "stock"}),
+        ("{" + "9" * 101 + "}", ["stock"]),
+        ("{" + "9" * 100 + "}", ["stock"]),
         ("no %s %s", ["stock"]),
         ("no %s", ["stock", "left"]),
         ("no %d", ["stock"]),
@@ -45,7 +90,7 @@ def test_parameters_are_put_in_as_by_pythons_logging(template: str, params: Json
     ],
 )
 def test_a_template_that_does_not_fit_its_parameters_stays_as_it_is(template: str, params: Json):
-    assert formatted(template, params) == template
+    assert formatted(template, params).text == template
 
 
 @pytest.mark.parametrize(
@@ -67,12 +112,17 @@ def test_a_template_that_does_not_fit_its_parameters_stays_as_it_is(template: st
         ("%(a)d" * 1600, {"a": 10**4000}),
         ("%99s" * 2000, ["x"] * 2000),
         ("%(a)99.99f" * 800, {"a": 1e308}),
+        ("{:>400000000}{}", [1]),
+        ("{0:400000000}{0}", ["x"]),
+        ("{}" * 4000, ["x" * 100_000] * 4000),
+        ("{a}" * 2700, {"a": 10**4000}),
+        ("%(a).0s" * 1100, {"a": 10**4000}),
     ],
 )
 def test_no_template_makes_more_of_its_parameters_than_a_message(template: str, params: Json):
     tracemalloc.start()
     try:
-        message = formatted(template, params)
+        message = formatted(template, params).text
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -84,12 +134,15 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 
 
 @given(
-    st.lists(st.sampled_from(["%", "s", "d", "(a)", "99", "400", "*", ".", "%%", "0", "-", "lamp ", "l", "c"]), max_size=12),
+    st.lists(
+        st.sampled_from(["%", "s", "d", "(a)", "{", "}", "a", "99", "400", "*", ".", "%%", "0", "-", "lamp ", "l", "c"]),
+        max_size=12,
+    ),
     st.lists(leaves, max_size=4) | st.dictionaries(st.sampled_from(["a", "b"]), leaves) | leaves,
 )
 def test_any_template_and_any_parameters_make_a_message(parts: list[str], params: Json):
     template = "".join(parts)
-    message = formatted(template, params)
+    message = formatted(template, params).text
     assert len(message) <= len(template) * 1000
 
 
@@ -102,4 +155,4 @@ def test_what_python_can_format_is_formatted_as_by_python(template: str, params:
         expected = template % tuple(params)
     except TypeError:
         expected = template
-    assert formatted(template, params) == expected
+    assert formatted(template, params).text == expected
