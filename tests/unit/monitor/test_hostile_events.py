@@ -79,6 +79,17 @@ WIDE: dict[str, dict[str, Any]] = {
     "modules": {"modules": {f"m{n}": "1" for n in range(90_000)}},
     "lines": {"stacktrace": {"frames": [{"lineno": 1, "pre_context": ["x" * 80] * 400}] * 400}},
     "texts": {"extra": {"a": [["x" * 16_000] * 10] * 60}},
+    "parts of no name that is known": {f"n{n}": n for n in range(90_000)},
+    "names that the extra has too": {"extra": {f"n{n}": n for n in range(45_000)}, **{f"n{n}": n for n in range(45_000)}},
+    "names that are taken": {"n": 1, "extra": {"n": 1, "event.n": 1, **{f"event.n.{n}": 1 for n in range(2, 90_000)}}},
+    "threads without an exception's": {
+        "exception": {"thread_id": -1},
+        "threads": [{"id": n, "stacktrace": [1]} for n in range(40_000)],
+    },
+    "members of no kind": {"exception": ["E"] * 90_000, "threads": ["main"] * 90_000},
+    "tags of no kind": {"tags": ["a:b"] * 90_000},
+    "parameters": {"logentry": {"message": "%s {}" * 1000, "params": ["x"] * 90_000}},
+    "a report of a browser": {"message": "", "csp": {f"n{n}": n for n in range(90_000)}},
     "a message that is an object": {"message": {"message": [[1]] * 60_000}},
 }
 

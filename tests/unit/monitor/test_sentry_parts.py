@@ -27,8 +27,16 @@ def test_the_extra_of_the_user_is_kept_by_its_name_and_what_the_event_has_by_tha
 
 
 def test_another_name_is_given_that_nothing_has():
-    made = one(project="7", extra={"project": "garden", "event.project": "mine", "unset": None}, unset=1)
-    assert made.extra == {"project": "garden", "event.project": "mine", "event.event.project": "7", "unset": 1}
+    made = one(
+        project="7", extra={"project": "garden", "event.project": "mine", "event.project.2": "mine too", "unset": None}, unset=1
+    )
+    assert made.extra == {
+        "project": "garden",
+        "event.project": "mine",
+        "event.project.2": "mine too",
+        "event.project.3": "7",
+        "unset": 1,
+    }
 
 
 @pytest.mark.parametrize("name", ["request", "sdk", "modules", "breadcrumbs"])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 from uuid import uuid4
 
@@ -115,20 +115,23 @@ def _event(rest: dict[str, Json], received: datetime, budget: Budget) -> Event:
     )
     if not (message or exceptions or stack) and (found := title(rest)):
         made.message, made.fingerprint = found.text, made.fingerprint or found.fingerprint
-    made.extra = dict(_object(rest, "extra"))
-    for name, value in rest.items():
-        if value is not None:
-            _keep(made.extra, name, value, "event")
+    own = _object(rest, "extra")
+    made.extra = _beside(own, rest_of(rest), "event")
     made.scrubbed_fields = tuple(budget.noted)
     made.error_id = tags.get("error_id") or text_of(made.extra.get("error_id"))
     return made
 
 
-def _keep(into: dict[str, Json], name: str, value: Json, origin: str) -> None:
-    """Under its name, or where there is another by that name under `origin.name`."""
-    while into.get(name) is not None:
-        name = f"{origin}.{name}"
-    into[name] = value
+def _beside(own: Mapping[str, Json], others: Mapping[str, Json], origin: str) -> dict[str, Json]:
+    """Both by their names; others whose name is taken by `origin.name`, and a number behind that where there is such a one too."""
+    both = {**own, **others}
+    for name in [name for name in others if own.get(name) is not None]:
+        both[name] = own[name]
+        free = f"{origin}.{name}"
+        if free in both:
+            free = next(numbered for number in count(2) if (numbered := f"{free}.{number}") not in both)
+        both[free] = others[name]
+    return both
 
 
 def _object(rest: dict[str, Json], name: str) -> dict[str, Json]:
@@ -144,25 +147,18 @@ def _contexts(rest: dict[str, Json]) -> dict[str, Json]:
     contexts = rest_of(_object(rest, "contexts"))
     parts = {name: rest.pop(name, None) for name in _OF_CONTEXT}
     parts["breadcrumbs"], rest["breadcrumbs"] = values_of(rest.get("breadcrumbs"))
-    for name, value in parts.items():
-        if value:
-            own = contexts.pop(name, None)
-            contexts[name] = value
-            if own is not None:
-                _keep(contexts, name, own, "context")
-    return contexts
+    return _beside({name: value for name, value in parts.items() if value}, contexts, "context")
 
 
 def _tags(rest: dict[str, Json]) -> dict[str, str]:
     """An object, or a list of pairs or of objects with key and value; what is none of these stays where it is."""
     given = rest.pop("tags", None)
-    if isinstance(given, dict):
-        pairs: list[Any] = list(islice(given.items(), _MANY))
-    else:
-        members = list_of(given)[:_MANY]
-        pairs = list(map(_pair, members))
-        alone = [member for member, pair in zip(members, pairs, strict=True) if member and pair == (None, None)]
-        rest["tags"] = alone or (None if isinstance(given, list) else given or None)
+    pairs: list[Any] = list(islice(given.items(), _MANY)) if isinstance(given, dict) else list(map(_pair, list_of(given)[:_MANY]))
+    if isinstance(given, list):
+        lists = [each for each in given if each and not (isinstance(each, dict) and "key" in each)]
+        rest["tags"] = [each for each in lists if not (isinstance(each, list) and len(each) == 2)] or None
+    elif not isinstance(given, dict):
+        rest["tags"] = given or None
     return {text_of(name): text_of(value) for name, value in pairs if name is not None and value is not None}
 
 

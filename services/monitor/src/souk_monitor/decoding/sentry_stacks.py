@@ -52,12 +52,11 @@ def read(exception: Json, stacktrace: Json, threads: Json, budget: Budget) -> St
 def _thread(threads: Sequence[dict[str, Json]], raised: Sequence[ExceptionInfo]) -> tuple[dict[str, Json] | None, bool]:
     """The thread whose stack is the event's, and whether an exception was raised in it: that which an exception names or that
     crashed, else the one that reported or the only one."""
-    named = next((given for each in reversed(raised) if isinstance(given := each.extra.get("thread_id"), int | str)), None)
-    if named is not None:
-        alike = (each for each in threads if each.get("stacktrace") and isinstance(each.get("id"), int | str))
-        of_exception = next((each for each in alike if str(each["id"]) == str(named)), None)
-        if of_exception is not None:
-            return of_exception, True
+    name = next((str(given) for each in reversed(raised) if isinstance(given := each.extra.get("thread_id"), int | str)), "")
+    alike = (each for each in threads if isinstance(given := each.get("id"), int | str) and str(given) == name)
+    named = next((each for each in alike if each.get("stacktrace")), None)
+    if name and named is not None:
+        return named, True
     crashed = next((each for each in threads if each.get("crashed") in _TRUE), None)
     if crashed is not None:
         return crashed, True
