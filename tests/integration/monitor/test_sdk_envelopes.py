@@ -80,9 +80,14 @@ def text(value: Any) -> str:
 
 
 def sent_frame(frame: Said) -> Said:
-    """Lines of Java below 0 say that it is native code, as `native` does."""
-    said = {FRAME_NAMES.get(name, name): value for name, value in told(frame).items()}
-    return {name: value for name, value in said.items() if name not in ("line", "column") or value > 0}
+    """Lines of Java below 0, which say that it is native code, are no lines, and kept by the name that they came by."""
+    said = told(frame)
+    unlike = [name for name in ("lineno", "colno") if said.get(name, 1) <= 0]
+    return {
+        name if name in unlike else FRAME_NAMES.get(name, name): value
+        for name, value in said.items()
+        if value or name not in unlike
+    }
 
 
 def sent_stack(stacktrace: Said) -> Said:

@@ -99,6 +99,13 @@ def test_the_only_exception_without_a_stack_has_that_of_the_event():
     assert group(made).method is Method.STACK
 
 
+def test_an_exception_whose_stack_is_only_there_raw_has_that_one():
+    given = {"type": "KeyError", "raw_stacktrace": {"frames": FRAMES}}
+    made = one(exception=given, stacktrace={"frames": FRAMES[:1]})
+    assert (made.exceptions[0].frames, made.stack) == (STACK, STACK[:1])
+    assert made.exceptions[0].extra == {"raw_stacktrace": {"frames": FRAMES}}
+
+
 @pytest.mark.parametrize("exceptions", [[{"type": "A"}, {"type": "B"}], [{"type": "A", "stacktrace": {"frames": FRAMES[:1]}}]])
 def test_a_stack_beside_several_exceptions_or_one_that_has_its_own_stays_that_of_the_event(exceptions: list[dict[str, Any]]):
     made = one(exception=exceptions, stacktrace={"frames": FRAMES})
