@@ -157,12 +157,12 @@ def _boolean(rest: dict[str, Json], name: str) -> bool | None:
 def _number(rest: dict[str, Json], name: str) -> int | None:
     """What plainly is a whole number from 0 that a field can hold, 7.0 and "7" too, is taken out; all else stays where it is."""
     given = number = rest.pop(name, None)
-    if given is None:
-        return None
-    is_digits = isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS
-    if is_digits or (isinstance(given, float) and given.is_integer()):
-        number = int(given)
+    if isinstance(given, str):
+        number = int(given) if given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS else None
+    elif isinstance(given, float):
+        number = int(given) if given.is_integer() else None
     if number.__class__ is int and 0 <= number < _MAX_NUMBER:
         return number
-    rest[name] = given
+    if given is not None:
+        rest[name] = given
     return None
