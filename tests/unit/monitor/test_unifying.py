@@ -155,6 +155,18 @@ class TestGo:
         texts = ["not found", "no stock: not found", "place order 12: no stock: not found", "no stock: not found\nno cart: gone"]
         assert alike(*(go("*fmt.wrapError", text) for text in texts))
 
+    def test_closures_have_the_name_of_their_caller_which_the_sdk_cuts_off(self) -> None:
+        """Of what is called by another, as by a library, nobody knows."""
+
+        def closures(*names: str) -> Event:
+            return go(
+                "*shop.StockError", "none left", MAIN, HANDLE, *(Frame(name, "main", "", "/srv/shop/main.go") for name in names)
+            )
+
+        assert alike(closures("func1"), closures("handle.func1"))
+        assert alike(closures("func2", "1"), closures("handle.func2", "handle.func2.1"))
+        assert not alike(closures("func1"), closures("buy", "func1"))
+
     def test_a_value_of_an_own_type_is_printed_with_the_type(self) -> None:
         assert alike(go("", "12"), printed("go", "", "main.code(12)", f"panic: main.code(12)\n\n{GOROUTINE}"))
 

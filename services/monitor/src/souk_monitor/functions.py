@@ -134,6 +134,11 @@ def go(name: str) -> str:
     return f"{cut.rstrip('.')}.func" if len(cut) != len(name) and ".func" in name else cut.rstrip(".")
 
 
+def is_bare_closure(name: str) -> bool:
+    """Whether a name of Go is that of a closure without the function that it is in, as `func1`."""
+    return name[-1:].isdigit() and _GO_CLOSURE.fullmatch(f".{name}") is not None
+
+
 def csharp(module: str, name: str) -> tuple[str, str]:
     """A C# class and method: state machines and lambdas as the method that they are of."""
     whole = f"{module}.{name}" if module else name

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from souk_monitor import stack_text, templates
-from souk_monitor.events import Event, ExceptionInfo, Level
+from souk_monitor.events import Event, ExceptionInfo, Frame, Level
+from souk_monitor.functions import is_bare_closure
 
 _BROWSERS = "javascript"
 _REMOTE = frozenset(("RemoteTraceback", "_RemoteTraceback"))
@@ -28,8 +29,9 @@ def exceptions_of(event: Event, family: str) -> Sequence[ExceptionInfo]:
             return [one for each in exceptions for one in (_of_worker(each) if _is_remote(each) else (each,))]
         case "javascript" if event.platform.lower() != _BROWSERS and any(is_synthetic(each) for each in exceptions):
             return [_thrown(each) if is_synthetic(each) else each for each in exceptions]
-        case "go" if not exceptions and _is_panic(event):
-            return [ExceptionInfo(value=event.message, frames=event.stack)]
+        case "go":
+            raised = [ExceptionInfo(value=event.message, frames=event.stack)] if not exceptions and _is_panic(event) else exceptions
+            return [replace(each, frames=_named(each.frames)) if any(map(_is_cut, each.frames)) else each for each in raised]
     return exceptions
 
 
@@ -79,3 +81,18 @@ def what_failed(message: str) -> str:
     failed = templates.of_message(message.partition("\n")[0]).rpartition(": ")[2]
     value = _GO_VALUE(failed)
     return value[1] if value else failed
+
+
+def _is_cut(frame: Frame) -> bool:
+    return is_bare_closure(frame.function)
+
+
+def _named(frames: Sequence[Frame]) -> tuple[Frame, ...]:
+    """Frames of Go with the whole names of closures, `place.func1`: Sentry's SDK cuts off the name of the function before, where it
+    is the caller's."""
+    named: list[Frame] = []
+    for frame in frames:
+        if named and _is_cut(frame) and named[-1].module == frame.module:
+            frame = replace(frame, function=f"{named[-1].function}.{frame.function}")
+        named.append(frame)
+    return tuple(named)
