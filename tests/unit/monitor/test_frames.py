@@ -363,3 +363,77 @@ def test_methods_of_rubys_own_classes_have_the_name_that_they_had_before_it_said
     assert place_of(Frame(function="Array#each", file="/app/m/cart.rb"), "ruby") == place_of(
         Frame(function="each", file="/app/m/cart.rb"), "ruby"
     )
+
+
+def frame_of(platform: str, function: str, module: str = "", path: str = "") -> tuple[str, str]:
+    return place_of(Frame(function, module, path, path), platform)
+
+
+@pytest.mark.parametrize(
+    ("platform", "functions"),
+    {
+        "Rails' templates": (
+            "ruby",
+            ["_app_views_show_html_erb___6592966154577878347_92450", "_app_views_show_html_erb__17878347001_8"],
+        ),
+        "handlers in blocks of Ruby": ("ruby", ["rescue in block in place", "place"]),
+        "lambdas of minimal APIs": (
+            "csharp",
+            ["<<Main>$>b__0_0", "<<Main>$>b__0_1", "<<<Main>$>b__0_1>d", "<<<Main>$>b__0_7>d__2"],
+        ),
+        "async lambdas": ("csharp", ["<Verify>b__0", "<<Verify>b__0>d"]),
+        "generics of Rust": ("rust", ["shop::place", "shop::place::<u32>", "shop[1f2e3d4c5b6a7980]::place"]),
+    }.values(),
+)
+def test_what_is_generated_anew_is_no_part_of_a_function(platform: str, functions: list[str]) -> None:
+    module = "Program" if platform == "csharp" else ""
+    assert len({frame_of(platform, function, module, "/srv/shop/shop.x") for function in functions}) == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "modules"),
+    {
+        "proxies of Hibernate": (
+            "java",
+            ["com.acme.Seller", "com.acme.Seller$HibernateProxy$TeXOp0Yq", "com.acme.Seller$ByteBuddy$a1"],
+        ),
+        "closures of Groovy": ("java", ["com.acme.Orders$_place_closure1", "com.acme.Orders$_place_closure2"]),
+        "containers of Symfony": ("php", [r"ContainerAbC1234\App", r"ContainerXyz9876\App"]),
+        "templates of Twig": ("php", ["__TwigTemplate_" + "0a" * 16, "__TwigTemplate_" + "1b" * 16]),
+        "lazy objects": ("php", ["SellerGhost0a1b2c3", "SellerGhost4d5e6f7"]),
+    }.values(),
+)
+def test_what_is_generated_anew_is_no_part_of_a_class(platform: str, modules: list[str]) -> None:
+    assert len({frame_of(platform, "load", module) for module in modules}) == 1
+
+
+def test_functions_in_a_method_have_their_own_names() -> None:
+    assert frame_of("csharp", "<Place>g__Check|0_0", "Shop.Orders") == ("Shop.Orders", "Check")
+
+
+@pytest.mark.parametrize(
+    "frame", [Frame("lambda_method143", in_app=True), Frame("UpdateDelegate", "System.Dynamic.CallSite"), Frame("CallSite.Target")]
+)
+def test_what_the_runtime_compiles_is_none_of_the_program(frame: Frame) -> None:
+    own = Frame("Place", "Shop.Orders", "Orders.cs", in_app=frame.in_app)
+    assert places_of((own, frame), "csharp") == (("Shop.Orders", "Place"),)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    {
+        "/srv/shop/app/api/orders/[id]/route.js": "orders/route",
+        "/srv/shop/app/(shop)/orders/(list)/page.js": "orders/page",
+        "/srv/shop/src/routes/sellers/[seller]/[...rest]/+page.server.js": "sellers/+page.server",
+        "/srv/shop/app/routes/sellers/$seller/edit.js": "sellers/edit",
+    }.items(),
+)
+def test_parameters_of_routes_are_no_places(path: str, place: str) -> None:
+    assert place_of_path(path) == place
+
+
+def test_a_program_of_go_that_was_fetched_itself_is_its_own() -> None:
+    """As `go install github.com/acme/shop@v1.4.2` builds it."""
+    own = Frame("Place", "github.com/acme/shop", "", "github.com/acme/shop@v1.4.2/shop.go")
+    library = Frame("Handler.ServeHTTP", "net/http", "", "net/http/server.go")
+    assert places_of((library, own), "go") == (("github.com/acme/shop", "Place"),)

@@ -232,6 +232,22 @@ def test_members_of_a_python_group_within_a_wrapper_do_not_count_for_sentrys_sdk
     assert found.fingerprint == of(caused(within_library("ExceptionGroup")))
 
 
+def test_what_rescue_raises_is_a_wrapper() -> None:
+    """Ruby shows the handler as a call below the method that it is in; a helper that it calls is its own failure."""
+
+    def frames(*names: str) -> list[dict[str, str]]:
+        return [{"function": name, "abs_path": "/srv/app/shop/orders.rb"} for name in names]
+
+    def rescued(*handler: str) -> bytes:
+        inner = {"type": "KeyError", "value": "x", "frames": frames("main", "place", "load")}
+        outer = {"type": "OrderError", "value": "failed", "frames": frames("main", "place", *handler)}
+        return of({"platform": "ruby", "exceptions": [inner, outer]})
+
+    alone = of({"platform": "ruby", "exceptions": [{"type": "KeyError", "value": "x", "frames": frames("main", "place", "load")}]})
+    assert rescued("rescue in place") == rescued() == alone
+    assert rescued("rescue in place", "report") != alone
+
+
 def test_causes_of_go_do_not_count_for_its_texts_do_not_say_their_types() -> None:
     frames = [{"function": "order", "module": "github.com/acme/shop"}]
     raised = {"type": "*fmt.wrapError", "value": "fetch", "frames": frames}

@@ -122,8 +122,19 @@ def _joined(outer: Sequence[Frame], inner: Sequence[Frame]) -> tuple[Frame, ...]
     return tuple(inner)
 
 
+def _without_handler(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Ruby shows the `rescue` that raised as a call of its own, below the method that it is in."""
+    while len(frames) > 1:
+        handler, _, method = frames[-1].function.partition(" in ")
+        if handler not in ("rescue", "ensure") or method != frames[-2].function:
+            break
+        frames = frames[:-1]
+    return frames
+
+
 def _goes_deeper(outer: Sequence[Frame], inner: Sequence[Frame]) -> bool:
     """Whether the outer one was raised below the function that handled the inner one: it is no wrapper then."""
+    outer = _without_handler(outer)
     common = 0
     for one, other in zip(outer, inner, strict=False):
         if not same_call(one, other):

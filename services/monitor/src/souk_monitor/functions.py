@@ -20,7 +20,7 @@ ANONYMOUS = frozenset(
 )
 """What a function without a name is called; all of it becomes the empty name."""
 
-NAMELESS = frozenset(("", "<lambda>", "{closure}", "<module>", "{main}", "<main>", "<top (required)>"))
+NAMELESS = frozenset(("", "<lambda>", "{closure}", "<module>", "{main}", "<main>", "<Main>$", "<top (required)>"))
 """Of what is left of names, what is none: closures, and the level of a script."""
 
 _JS_CALLER = re.compile(r"^(?:async |new |[\w ]{1,40}\*)+")
@@ -37,11 +37,20 @@ _JS_RECEIVERS = frozenset(
 )
 """What V8 calls the object that a function is called on, where it is of the runtime: it says nothing of where the function is."""
 _JAVA_NUMBERED = re.compile(r"\$\d+")
+_JAVA_GENERATED = re.compile(r"\$(?:HibernateProxy|ByteBuddy)(?:\$\w+)?$|(?<=_closure)\d+")
+"""Names of proxies, which are others in every process, and numbers of Groovy's closures."""
+
 _GO_CLOSURE = re.compile(r"(?:\.(?:func|gowrap|deferwrap|init)?\d+|-range\d+|-fm|\.\d+)+$")
 _GO_TYPES = re.compile(r"\[[^\]]*\]+")
-_CSHARP_STATE = re.compile(r"^(.*?)[.+/]?<(\w*)>[a-z]__?\w*(?:\|\w+)?$")
+_CSHARP_STATE = re.compile(r"^(.*?)[.+/]?<(<\w*>\$|\w*)>(?:g__(?P<local>\w+)\|\w+|[a-z]__?\w*)$")
+_CSHARP_NESTED = re.compile(r"<(<.*>[bg]__\w+(?:\|\w+)?)>d(?:__\d+)?$")
+"""The state machine of a lambda or of a function in a method."""
+
 _CSHARP_NOISE = re.compile(r"`\d+(?:\[[^\]]*\])?|<>c(?:__DisplayClass\w*)?|\[[^\]]*\]$")
 _RUBY_BLOCK = re.compile(r"(?:^|(?<=[#.]))(?:block (?:\(\d+ levels\) )?in|rescue in|ensure in) ")
+_RUBY_TEMPLATE = re.compile(r"(?<=\w)_{2,4}\d{6,}_\d+$")
+"""What Rails calls the method of a template by, beside its path: another in every process."""
+
 _RUBY_TOP = frozenset(
     word
     for line in (
@@ -52,7 +61,14 @@ _RUBY_TOP = frozenset(
 )
 """Classes of Ruby itself: they say nothing of where a method of the program is."""
 
-_RUST_NOISE = re.compile(r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+")
+_PHP_GENERATED = re.compile(
+    r"(?<=\bContainer)[A-Za-z0-9]{7}(?=\\)|(?<=__TwigTemplate_)[0-9a-f]{16,64}|(?:(?<=Ghost)|(?<=Proxy))[0-9a-f]{7}(?=::)"
+)
+"""Hashes in the names of Symfony's containers, of Twig's templates and of lazy objects: others with every build."""
+
+_RUST_NOISE = re.compile(
+    r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+|\{\{vtable\.shim\}\}|\[[0-9a-f]{12,16}\]|::<[^>]*>$"
+)
 _NATIVE_CLONE = re.compile(r"(?:\.(?:cold|isra|part|constprop|llvm|lto_priv)(?:\.\d+)*|\$VARIANT\$\w+|\s*\[clone[^\]]*\])+")
 _SWIFT_WRAP = re.compile(
     r"^(?:@objc|@nonobjc|static|specialized|generic specialization <[^>]*> of|merged|partial apply(?: forwarder)? for|"
@@ -109,7 +125,7 @@ def java_class(name: str) -> str:
         name = name.rpartition("/")[2] if "$$Lambda" not in name else name.partition("$$")[0].rpartition("/")[2]
     if "$" not in name:
         return name
-    return _JAVA_NUMBERED.sub("", name.partition("$$")[0])
+    return _JAVA_NUMBERED.sub("", _JAVA_GENERATED.sub("", name.partition("$$")[0]))
 
 
 def java(name: str) -> str:
@@ -145,8 +161,10 @@ def csharp(module: str, name: str) -> tuple[str, str]:
     whole = whole.partition("(")[0].removesuffix(" { <lambda> }").replace("+", ".")
     whole = whole.removesuffix(".MoveNext")
     if "<" in whole or "`" in whole or "[" in whole:
+        if "<<" in whole:
+            whole = _CSHARP_NESTED.sub(r"\1", whole)
         if found := _CSHARP_STATE.match(whole):
-            whole = f"{found[1]}.{found[2]}"
+            whole = f"{found[1]}.{found['local'] or found[2]}"
         whole = _CSHARP_NOISE.sub("", whole).replace("..", ".").rstrip(".")
     kind, _, method = whole.rpartition(".")
     if kind.endswith("."):
@@ -156,7 +174,9 @@ def csharp(module: str, name: str) -> tuple[str, str]:
 
 def ruby(module: str, name: str) -> str:
     """A Ruby method with its class, where Ruby says it (since 3.4), without block and rescue."""
-    name = _RUBY_BLOCK.sub("", name)
+    while len(outer := _RUBY_BLOCK.sub("", name)) != len(name):  # `rescue in block in place`
+        name = outer
+    name = _RUBY_TEMPLATE.sub("", name)
     owner, mark, method = name.rpartition("#")
     if mark and method:
         return method if owner in _RUBY_TOP else name
@@ -166,7 +186,7 @@ def ruby(module: str, name: str) -> str:
 def php(module: str, name: str) -> tuple[str, str]:
     """A PHP class and function; closures and anonymous classes without the place that they were written at."""
     whole = f"{module}::{name}" if module and "::" not in name and "->" not in name else name
-    whole = whole.partition("(")[0].replace("->", "::")
+    whole = _PHP_GENERATED.sub("", whole.partition("(")[0].replace("->", "::"))
     if "@anonymous" in whole:
         head, _, rest = whole.partition("@anonymous")
         whole = f"{head}@anonymous::{rest.rpartition('::')[2]}" if "::" in rest else f"{head}@anonymous"

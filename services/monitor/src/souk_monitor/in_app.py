@@ -126,12 +126,12 @@ def _java(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
 
 def _go(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
     names = [frame.module or frame.function for frame in frames]
-    return [
-        name.partition("/" if "/" in name else ".")[0] not in libraries.GO
-        and not name.startswith(libraries.GO_EXTENDED)
-        and not libraries.is_fetched(path)
-        for name, path in zip(names, paths, strict=True)
+    ours = [
+        name.partition("/" if "/" in name else ".")[0] not in libraries.GO and not name.startswith(libraries.GO_EXTENDED)
+        for name in names
     ]
+    own = [our and not libraries.is_fetched(path) for our, path in zip(ours, paths, strict=True)]
+    return own if any(own) else ours  # a program that was fetched itself, by `go install`
 
 
 def _csharp(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:

@@ -80,12 +80,13 @@ DOTNET = re.compile(
     rf"(?:{_any('System Microsoft Windows Mono Newtonsoft Grpc Npgsql NUnit Xunit Serilog NLog MediatR Dapper Autofac AutoMapper')}"
     rf"|{_any('Polly Castle StackExchange MySql MySqlConnector MongoDB Hangfire MassTransit Swashbuckle FluentValidation')}"
     rf"|{_any('Google Amazon Azure Sentry OpenTelemetry UnityEngine UnityEditor FSharp Giraffe ServiceStack')})(?:\.|$)"
+    r"|(?:CallSite|DynamicClass)(?:\.|$)"
 )
 
 RUST = re.compile(
     r"(?:<*&?(?:mut |dyn )?)?"
     rf"(?:{_any('std core alloc tokio hyper actix axum tower tonic rayon_core backtrace anyhow eyre color_eyre serde_json')}"
-    rf"|{_any('sqlx_core test hashbrown panic_unwind')}|futures_\w+|actix_\w+)::"
+    rf"|{_any('sqlx_core test hashbrown panic_unwind')}|futures_\w+|actix_\w+)(?:\[[0-9a-f]+\])?::"
     r"|rust_begin_unwind|__rust_|_start$|main$|__libc_|clone3?$|start_thread"
 )
 

@@ -18,6 +18,7 @@ _QUOTED = re.compile(
 )
 _OPENING = "([{<\"'`*,;:=|#$€£"
 _CLOSING = ")]}>\"'`*,;:.!?…|="
+_BESIDE_NUMBERS = ".:,%"
 _AROUND = _OPENING + _CLOSING
 _NUMBER = re.compile(r"[+~≈-]?\d[\w.:,+%/@-]*").fullmatch
 """Numbers, times, dates, sizes, durations, addresses with port, 0x…, ids."""
@@ -34,6 +35,7 @@ _WITH_DIGITS = re.compile(
 )
 """Ids become `*`, and names that end in a number keep the name: `user42` is `user*`."""
 
+_UUID_WITHIN = re.compile(r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9A-Za-z])")
 _CASES = re.compile(r"[a-z][A-Z]|[A-Z][a-z]")
 _STARS = re.compile(r"\*(?:[\s,;:/.-]{0,3}\*)+")
 
@@ -68,13 +70,17 @@ def _masked(word: str) -> str:
     """A word that is not of letters alone, with `*` for what changes in it."""
     if _is_uuid(word):
         return "*"
-    if len(word) > _LONGEST_WORD or (word[0].isdigit() and _NUMBER(word)) or (word.count(":") > 1 and _COLONS(word)):
+    if len(word) > _LONGEST_WORD or (word.count(":") > 1 and _COLONS(word)):
+        return "*"
+    if (word[0].isdigit() or (word[0] in "-+" and word[1:2].isdigit())) and _NUMBER(word):
         return "*"
     tail = word.lstrip(_OPENING)
     core = tail.rstrip(_CLOSING)
     if core.isalpha() or not core:
         return word
     masked = _core(core)
+    if masked == "*" and len(tail) == len(word) and not word[len(core) :].strip(_BESIDE_NUMBERS):
+        return "*"  # as of a number, which may have them within
     return masked if len(core) == len(word) else f"{word[: len(word) - len(tail)]}{masked}{tail[len(core) :]}"
 
 
@@ -96,6 +102,8 @@ def _alphanumeric(core: str) -> str:
     """`user42` is `user*`, and what has digits within is an id as a whole."""
     if core.lower() in _NAMES:
         return core
+    if not core.isascii():  # of languages that have no spaces between words
+        return _pieces(core)
     letters = core.rstrip("0123456789")
     return f"{letters}*" if letters.isalpha() and not (len(core) > 5 and _HEX(core)) else "*"
 
@@ -106,6 +114,7 @@ def _pieces(core: str) -> str:
         return "*"
     if core.lower() in _NAMES:
         return core
+    core = _UUID_WITHIN.sub("*", core)
     if "=" in core:
         core = _VALUE_OF_KEY.sub("=*", core)
     if len(core) >= 20 and len(_CASES.findall(core)) > len(core) / 4:
@@ -122,6 +131,10 @@ def parameterise(message: str) -> str:
     after_value = False
     calendar = 0
     for word in message.split():
+        if after_value and word[-1] in _CLOSING and (unit := word.rstrip(_CLOSING)).lower() in _UNITS and unit.isalpha():
+            out[-1] += word[len(unit) :].lstrip(_BESIDE_NUMBERS)
+            after_value = False
+            continue
         if word.isalpha():
             if after_value and word.lower() in _UNITS:
                 continue

@@ -169,10 +169,16 @@ def _below_root(prefix: str, *, is_start: bool) -> str:
     return below if is_deployed else rest
 
 
+_PARAMETER = re.compile(r"\[.*\]|\(.*\)|@\w+|\$\w*").fullmatch
+"""A folder of Next's or SvelteKit's that is a parameter of a route, or a group: what is above it says more."""
+
+
 def _nearest(head: str, *, by_http: bool) -> str:
     """The nearest folder that says something of the program; empty: none does."""
     while head:
         head, _, name = head.rpartition("/")
+        if name and not name[0].isalnum() and _PARAMETER(name):
+            continue
         if (folder := _folder(name)) or (by_http and name not in _SOURCES):
             is_root = ("-" in folder or "_" in folder) and _INSTALLED.issuperset(head.split("/") if head else ())
             return _VARIANT.sub("", folder) if is_root else folder

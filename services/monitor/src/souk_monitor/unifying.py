@@ -15,8 +15,8 @@ _REMOTE = frozenset(("RemoteTraceback", "_RemoteTraceback"))
 _CALL = re.compile(r"(E[A-Z0-9]+: [^,\n]{1,100}, \w{1,20}) '", re.DOTALL)
 """A failed call of Node's to the system, before its paths."""
 
-_GO_VALUE = re.compile(r"[\w./]+\((.*)\)").fullmatch
-"""As Go prints a panic with a value of a type of the program."""
+_GO_VALUE = re.compile(r"[\w./]+\((.*)\)|\(([\w./*]+)\) .*").fullmatch
+"""As Go prints a panic with a value of a type of the program: `main.Code(12)`, and `(main.Order) {…}` or its address."""
 
 _COUNT = re.compile(r" \(\d+ sub-exceptions?\)")
 
@@ -80,7 +80,7 @@ def what_failed(message: str) -> str:
     before it. Of several errors that are joined the first."""
     failed = templates.of_message(message.partition("\n")[0]).rpartition(": ")[2]
     value = _GO_VALUE(failed)
-    return value[1] if value else failed
+    return (value[1] or value[2]) if value else failed
 
 
 def _is_cut(frame: Frame) -> bool:
