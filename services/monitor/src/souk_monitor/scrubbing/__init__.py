@@ -11,11 +11,13 @@ from functools import cache, lru_cache
 from souk_monitor.decoding import bodies
 from souk_monitor.events import Event
 from souk_monitor.scrubbing import assignments, names
+from souk_monitor.scrubbing.addresses import ADDRESSES
 from souk_monitor.scrubbing.assignments import Assignments
 from souk_monitor.scrubbing.detectors import SECRET, Detector, Rewrite
+from souk_monitor.scrubbing.emails import EMAILS
 from souk_monitor.scrubbing.names import Names
 from souk_monitor.scrubbing.signs import Signs
-from souk_monitor.scrubbing.texts import ADDRESSES, EMAILS, SECRETS
+from souk_monitor.scrubbing.texts import SECRETS
 from souk_monitor.scrubbing.walking import Rules, Walk
 
 __all__ = ["SECRET", "Scrubber", "scrub"]

@@ -1,4 +1,4 @@
-"""Secrets and personal data within a text, whatever the field that it is in is called.
+"""Secrets within a text, whatever the field that it is in is called.
 
 Every detector is a cheap sign that is looked for in the whole event, and a pattern that is applied to the texts only where the sign
 was found. All patterns take time in proportion to the text: what repeats is bounded, or cannot give back.
@@ -6,10 +6,9 @@ was found. All patterns take time in proportion to the text: what repeats is bou
 
 import base64
 import binascii
-import ipaddress
 import re
 
-from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Detector, Rewrite, always, sub
+from souk_monitor.scrubbing.detectors import SECRET, Detector, Rewrite, always, sub
 from souk_monitor.scrubbing.logins import LOGINS
 from souk_monitor.scrubbing.numbers import NUMBERS
 from souk_monitor.scrubbing.signs import LETTERS
@@ -18,6 +17,8 @@ from souk_monitor.scrubbing.wallets import WALLETS
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20}-----(?:(?!-----END)[\s\S])*(?:-----END[A-Z0-9 ]{0,60}-----)?")
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{10,}+(?:\.[\w-]*+){0,4}")
 _BEARER = re.compile(r"(?i)(?<![a-z])(bearer|negotiate|dpop)([ :=]{1,3})([\w.~+/=:-]{8,}+)")
+_PARAMETER = re.compile(r"[a-z]+_[a-z_]+=")
+"""Of a challenge: WWW-Authenticate: Bearer authorization_uri="…"."""
 _BASIC = re.compile(r"(?i)(?<![a-z])(basic)([ :=]{1,3})([\w+/=-]{6,}+)")
 _PREFIXED = (
     r"(?:(?:AKIA|ASIA|AROA|AIDA|ABIA|ACCA)[A-Z0-9]{16}"
@@ -30,18 +31,13 @@ _PREFIXED = (
     r")"
 )
 _BOT = re.compile(r"(?<!\d)\d{3,12}:AA[\w-]{20,}+")
-_EMAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]++@(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,63}+")
-_ENCODED_EMAIL = re.compile(
-    r"(%(?:25){0,3}(?:3[AaBbCcDd]|2[0267Cc])|(?<![\w.+%-]))(?:[\w.+-]|%(?:25){0,3}(?:2[BbDdEe]|5[Ff]))+"
-    r"%(?:25){0,3}40(?:[\w-]{1,63}+\.){1,8}[^\W\d_]{2,63}+"
-)
-_IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
 _LONG = 16
 
 
 def _keep_scheme(match: re.Match[str]) -> str:
     scheme, between, token = match.groups()
+    if _PARAMETER.fullmatch(token):
+        return match[0]
     is_word = token.isalpha() and (token.islower() or token.istitle()) and len(token) < 20  # as in "Bearer authentication"
     return match[0] if is_word else f"{scheme}{between}{SECRET}"
 
@@ -54,24 +50,6 @@ def _keep_basic(match: re.Match[str]) -> str:
         return match[0]
     return f"{scheme}{between}{SECRET}" if b":" in known else match[0]
 
-
-def _ip(match: re.Match[str]) -> str:
-    text = match[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return text
-    is_version = address.version == 4 and text.endswith(".0.0.0")  # as browsers write theirs
-    return text if address.is_loopback or address.is_unspecified or is_version else ADDRESS
-
-
-_IPV4_SIGN = (
-    r"\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]{1,3}\.[0-9]|\.[0-9]{1,3}\.[0-9]{0,2}[1-9][0-9]{0,2}\.[0-9]"
-    r"|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{0,2}[1-9]"
-)
-"""Not of what browsers write as versions, 120.0.0.0."""
-_IPV6_SIGN = r":(?::[0-9a-fA-F]|[0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}:[0-9a-fA-F]{0,4}:)|[0-9a-fA-F]::(?:[^0-9A-Za-z_:]|$)"
-_EMAIL_SIGN = rf"[{LETTERS}.+%-](?:@|%(?:25)*40)[{LETTERS}-]+\.[{LETTERS}.-]*[A-Za-z\x80-\xff]{{2}}"
 
 SECRETS: tuple[Detector, ...] = (
     Detector("PRIVATE KEY", always(Rewrite(27, "PRIVATE KEY", sub(_PEM)))),
@@ -88,9 +66,4 @@ SECRETS: tuple[Detector, ...] = (
     Detector(rf"[0-9]:AA[{LETTERS}-]{{20}}", always(Rewrite(24, ":AA", sub(_BOT)))),
     *NUMBERS,
     *WALLETS,
-)
-EMAILS = (Detector(_EMAIL_SIGN, always(Rewrite(6, "@", sub(_EMAIL, EMAIL)), Rewrite(8, "40", sub(_ENCODED_EMAIL, rf"\1{EMAIL}")))),)
-ADDRESSES = (
-    Detector(_IPV4_SIGN, always(Rewrite(7, ".", sub(_IPV4, _ip)))),
-    Detector(_IPV6_SIGN, always(Rewrite(3, ":", sub(_IPV6, _ip)))),
 )
