@@ -23,6 +23,8 @@ from souk_monitor.scrubbing.walking import Rules, Walk
 __all__ = ["SECRET", "Scrubber", "scrub"]
 
 _NOTED = 1000
+_PERSONAL = frozenset((*EMAILS, *ADDRESSES))
+"""What versions may be written like."""
 _NAME = None
 """What the sign of a sensitive name of a field stands for."""
 Meaning = Detector | str | None
@@ -57,17 +59,27 @@ class Scrubber:
     def _walk(self, event: Event, body: bytes, found: list[Meaning]) -> list[str]:
         hints = tuple(dict.fromkeys(each for each in found if isinstance(each, str)))
         detectors = [each for each in found if isinstance(each, Detector) and each not in self._kept]
-        forms = [rewrite for detector in detectors for rewrite in detector.rewrites(body)]
-        if not (hints or forms or _NAME in found):
+        secrets = [rewrite for each in detectors if each not in _PERSONAL for rewrite in each.rewrites(body)]
+        personal = [rewrite for each in detectors if each in _PERSONAL for rewrite in each.rewrites(body)]
+        if not (hints or secrets or personal or _NAME in found):
             return []
-        return Walk(self._names, self._rules(hints, forms)).event(event)
+        return Walk(self._names, self._rules(hints, secrets, personal)).event(event)
 
-    def _rules(self, hints: tuple[str, ...], forms: list[Rewrite]) -> Rules:
+    def _rules(self, hints: tuple[str, ...], secrets: list[Rewrite], personal: list[Rewrite]) -> Rules:
+        forms = [*secrets, *personal]
         if not hints:
-            return Rules(forms, forms, forms, forms)
+            return Rules(forms, forms, forms, forms, names=forms, packages=secrets, versions=secrets)
         given = self._assignments
-        rewrites = given.of_text(hints), given.of_source(hints), given.of_settings(hints), given.of_text(hints, "=")
-        return Rules(*([*forms, rewrite] for rewrite in rewrites))
+        text, place = given.of_text(hints), given.of_text(hints, "=")
+        return Rules(
+            texts=[*forms, text],
+            source=[*forms, given.of_source(hints)],
+            settings=[*forms, given.of_settings(hints)],
+            places=[*forms, place],
+            names=forms,
+            packages=[*secrets, place],
+            versions=[*secrets, text],
+        )
 
     def _user(self, event: Event) -> Iterator[str]:
         user, (keep_emails, keep_addresses) = event.user, self._keeps

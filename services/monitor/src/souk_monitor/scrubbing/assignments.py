@@ -138,7 +138,8 @@ def _begins_line(match: re.Match[str]) -> bool:
 
 
 def _cookie(match: re.Match[str]) -> str:
-    is_remark = "=" not in match[2] and remarks.is_word(match[2].partition(" ")[0])
+    first = match[2].partition(" ")[0]
+    is_remark = "=" not in match[2] and (remarks.is_empty(first) or remarks.is_word(first))
     return match[0] if is_remark else f"{match[1]}{SECRET}"
 
 

@@ -23,11 +23,23 @@ _HARMLESS = re.compile(
     r"(?:n|num|max|min|total|prompt|completion|input|output|used)?tokens?"
     r"(?:count|limit|type|ids?|address|uri|url|symbol|name|standard|contract|decimals)"
     r"|(?:n|num|max|min|total|prompt|completion|input|output|used)tokens?"
+    r"|.*(?:max|min|total|prompt|completion|input|output|reasoning|remaining|limit)tokens(?:details)?"
+    r"|tokens(?:per\w+|used|remaining)|.*token(?:type|endpoint)|.*authorization(?:endpoint|ur[il])|.*tokenizers?|.*tokeni[sz]ation"
+    r"|publickeytoken|cancellationtoken"
     r"|sessions?(?:count|status|state|started|duration|timeout)"
-    r"|secretname|.*(?:keyref|seconds|enabled|required|expires(?:at|in)?|expired|length|policy|count|errors?|exception|invalid|missing|failed|failure)"
+    r"|secretname|.*(?:cookie|session|csrf)(?:name|path|domain|samesite|maxage)"
+    r"|.*(?:keyref|seconds|enabled|required|expires(?:at|in)?|expired|length|policy|count|errors?|exception|invalid|missing|failed|failure"
+    r"|version|lifetime|ttl)"
 )
-"""Of those that have such a word in them: how many, until when, what is wrong, and the tokens of a chain, which are goods."""
-_HASH = re.compile(r".*(?:hash|digest|checksum|etag|sha\d*|txid|root)|tx|txn|transaction|block|receipt|commit|topic|cid")
+"""Of those that have such a word in them: how many, until when, of which version, what is wrong; and the tokens of a chain,
+which are goods. .NET's PublicKeyToken is a hash that is public."""
+_HASH = re.compile(
+    r".*(?:hash|digest|checksum|etag|sha\d*|txid|root|fingerprint|thumbprint|containerid|imageid|userid)"
+    r"|tx|txn|transaction|block|receipt|commit|topic|cid"
+)
+_VERSIONS = frozenset(("version", "build", "release", "firmware", "dist"))
+"""The last word of a name whose value is a version, but for one of `_KINDS`."""
+_KINDS = frozenset(("id", "number", "name", "code", "string"))
 _GUESSED = frozenset((*WHOLE, "card", "wallet", "master", "hd", "bip32"))
 """Of hashes that are guessed, or are keys."""
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -54,6 +66,8 @@ class Name(Enum):
     """It is not known whether it holds a secret itself, as a URL or an address would."""
     HASH = 3
     """It holds a hash, or an id that is one."""
+    VERSION = 4
+    """It holds a version, of numbers that may be written like an address."""
 
 
 class Names(dict[str, Name]):
@@ -76,8 +90,11 @@ class Names(dict[str, Name]):
     def _verdict(self, name: str) -> Name:
         if self._is_sensitive(name):
             return Name.SENSITIVE
-        if _HASH.fullmatch(plain(name)) and _GUESSED.isdisjoint(part.lower() for part in _PARTS.findall(name[-100:])):
+        parts = _parts(name)
+        if _HASH.fullmatch(plain(name)) and _GUESSED.isdisjoint(parts):
             return Name.HASH
+        if not _VERSIONS.isdisjoint(parts[-2:-1] if parts and parts[-1] in _KINDS else parts[-1:]):
+            return Name.VERSION
         return Name.PLAIN if _PLAIN.fullmatch(name) else Name.UNSURE
 
     def _is_sensitive(self, name: str) -> bool:
@@ -86,8 +103,13 @@ class Names(dict[str, Name]):
             return True
         if any(word in known for word in _WITHIN):
             return _HARMLESS.fullmatch(known) is None
-        parts = [part.lower() for part in _PARTS.findall(name[-100:])]
+        parts = _parts(name)
         return " ".join(parts[-1:]) in WHOLE or " ".join(parts[-2:]) in WHOLE
+
+
+def _parts(name: str) -> list[str]:
+    """The words of a name, at its end."""
+    return [part.lower() for part in _PARTS.findall(name[-100:])]
 
 
 def _spellings(name: str) -> Iterator[str]:

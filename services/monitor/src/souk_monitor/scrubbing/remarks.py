@@ -4,6 +4,8 @@ import re
 
 _PARSED = re.compile(r"(?i)\b(?:un)?(?:expected|expecting|recognized|recognised|illegal)[ \t]{1,4}\Z")
 """Before a token of a parser: Unexpected token '<'."""
+_OBJECT = re.compile(r" (?:not found|is forbidden|already exists)\b")
+"""After the name of a Kubernetes secret: secret "shop-db" not found."""
 _LONGEST_PARSED, _SHORTEST = 20, 4
 """Characters of what a parser has met, and of one with digits in it."""
 _ASSET = re.compile(r"[a-z]{0,2}[A-Z]{2,6}")
@@ -37,9 +39,16 @@ def is_remark(name: str, match: re.Match[str]) -> bool:
         is_parsed = len(bare) <= (_LONGEST_PARSED if not digits else _SHORTEST)
         if _ASSET.fullmatch(bare) or (is_parsed and _PARSED.search(match.string, max(0, start - 20), start)):
             return True
+    if lower in ("secret", "secrets") and match["between"] == " " and _OBJECT.match(match.string, match.end()):
+        return True
     if (lower.endswith("tokens") and bare.isdigit() and digits < 10) or (lower.endswith("pan") and digits < 4):
         return True
     return is_word(value)
+
+
+def is_empty(value: str) -> bool:
+    """Whether nothing is in it, as in {}."""
+    return not value.strip(_PUNCTUATION)
 
 
 def is_word(value: str) -> bool:

@@ -1,22 +1,29 @@
 """Going through all texts and names of an event."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
 from souk_monitor.scrubbing.detectors import ADDRESS, EMAIL, SECRET, Rewrite
 from souk_monitor.scrubbing.names import Name, Names
 from souk_monitor.scrubbing.numbers import may_be_card
-from souk_monitor.scrubbing.wallets import is_hash, without_phrases
+from souk_monitor.scrubbing.wallets import is_digest, is_hash, without_phrases
 
-_EVENT = ("message", "template", "logger", "transaction", "service", "environment", "release", "dist", "server_name")
+_EVENT = ("message", "template", "logger", "transaction", "service", "environment", "server_name")
+_RELEASES = ("release", "dist")
 _EXCEPTION = ("type", "value", "module", "mechanism", "source")
-_FRAME = ("function", "module", "file", "abs_path", "package")
+_FRAME = ("function", "module", "file", "abs_path")
+_PACKAGE = ("package",)
 _USER = ("id", "username", "email", "ip_address")
 _MARKS = (SECRET, EMAIL, ADDRESS)
+_MODULES = "modules"
+"""The context of what is installed: names of packages and their versions."""
+_WORDS = re.compile(r"[A-Za-z_.:/-]{1,100}[0-9]{0,3}")
+"""A name of words, as session:duration, that gives nothing a value."""
 _DEPTH = 4
 _NUMBERS = (int, float)
+_PAIR = 2
 _NAMING = ("name", "Name", "NAME", "key", "Key", "KEY", "field", "Field", "header", "Header")
 _VALUES = frozenset(("value", "Value", "VALUE", "values", "Values"))
 """Of an object that has a name and its value in fields."""
@@ -24,8 +31,6 @@ _SETTINGS_FILE = re.compile(
     r"(?i)\.(?:ya?ml|ini|cfg|conf|cnf|env|properties|toml|json|xml|sh|bash|zsh|ksh|fish|bat|cmd|service|tfvars)\Z"
     r"|(?:\A|[/\\])(?:Dockerfile[^/\\]*|\.env[^/\\]*|[._]?netrc|\.(?:npm|pypi|my|pg)[a-z]{0,8})\Z"
 )
-
-
 _LOGIN_FLAGS, _CURL = ("-u", "--user", "--proxy-user"), ("curl", "curl.exe")
 
 
@@ -39,6 +44,12 @@ class Rules(NamedTuple):
     """Lines of files that are no code, and have no quotes around values."""
     places: Sequence[Rewrite]
     """Functions, modules and files."""
+    names: Sequence[Rewrite]
+    """Names of fields that are words."""
+    packages: Sequence[Rewrite]
+    """Binaries, and packages that are installed: the numbers of a version are no address, what is after an @ is no domain."""
+    versions: Sequence[Rewrite]
+    """The same of releases, and of what is called a version."""
 
 
 class Walk:
@@ -53,9 +64,10 @@ class Walk:
     def event(self, event: Event) -> list[str]:
         """Paths of what was changed."""
         if self._rewrites:
-            self._fields(event, _EVENT, "")
+            self._fields(event, _EVENT, "", self._text)
+            self._fields(event, _RELEASES, "", self._version)
         event.tags = self._mapping(event.tags, "tags")
-        event.contexts = self._mapping(event.contexts, "contexts")
+        event.contexts = self._noted_mapping(event.contexts, self._contexts(event.contexts), "contexts")
         event.extra = self._mapping(event.extra, "extra")
         for number, exception in enumerate(event.exceptions):
             self._exception(exception, f"exceptions[{number}]")
@@ -71,7 +83,7 @@ class Walk:
 
     def _user(self, user: User) -> None:
         if self._rewrites:
-            self._fields(user, _USER, "user.")
+            self._fields(user, _USER[1:] if is_digest(user.id) else _USER, "user.", self._text)
             for field in _USER:  # a mark would make one user of all
                 if getattr(user, field) in _MARKS:
                     setattr(user, field, "")
@@ -79,7 +91,7 @@ class Walk:
 
     def _exception(self, exception: ExceptionInfo, path: str) -> None:
         if self._rewrites:
-            self._fields(exception, _EXCEPTION, f"{path}.")
+            self._fields(exception, _EXCEPTION, f"{path}.", self._text)
         exception.extra = self._mapping(exception.extra, path)
         self._stack(exception.frames, f"{path}.frames")
 
@@ -88,7 +100,10 @@ class Walk:
         if self._rewrites and frames:
             if _has_any("\n".join([_places_of(frame) for frame in frames]), self._rules.places):
                 for frame in frames:
-                    self._fields(frame, _FRAME, f"{path}.", self._rules.places)
+                    self._fields(frame, _FRAME, f"{path}.", self._place)
+            if _has_any("\n".join([frame.package for frame in frames]), self._rules.packages):
+                for frame in frames:
+                    self._fields(frame, _PACKAGE, f"{path}.", self._package)
             kinds: tuple[list[Frame], list[Frame]] = ([], [])
             for frame in frames:
                 kinds[_SETTINGS_FILE.search(frame.file or frame.abs_path) is not None].append(frame)
@@ -111,24 +126,56 @@ class Walk:
             self._noted.append(f"{path}.context_line")
 
     def _fields(
-        self, part: Event | ExceptionInfo | Frame | User, fields: Iterable[str], path: str, rewrites: Sequence[Rewrite] = ()
+        self, part: Event | ExceptionInfo | Frame | User, fields: Iterable[str], path: str, rewritten: Callable[[str], str]
     ) -> None:
         for field in fields:
             text: str = getattr(part, field)
             if text:
-                clean = _rewritten(text, rewrites or self._rewrites)
+                clean = rewritten(text)
                 if clean != text:
                     setattr(part, field, clean)
                     self._noted.append(path + field)
 
+    def _text(self, text: str) -> str:
+        return _rewritten(text, self._rewrites)
+
+    def _place(self, text: str) -> str:
+        return _rewritten(text, self._rules.places)
+
+    def _package(self, text: str) -> str:
+        return _rewritten(text, self._rules.packages)
+
+    def _version(self, text: str) -> str:
+        """A version, or a release: with a name before it, and as a hash."""
+        name, at, version = text.rpartition("@")
+        if is_digest(version):
+            return f"{_rewritten(name, self._rules.versions)}{at}{version}"
+        return _rewritten(text, self._rules.versions)
+
+    def _name(self, name: str) -> str:
+        return _rewritten(name, self._rules.names if _WORDS.fullmatch(name) else self._rewrites)
+
     def _mapping(self, known: Mapping[str, Json], path: str) -> Mapping[str, Json]:
-        if not known:
-            return known
-        clean = self._object(known)
+        return self._noted_mapping(known, self._object(known), path) if known else known
+
+    def _noted_mapping(self, known: Mapping[str, Json], clean: Mapping[str, Json], path: str) -> Mapping[str, Json]:
         if clean == known:
             return known
         self._noted += _differences(known, clean, path)
         return clean
+
+    def _contexts(self, known: Mapping[str, Json]) -> Mapping[str, Json]:
+        modules = known.get(_MODULES)
+        if not isinstance(modules, dict) or self._names.is_sensitive(_MODULES):
+            return self._object(known)
+        return {**self._object({**known, _MODULES: None}), _MODULES: self._installed(modules)}
+
+    def _installed(self, modules: Mapping[str, Json]) -> dict[str, Json]:
+        """Names of packages, of which those of cookies and tokens have no secrets, and versions."""
+        return {
+            self._package(name): self._package(version) if version.__class__ is str else self._value(version)
+            for name, version in modules.items()
+        }
 
     def _value(self, value: Json) -> Json:
         kind = value.__class__
@@ -146,13 +193,15 @@ class Walk:
         for name, value in known.items():
             verdict = names[name]
             if verdict is Name.SENSITIVE:
-                clean[_rewritten(name, self._rewrites)] = _hidden(value)
+                clean[self._name(name)] = _hidden(value)
             elif verdict is Name.PLAIN:
                 clean[name] = self._value(value)
             elif verdict is Name.HASH and value.__class__ is str and is_hash(value):
                 clean[name] = value
+            elif verdict is Name.VERSION and value.__class__ is str:
+                clean[self._name(name)] = self._version(value)
             else:
-                clean[_rewritten(name, self._rewrites)] = self._value(value)
+                clean[self._name(name)] = self._value(value)
         if not _VALUES.isdisjoint(known) and self._is_named_so(known):
             clean.update((name, _hidden(known[name])) for name in _VALUES.intersection(known))
         return clean
@@ -162,9 +211,11 @@ class Walk:
         return any(name.__class__ is str and self._names.is_sensitive(name) for name in named)
 
     def _list(self, known: list[Json]) -> list[Json]:
-        if len(known) == 2 and known[0].__class__ is str and self._names.is_sensitive(known[0]):
+        if len(known) == _PAIR and known[0].__class__ is str and self._names.is_sensitive(known[0]):
             return [known[0], _hidden(known[1])]
         clean = [self._value(value) for value in known]
+        if self._is_version(known):
+            clean[1] = self._version(known[1])
         is_curl = False
         for place, value in enumerate(known[1:], 1):
             flag = known[place - 1]
@@ -172,6 +223,10 @@ class Walk:
                 clean[place] = self._argument(clean[place], flag, value, is_curl=is_curl)
             is_curl = is_curl or (flag.__class__ is str and flag.endswith(_CURL))
         return list(without_phrases(clean))
+
+    def _is_version(self, known: list[Json]) -> bool:
+        """Whether it is a pair of the name of a version and of one."""
+        return len(known) == _PAIR and known[0].__class__ is known[1].__class__ is str and self._names[known[0]] is Name.VERSION
 
     def _argument(self, clean: Json, flag: str, value: str, *, is_curl: bool) -> Json:
         """A word of a command after a flag; else what it is without secrets."""
@@ -183,7 +238,7 @@ class Walk:
 
 
 def _places_of(frame: Frame) -> str:
-    return f"{frame.function}\n{frame.module}\n{frame.file}\n{frame.abs_path}\n{frame.package}"
+    return f"{frame.function}\n{frame.module}\n{frame.file}\n{frame.abs_path}"
 
 
 def _lines_of(frame: Frame) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from souk_monitor.scrubbing.detectors import SECRET, Detector, Rewrite, sub
 from souk_monitor.scrubbing.signs import ESCAPE, Run
 
 _HEX_KEY = re.compile(r"(?<![0-9A-Za-z])(?:0[xX])?(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{64})(?![0-9A-Za-z])")
-_HASH_WORDS = re.compile(r"(?i)(?:hash|sha-?\d*|digest|etag|checksum|merkle|topics?)\W{0,8}$")
-_CHAIN_WORDS = re.compile(
-    r"(?i)\b(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|uncle|bundle|parent|proof)\W{0,8}$"
+_HASH_WORDS = re.compile(r"(?i)(?:hash|sha-?\d*|digest|etag|checksum|merkle|topics?|fingerprint|thumbprint)\W{0,8}$")
+_OWNERS = re.compile(
+    r"(?i)\b(?:tx|txn|txid|transaction|block|root|commit|cid|image|receipt|uncle|bundle|parent|proof"
+    r"|containers?|containerd|container[_.]id|docker|crio|libpod|moby|overlay2|layers?)\W{0,8}$"
 )
 _LOOSE_WORDS = re.compile(r"(?i)\b(?:event|log|slot|state|order|call|operation)\W{0,8}$")
 """The same where the digits have a 0x."""
@@ -23,6 +24,8 @@ _FATE = re.compile(
     r"(?:missing|found|revert|mined|confirmed|pending|dropped|replaced|included|underpriced|broadcast|timed out)"
 )
 """Of a transaction."""
+_CONTAINER = re.compile(r"-json\.log|\.scope\b")
+"""What is after the id of one, in names of files."""
 _BASE58_KEY = re.compile(
     r"(?<![0-9A-Za-z])(?:[5KL9c][1-9A-HJ-NP-Za-km-z]{50,51}|[xyzt]prv[1-9A-HJ-NP-Za-km-z]{90,120}|[1-9A-HJ-NP-Za-km-z]{87,88})"
     r"(?![0-9A-Za-z])"
@@ -72,17 +75,23 @@ def is_hash(text: str) -> bool:
     return _HEX_KEY.fullmatch(text) is not None
 
 
+def is_digest(text: str) -> bool:
+    """Whether a text may be nothing but a hash, and is not written as keys of wallets are: with 0x."""
+    return text[1:2] not in ("x", "X") and is_hash(text)
+
+
 def _hex_key(match: re.Match[str]) -> str:
     """64 digits may be a private key as well as a hash: it is a hash where the words around it say so."""
     before = match.string[max(0, match.start() - 48) : match.start()]
     if _HASH_WORDS.search(before):
         return match[0]
-    is_prefixed = match[0][1:2] in "xX"
-    is_of_chain = _CHAIN_WORDS.search(before) or (
-        is_prefixed and (_LOOSE_WORDS.search(before) or _FATE.match(match.string, match.end()))
-    )
-    is_key = _SIGNING.search(before) or _KEPT_IN.search(match.string, match.end(), match.end() + 48)
-    return match[0] if is_of_chain and not is_key else SECRET
+    after = match.end()
+    if match[0][1:2] in "xX":
+        is_known = _OWNERS.search(before) or _LOOSE_WORDS.search(before) or _FATE.match(match.string, after)
+    else:
+        is_known = _OWNERS.search(before) or _CONTAINER.match(match.string, after)
+    is_key = _SIGNING.search(before) or _KEPT_IN.search(match.string, after, after + 48)
+    return match[0] if is_known and not is_key else SECRET
 
 
 def _phrases(text: str) -> str:
