@@ -579,6 +579,7 @@ def test_what_is_left_is_the_same_whatever_the_secret_was(kind: str):
         "AKIA", 'b"', "<a b=", "<token>", "&lt;token", "key (a)=(", "into a (pin) values ", "\nname\n  input_value=",
         "form-data; name=", "%22pin%22%3a", "using token ", "login a password ", "user a identified by ", "token str", "digest a=",
         "curl -u ", "a:b@tcp(", "sqlplus a/", "?code=", "a%40", "legal ", "legal-", "DE89 ", "4111.",
+        "a/1.2.3.4/", "release a@1.2.3.4/", "a@b.js.", "Ada::Face: ",
     ],
 )  # fmt: skip
 def test_hostile_texts_take_no_time_beyond_their_length(piece: str):

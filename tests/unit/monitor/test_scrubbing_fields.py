@@ -1,7 +1,9 @@
 """Fields and words that are called as secrets are, and have none: versions, packages, hashes, and what is only said of a secret."""
 
 import pytest
+from souk_monitor.decoding import bodies
 from souk_monitor.events import ExceptionInfo, Frame, User
+from souk_monitor.scrubbing import scrub
 from unit.monitor.scrubs import event, left, scrubbed
 
 DIGEST = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
@@ -71,6 +73,9 @@ def test_a_secret_is_taken_out_of_the_packages_that_are_installed():
     made = scrubbed(contexts={"modules": modules})
     assert made.contexts["modules"] == {"shop": "[secret]", "password=[secret]": "1", "list": [{"token": "[secret]"}]}
     assert scrubbed(contexts={"modules": "at 93.184.216.34"}).contexts == {"modules": "at [ip]"}
+    made = event(contexts={"modules": modules})
+    scrub(made, bodies.encode(made), sensitive_fields=("modules",))
+    assert made.contexts == {"modules": "[secret]"}
 
 
 def test_assemblies_stay_with_their_versions_and_public_keys():

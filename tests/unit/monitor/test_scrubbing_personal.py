@@ -52,6 +52,7 @@ def test_four_numbers_are_a_version_where_what_is_beside_them_says_so(text: str)
         "ssh deploy@{} of release",
         "http://shop@{}/app.js",
         "http://{}/a/b.js",
+        "http://node-{}.internal/app.js",
         r"\\{}\share\a.dll",
         "GET /whois/{} 200",
         "GET /whois/{}/index.php",
@@ -81,7 +82,7 @@ def test_what_has_the_name_of_an_agent_before_it_is_a_version_but_in_a_private_n
     "text",
     [
         "icon@2x.png, logo@2x.dark.png and icon%402x.png",
-        "react-dom@18.2.0.production.min.js",
+        "react-dom@18.2.0.production.min.js and lodash@next.4.min.js",
         "https://cdn.example/npm/vue@3.2.1.js and vue%403.2.1.js",
         "my.app@1.2.3-beta.dev",
         "render@main.chunk.js:10:5, onClick@app.tsx",
