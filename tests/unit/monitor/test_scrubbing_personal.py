@@ -88,7 +88,7 @@ def test_what_has_the_name_of_an_agent_before_it_is_a_version_but_in_a_private_n
         "render@main.chunk.js:10:5, onClick@app.tsx",
         "getty@tty1.service and user@1000.service failed",
         "this@MainActivity.finish(), super@Shop.close()",
-        "git@github.com:acme/shop.git",
+        "git@github.com:acme/shop.git and ssh://git@github.com/acme/shop",
     ],
 )
 def test_a_name_of_a_file_or_a_package_is_no_e_mail_address(text: str):
@@ -103,6 +103,7 @@ def test_a_name_of_a_file_or_a_package_is_no_e_mail_address(text: str):
         ("ada@example.dev", "[email]"),
         ("ada@163.com and ada@vip.163.com", "[email] and [email]"),
         ("ada@2x.com", "[email]"),
+        ("git@shop.example: refused", "[email]: refused"),
         ("avatars/ada@example.com.png", "avatars/[email].png"),
         ("ada%40example.com.min.js", "[email].min.js"),
         ("openvpn@ada.example.com.service", "[email].service"),

@@ -27,8 +27,8 @@ _SCALE = re.compile(r"\d(?:\.\d)?x\.")
 """Of a picture: icon@2x.dark.png."""
 _INSTANCES = ("this", "super")
 """Kotlin's this@Activity.finish."""
-_REMOTE = "git"
-"""The user of all repositories, git@github.com."""
+_REPOSITORY = re.compile(r"[:/][\w~/]")
+"""After the host of one, whose user is no one: git@github.com:shop/web."""
 
 
 def _email(match: re.Match[str]) -> str:
@@ -39,7 +39,9 @@ def _email(match: re.Match[str]) -> str:
         end -= 1
     if end < len(labels) and (end < _LEAST_LABELS or not labels[end - 1].isalpha() or _SCALE.match(match["domain"])):
         return match[0]
-    if local == _REMOTE or _VERSION.match(match["domain"]) or (local in _INSTANCES and labels[0][:1].isupper()):
+    if local == "git" and _REPOSITORY.match(match.string, match.end()):
+        return match[0]
+    if _VERSION.match(match["domain"]) or (local in _INSTANCES and labels[0][:1].isupper()):
         return match[0]
     return ".".join((f"{match['before']}{EMAIL}", *labels[end:]))
 
