@@ -232,6 +232,19 @@ def test_members_of_a_python_group_within_a_wrapper_do_not_count_for_sentrys_sdk
     assert found.fingerprint == of(caused(within_library("ExceptionGroup")))
 
 
+@pytest.mark.parametrize(
+    ("platform", "kind", "value"),
+    [("java", "java.lang.StackOverflowError", ""), ("node", "RangeError", "Maximum call stack size exceeded")],
+)
+def test_a_stack_that_overflowed_begins_anywhere_in_the_cycle(platform: str, kind: str, value: str) -> None:
+    def overflowed(*names: str) -> bytes:
+        frames = [{"function": name, "module": f"com.acme.{name}", "abs_path": f"/srv/app/shop/{name}.js"} for name in names]
+        return of({"platform": platform, "exceptions": [{"type": kind, "value": value, "frames": frames}]})
+
+    assert overflowed("order", "cart", "order", "cart") == overflowed("cart", "order", "cart")
+    assert overflowed("order", "cart", "order") != overflowed("order", "seller", "order")
+
+
 def test_what_rescue_raises_is_a_wrapper() -> None:
     """Ruby shows the handler as a call below the method that it is in; a helper that it calls is its own failure."""
 

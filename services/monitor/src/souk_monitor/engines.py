@@ -23,7 +23,10 @@ _NOTHING = "(?P<nothing>undefined|null)"
 _NO_OBJECT = "{} is not an object"
 _NO_FUNCTION, _NO_CONSTRUCTOR, _NOT_ITERABLE = "not a function", "not a constructor", "not iterable"
 _NOT_DEFINED, _NOT_INITIALIZED = "not defined", "not initialized"
-_RECURSION, _NO_JSON = "too much recursion", "not valid JSON"
+RECURSION = "too much recursion"
+"""What all of them say of a stack that overflowed."""
+
+_NO_JSON = "not valid JSON"
 
 _WORDINGS = tuple(
     (re.compile(pattern, re.DOTALL), said)
@@ -45,7 +48,7 @@ _WORDINGS = tuple(
         (r"Property '(?P<name>[\w$]{1,200})' doesn't exist", _NOT_DEFINED),
         (r"(?:Cannot access|can't access lexical declaration) '(?P<name>[\w$]{1,200})' before initialization", _NOT_INITIALIZED),
         (r"Cannot access uninitialized variable", _NOT_INITIALIZED),
-        (r"Maximum call stack size exceeded|too much recursion", _RECURSION),
+        (r"Maximum call stack size exceeded|too much recursion", RECURSION),
         (r"JSON\.parse: |JSON Parse error: |Unexpected end of JSON input", _NO_JSON),
         (r".{1,800}(?: in JSON at position \d| after JSON at position \d| is not valid JSON$)", _NO_JSON),
         (
@@ -61,7 +64,7 @@ _VALUES = frozenset(("undefined", "null", "object", "value", "true", "false"))
 
 def kind_of(kind: str, message: str) -> str:
     """A type as all engines say it: too much recursion is Firefox's InternalError, and a RangeError elsewhere."""
-    return "RangeError" if kind == "InternalError" and message.startswith(_RECURSION) else kind
+    return "RangeError" if kind == "InternalError" and message.startswith(RECURSION) else kind
 
 
 def worded(kind: str, message: str) -> str:

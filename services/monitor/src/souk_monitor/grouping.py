@@ -127,9 +127,15 @@ def _of_stack(deciding: Deciding, family: str, rules: InAppRules) -> Found:
     said = (template,) if all(name in NAMELESS for _, name in places) else ()
     if family == "go" and not kind and (failed := what_failed(exception.value)):
         said = (failed,)
-    parts = (kind, *[f"{module}\t{name}" for module, name in places], *said, *causes)
+    ways = sorted(set(places)) if _is_overflow(kind, template, family) else places
+    parts = (kind, *[f"{module}\t{name}" for module, name in ways], *said, *causes)
     method = Method.STACK if places else Method.EXCEPTION
     return Found(method, parts, deciding, kind, places, entries, template=template, by_message=bool(said))
+
+
+def _is_overflow(kind: str, template: str, family: str) -> bool:
+    """Whether it is the end of a recursion of which the stack has only the last calls, so that it begins anywhere in a cycle."""
+    return kind == "StackOverflowError" or (family == "javascript" and template == engines.RECURSION)
 
 
 def _type(exception: ExceptionInfo, family: str) -> str:
