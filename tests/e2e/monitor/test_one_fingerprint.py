@@ -31,8 +31,8 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import error_pb2_grpc, project_pb2, project_pb2_grpc
 from souk_monitor import stack_text
 from souk_monitor.adapters import schema
-from souk_monitor.decoding import otlp
 from souk_monitor.decoding.budget import Budget
+from souk_monitor.decoding.otlp_exceptions import MESSAGE, STACK, TYPE, exceptions_of
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.grouping import group
 
@@ -147,8 +147,8 @@ def printed(report: Report) -> bytes:
 
 def exported(report: Report) -> bytes:
     """As OpenTelemetry's SDKs put it into attributes: type, message and stack trace."""
-    told = {otlp.TYPE: report["type"], otlp.MESSAGE: report["message"], otlp.STACK: report.get("stack", report["text"])}
-    exceptions = otlp.exceptions_of(told, report["platform"], stack_text.parse, Budget())
+    told = {TYPE: report["type"], MESSAGE: report["message"], STACK: report.get("stack", report["text"])}
+    exceptions = exceptions_of(told, report["platform"], stack_text.parse, Budget())
     return group(event(exceptions, report["platform"])).fingerprint
 
 

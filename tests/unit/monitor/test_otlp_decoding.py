@@ -175,11 +175,27 @@ def test_a_record_below_error_is_ignored_unless_it_has_an_exception(severity: in
     assert len(events(logs(record(severity=severity, **RAISED)))) == 1
 
 
-def test_a_record_without_a_number_is_known_by_its_text():
-    made = record(severity=0)
-    made.severity_text = "FATAL"
-    (event,) = events(logs(made))
-    assert event.level == Level.FATAL
+SAID = {
+    Level.FATAL: "FATAL CRITICAL crit EMERGENCY emerg PANIC ALERT FATAL3",
+    Level.ERROR: "ERROR error err SEVERE E fail Error2 [ERROR] error:",
+    Level.WARNING: "WARN Warning W",
+    Level.INFO: "NOTICE INFO Information",
+    Level.DEBUG: "TRACE debug Finest",
+}
+
+
+@pytest.mark.parametrize(("level", "word"), [(level, word) for level, words in SAID.items() for word in words.split()])
+def test_a_record_without_a_number_is_as_grave_as_the_word_of_its_logger(level: Level, word: str):
+    made, with_exception = record(severity=0), record(severity=0, **RAISED)
+    made.severity_text = with_exception.severity_text = word
+    assert [event.level for event in events(logs(made))] == ([level] if level >= Level.ERROR else [])
+    assert [event.level for event in events(logs(with_exception))] == [level]
+
+
+def test_a_number_is_stronger_than_a_word_and_a_word_that_no_logger_has_says_nothing():
+    first, second = record(severity=9), record(severity=0)
+    first.severity_text, second.severity_text = "FATAL", "zebra"
+    assert decoded(logs(first, second)) == Batch(ignored=2)
 
 
 def test_a_span_without_an_exception_is_ignored_even_where_it_failed():
@@ -188,10 +204,44 @@ def test_a_span_without_an_exception_is_ignored_even_where_it_failed():
     assert decoded(request) == Batch(ignored=1)
 
 
-def test_where_a_record_was_logged_is_its_stack():
-    given = {"code.function.name": "place", "code.file.path": "shop/orders.py", "code.line.number": 7}
+@pytest.mark.parametrize("line", [7, "7"])
+def test_where_a_record_was_logged_is_its_stack(line: int | str):
+    given = {"code.function.name": "place", "code.file.path": "shop/orders.py", "code.line.number": line}
     (event,) = events(logs(record(**given)))
     assert event.stack == (Frame("place", file="shop/orders.py", line=7),)
+    assert event.contexts == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "stack"), [({"code.lineno": 7}, ()), ({"code.function": "place", "code.lineno": "x"}, (Frame("place"),))]
+)
+def test_what_is_no_part_of_a_place_stays_an_attribute(given: dict[str, Any], stack: tuple[Frame, ...]):
+    (event,) = events(logs(record(**given)))
+    assert (event.stack, event.contexts) == (stack, {"attributes": {"code.lineno": given["code.lineno"]}})
+
+
+def test_the_name_of_an_event_is_kept_and_is_the_message_of_one_that_has_no_body():
+    made, bare = record("declined by the bank"), record(None)
+    made.event_name = bare.event_name = "payment.declined"
+    found = events(logs(made, bare))
+    assert [event.message for event in found] == ["declined by the bank", "payment.declined"]
+    assert all(event.contexts == {"record": {"event_name": "payment.declined"}} for event in found)
+
+
+def test_the_version_and_the_attributes_of_a_scope_are_kept():
+    scope = InstrumentationScope(name="shop.orders", version="9.9", attributes=attributes({"team": "pay"}))
+    by_log, by_span = logs(record(**RAISED)), spans(raised())
+    by_log.resource_logs[0].scope_logs[0].scope.CopyFrom(scope)
+    by_span.resource_spans[0].scope_spans[0].scope.CopyFrom(scope)
+    for (event,) in (events(by_log), events(by_span)):
+        assert (event.logger, event.contexts["scope"]) == ("shop.orders", {"version": "9.9", "team": "pay"})
+
+
+def test_why_a_span_failed_is_kept():
+    request = spans(raised())
+    request.resource_spans[0].scope_spans[0].spans[0].status.message = "no seller answered"
+    (event,) = events(request)
+    assert event.contexts["span"] == {"name": "POST /orders", "status_message": "no seller answered"}
 
 
 def test_a_log_record_and_a_span_event_of_one_occurrence_have_one_id():

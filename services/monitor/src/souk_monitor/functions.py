@@ -236,6 +236,7 @@ def _without_brackets(name: str, *, keep_first: bool) -> str:
     return "".join(kept).strip()
 
 
+_GENERIC = re.compile(r"[`\[ ]")
 _TYPE_PARTS = re.compile(r"[.\\$/:+]+")
 _GO_PLAIN = frozenset(
     (
@@ -279,6 +280,13 @@ def short_type(name: str) -> str:
         name = name.partition("<")[0].partition("`")[0].partition("[")[0]
     parts = [part for part in _TYPE_PARTS.split(name.strip("*& ")) if part and not part.isdigit()]
     return parts[-1] if parts else name
+
+
+def split_type(name: str, separator: str = ".") -> tuple[str, str]:
+    """Module and type of a full name; what follows a generic type's own name is of the type: ``Acme.Lost`1[[System.Int32]]``."""
+    own = _GENERIC.split(name, maxsplit=1)[0]
+    module, found, kind = own.rpartition(separator)
+    return (module, name[len(module) + len(found) :]) if kind else ("", name)
 
 
 def go_type(name: str, message: str) -> str:

@@ -1,27 +1,28 @@
-"""What logs and spans of OpenTelemetry have in common: exceptions by their attributes, and what becomes of a batch.
-
-https://opentelemetry.io/docs/specs/semconv/exceptions/
-"""
+"""What logs and spans of OpenTelemetry have in common: what is known of an event, and what becomes of a batch."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import Positions
-from souk_monitor.decoding.otlp_values import Resource
-from souk_monitor.events import Event, ExceptionInfo, Frame, Source, User
+from souk_monitor.decoding.otlp_values import Resource, Scope
+from souk_monitor.events import Event, Frame, Source, User
+from souk_monitor.stack_text.drafts import number_at
 
-TYPE, MESSAGE, STACK, ESCAPED = "exception.type", "exception.message", "exception.stacktrace", "exception.escaped"
 _NANOSECONDS = 1_000_000_000
 _LAST = 253_402_300_799 * _NANOSECONDS
 _USER = (("user.id", "enduser.id"), ("user.email",), ("user.name", "enduser.name"), ("client.address",))
 
-ReadStack = Callable[[str, str], tuple[ExceptionInfo, ...]]
-"""Exceptions, causes first, of a stack as a language prints it, and the language, where it is known."""
+_CODE = (
+    ("code.function.name", "code.function"),
+    ("code.file.path", "code.filepath"),
+    ("code.line.number", "code.lineno"),
+    ("code.namespace",),
+)
+"""Attributes of a function, its file, the line and its class or module, in newer conventions and in older ones."""
 MOST_EVENTS = 10_000
 """Of one request."""
 
@@ -56,32 +57,12 @@ class Batch:
         self.events.setdefault(project, []).append(event)
 
 
-def is_exception(attributes: Mapping[str, Any]) -> bool:
-    """Whether attributes tell of an exception; by the conventions there is its type or its message."""
-    return TYPE in attributes or MESSAGE in attributes or STACK in attributes
-
-
-def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadStack, budget: Budget) -> tuple[ExceptionInfo, ...]:
-    """The exceptions, causes first. What of the attributes has become a part of them is taken out."""
-    name, message = text_of(attributes.pop(TYPE, None)), text_of(attributes.pop(MESSAGE, None))
-    stack, escaped = text_of(attributes.pop(STACK, None)), attributes.pop(ESCAPED, None)
-    module, _, short = name.rpartition(".")
-    found = read_stack(stack, platform) if budget.reads_stack(stack) else ()
-    if not any(exception.frames for exception in found):  # it was no stack
-        found = ()
-    last = found[-1] if found else ExceptionInfo(extra={"stack_text": stack} if stack else {})
-    raised = replace(
-        last,
-        type=last.type or short,
-        module=last.module or module,
-        value=last.value or message,  # of the stack, because some SDKs give an argument for the message: lamp for 'lamp'
-        handled=False if escaped in (True, "True", "true") else last.handled,
-    )
-    return (*found[:-1], raised)
-
-
-def event_of(resource: Resource, source: Source, time: datetime, budget: Budget) -> Event:
+def event_of(resource: Resource, scope: Scope, source: Source, time: datetime, budget: Budget) -> Event:
     """An event of which only is known what it comes from."""
+    contexts = {}
+    for name, part in (("resource", resource), ("scope", scope)):
+        if part.rest and part.cost.charged(budget, f"contexts.{name}"):
+            contexts[name] = dict(part.rest)
     return Event(
         event_id="",
         time=time,
@@ -91,7 +72,8 @@ def event_of(resource: Resource, source: Source, time: datetime, budget: Budget)
         release=resource.release,
         environment=resource.environment,
         server_name=resource.server_name,
-        contexts={"resource": dict(resource.rest)} if resource.rest and resource.cost.charged(budget, "contexts.resource") else {},
+        logger=scope.name,
+        contexts=contexts,
     )
 
 
@@ -104,16 +86,24 @@ def take_known(event: Event, attributes: dict[str, Any]) -> None:
 
 
 def code_of(attributes: dict[str, Any]) -> tuple[Frame, ...]:
-    """The one frame that the attributes `code.…` of a record tell of."""
+    """The one frame that the attributes `code.…` of a record tell of; what it says is taken out."""
 
-    def pop(*names: str) -> Any:
-        return next((attributes.pop(name) for name in names if name in attributes), None)
+    def named(names: tuple[str, ...]) -> str:
+        return next((name for name in names if name in attributes), "")
 
-    function, file = pop("code.function.name", "code.function"), pop("code.file.path", "code.filepath")
-    line, namespace = pop("code.line.number", "code.lineno"), pop("code.namespace")
+    function, file, line, namespace = map(named, _CODE)
     if not (function or file):
         return ()
-    return (Frame(text_of(function), text_of(namespace), text_of(file), line=line if isinstance(line, int) and line > 0 else 0),)
+    number = _line_of(attributes.get(line))
+    if number:
+        del attributes[line]
+    said = [text_of(attributes.pop(name, None)) for name in (function, namespace, file)]
+    return (Frame(said[0], said[1], said[2], line=number),)
+
+
+def _line_of(given: Any) -> int:
+    """A line's number, which some SDKs give as text; 0: it is none."""
+    return number_at(text_of(given)) if isinstance(given, int | str) else 0
 
 
 def time_of(nanoseconds: int, received: datetime) -> datetime:

@@ -13,7 +13,8 @@ from souk_monitor.decoding import otlp
 from souk_monitor.decoding.budget import Budget
 from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
-from souk_monitor.decoding.otlp_values import Cost, Resource, attributes_of, resource_of
+from souk_monitor.decoding.otlp_exceptions import ReadStack, exceptions_of
+from souk_monitor.decoding.otlp_values import Cost, Resource, Scope, attributes_of, resource_of, scope_of
 from souk_monitor.decoding.span_exceptions import WayOut, errors_of
 from souk_monitor.events import Event, Source
 
@@ -25,7 +26,7 @@ _LONGEST_NAME = 1024
 class SpanDecoder:
     """Decodes requests, each by itself."""
 
-    def __init__(self, read_stack: otlp.ReadStack) -> None:
+    def __init__(self, read_stack: ReadStack) -> None:
         self._read_stack = read_stack
 
     def decode(self, request: ExportTraceServiceRequest, received: datetime) -> otlp.Batch:
@@ -41,11 +42,13 @@ class SpanDecoder:
             batch.budget.begin()
             resource = resource_of(of_resource.resource, batch.budget)
             for of_scope in of_resource.scope_spans:
+                batch.budget.begin()
+                scope = scope_of(of_scope.scope, batch.budget)
                 for span in of_scope.spans:
-                    yield from self._add(batch, resource, of_scope.scope.name, span, received)
+                    yield from self._add(batch, resource, scope, span, received)
                     yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, logger: str, span: Span, received: datetime) -> Iterator[None]:
+    def _add(self, batch: otlp.Batch, resource: Resource, scope: Scope, span: Span, received: datetime) -> Iterator[None]:
         raised = errors_of(span)
         if not raised or _is_own_ingest(resource, span):
             batch.ignored += 1
@@ -60,23 +63,24 @@ class SpanDecoder:
             yield
             if not batch.begin():
                 continue
-            event = self._event(batch.budget, resource, own, each, received)
+            event = self._event(batch.budget, resource, scope, own, each, received)
             kind = kind_of(event.trace_id, event.span_id, event.exceptions[-1])
             if way_out.passes(kind, event.exceptions[-1].frames):
                 continue
-            event.logger = logger
             event.event_id = occurrences.id_of(kind)
             batch.add(resource.project, event)
 
-    def _event(self, budget: Budget, resource: Resource, own: "_Own", raised: Span.Event, received: datetime) -> Event:
+    def _event(
+        self, budget: Budget, resource: Resource, scope: Scope, own: "_Own", raised: Span.Event, received: datetime
+    ) -> Event:
         attributes = attributes_of(raised.attributes, budget)
         of_span = own.attributes if own.cost.charged(budget, "contexts.span") else {}
-        event = otlp.event_of(resource, Source.OTLP_SPAN, otlp.time_of(raised.time_unix_nano, received), budget)
+        event = otlp.event_of(resource, scope, Source.OTLP_SPAN, otlp.time_of(raised.time_unix_nano, received), budget)
         event.trace_id, event.span_id = own.trace_id, own.span_id
         event.transaction = own.route or own.name
         otlp.take_known(event, {**of_span, **attributes})
         attributes.pop("error_id", None)
-        event.exceptions = otlp.exceptions_of(attributes, resource.platform, self._read_stack, budget)
+        event.exceptions = exceptions_of(attributes, resource.platform, self._read_stack, budget)
         more = {"attributes": attributes, "span": {"name": own.name, **of_span}}
         event.contexts = {**event.contexts, **{name: value for name, value in more.items() if value}}
         return event
@@ -99,7 +103,9 @@ class _Own:
         budget.begin()
         left = budget.left("values")
         attributes = attributes_of(span.attributes, budget)
-        cost = Cost(left - budget.left("values"), sum(each.ByteSize() for each in span.attributes))
+        cost = Cost(left - budget.left("values"), span.status.ByteSize() + sum(each.ByteSize() for each in span.attributes))
+        if span.status.message:
+            attributes["status_message"] = span.status.message
         name = shorten(span.name, _LONGEST_NAME)
         return cls(name, span.trace_id.hex(), span.span_id.hex(), text_of(attributes.get("http.route")), attributes, cost)
 

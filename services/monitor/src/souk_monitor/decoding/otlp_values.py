@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1 import resource_pb2
 
 from souk_monitor.decoding.budget import Budget
@@ -70,6 +70,23 @@ def resource_of(message: resource_pb2.Resource, budget: Budget) -> Resource:
         cost=cost,
         identity=identity,
     )
+
+
+class Scope(NamedTuple):
+    """The library, or the logger, that records or spans of a resource come from."""
+
+    name: str
+    rest: Mapping[str, Any]
+    """Its version and its attributes."""
+    cost: Cost
+
+
+def scope_of(message: InstrumentationScope, budget: Budget) -> Scope:
+    """Read once for all of its records."""
+    left = budget.left("values")
+    version = {"version": message.version} if message.version else {}
+    rest = {**version, **attributes_of(message.attributes, budget)}
+    return Scope(message.name, rest, Cost(left - budget.left("values"), message.ByteSize()) if rest else FREE)
 
 
 def attributes_of(attributes: Sequence[KeyValue], budget: Budget) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from souk_monitor.decoding import otlp
+from souk_monitor.decoding import otlp_exceptions
 from souk_monitor.decoding.otlp_values import plain_text_of
 from souk_monitor.events import Frame
 
@@ -48,9 +48,9 @@ def errors_of(span: Span) -> list[Span.Event]:
 
 
 def _is_of_grpc(event: Span.Event) -> bool:
-    name = _text(event.attributes, otlp.TYPE).rpartition(".")[2]
+    name = _text(event.attributes, otlp_exceptions.TYPE).rpartition(".")[2]
     # the bare Exception, without a word, is what a server of Python that has threads aborts by
-    return name in _OF_GRPC or (name == "Exception" and not _text(event.attributes, otlp.MESSAGE))
+    return name in _OF_GRPC or (name == "Exception" and not _text(event.attributes, otlp_exceptions.MESSAGE))
 
 
 def _text(attributes: Iterable[KeyValue], *names: str) -> str:

@@ -17,7 +17,8 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from souk_common.call import annotate
 from souk_common.server import Registration
 
-from souk_monitor.decoding.otlp import Batch, ReadStack
+from souk_monitor.decoding.otlp import Batch
+from souk_monitor.decoding.otlp_exceptions import ReadStack
 from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.decoding.otlp_spans import SpanDecoder
 from souk_monitor.events import Event

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from souk_monitor.events import ExceptionInfo, Frame
+from souk_monitor.functions import split_type
 
 MOST_FRAMES = 1_000
 """Of a stack: what is more is left out in its middle, as most recursion is."""
@@ -37,12 +38,6 @@ class Draft:
     def value(self) -> str:
         """Its message."""
         return "\n".join(self.lines).strip()[:LONGEST_VALUE]
-
-
-def split_type(name: str, separator: str = ".") -> tuple[str, str]:
-    """Module and type of a full name."""
-    module, _, kind = name.rpartition(separator)
-    return module, kind
 
 
 def _bounded(frames: Sequence[Frame]) -> tuple[Frame, ...]:
