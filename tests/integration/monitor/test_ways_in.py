@@ -170,6 +170,15 @@ async def test_of_a_batch_that_is_bad_in_part_the_rest_is_stored(monitor: Monito
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_text_that_is_no_utf_8_is_mended_and_the_records_beside_it_are_stored(monitor: Monitor):
+    request = logs_pb.ExportLogsServiceRequest(resource_logs=[logs(error("no stock of zebra"), error("no seller"))])
+    body = request.SerializeToString().replace(b"zebra", b"\xffbra\xed")
+    answer = await monitor.server.channel().unary_unary(LOGS)(body)
+    assert logs_pb.ExportLogsServiceResponse.FromString(answer) == logs_pb.ExportLogsServiceResponse()
+    listed = await monitor.errors.ListIssues(pb.ListIssuesRequest())
+    assert {issue.title for issue in listed.issues} == {"no stock of \ufffdbra\ufffd", "no seller"}
+
+
 async def test_the_project_is_named_by_metadata_or_by_the_resource(monitor: Monitor):
     for name in ("shop", "bazaar"):
         await monitor.projects.CreateProject(project_pb2.CreateProjectRequest(name=name))

@@ -1,6 +1,6 @@
 """Log records of OpenTelemetry: those with an exception, and those as grave as ERROR, are events."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -31,7 +31,7 @@ class LogDecoder:
             pass
         return batch
 
-    def steps(self, batch: otlp.Batch, request: ExportLogsServiceRequest, received: datetime) -> Iterator[None]:
+    def steps(self, batch: otlp.Batch, request: ExportLogsServiceRequest, received: datetime) -> Generator[None, None, None]:
         """Put the events of a request into a batch, a record at each step, so that others may have their turn between them."""
         for of_resource in request.resource_logs:
             batch.budget.begin()

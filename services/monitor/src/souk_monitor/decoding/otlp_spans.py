@@ -1,6 +1,6 @@
 """Spans of OpenTelemetry: each of their exceptions that is an error is an event."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -36,7 +36,7 @@ class SpanDecoder:
             pass
         return batch
 
-    def steps(self, batch: otlp.Batch, request: ExportTraceServiceRequest, received: datetime) -> Iterator[None]:
+    def steps(self, batch: otlp.Batch, request: ExportTraceServiceRequest, received: datetime) -> Generator[None, None, None]:
         """Put the events of a request into a batch, one or a span at each step, so that others may have their turn between them."""
         for of_resource in request.resource_spans:
             batch.budget.begin()
@@ -48,7 +48,9 @@ class SpanDecoder:
                     yield from self._add(batch, resource, scope, span, received)
                     yield
 
-    def _add(self, batch: otlp.Batch, resource: Resource, scope: Scope, span: Span, received: datetime) -> Iterator[None]:
+    def _add(
+        self, batch: otlp.Batch, resource: Resource, scope: Scope, span: Span, received: datetime
+    ) -> Generator[None, None, None]:
         raised = errors_of(span)
         if not raised or _is_own_ingest(resource, span):
             batch.ignored += 1

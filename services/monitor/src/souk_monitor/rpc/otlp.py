@@ -6,7 +6,7 @@ Requests are parsed here and not by gRPC, which would answer INTERNAL to bytes t
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_pb
 from souk_common.call import annotate
 from souk_common.server import Registration
 
+from souk_monitor.decoding.mending import mended
 from souk_monitor.decoding.otlp import Batch
 from souk_monitor.decoding.otlp_exceptions import ReadStack
 from souk_monitor.decoding.otlp_logs import LogDecoder
@@ -34,6 +35,7 @@ PROJECT_KEY = "souk-project"
 _REASONS = 5
 """Different reasons that an answer names."""
 
+T = TypeVar("T")
 Request = TypeVar("Request", logs_pb.ExportLogsServiceRequest, trace_pb.ExportTraceServiceRequest)
 Response = logs_pb.ExportLogsServiceResponse | trace_pb.ExportTraceServiceResponse
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -45,32 +47,50 @@ class Export(Generic[Request]):
     def __init__(
         self,
         request: type[Request],
-        steps: Callable[[Batch, Request, datetime], Iterator[None]],
+        steps: Callable[[Batch, Request, datetime], Generator[None, None, None]],
         answer: Callable[[int, str], Response],
         take: "Intake",
     ) -> None:
         self._request: type[Request] = request
-        self._steps: Callable[[Batch, Request, datetime], Iterator[None]] = steps
+        self._steps: Callable[[Batch, Request, datetime], Generator[None, None, None]] = steps
         self._answer = answer
         self._take = take
 
     async def export(self, body: bytes, context: Context) -> bytes:
         """Store the errors of a request."""
-        request = self._request()
-        try:
-            request.ParseFromString(body)
-        except DecodeError:
-            raise MalformedError("the request is no message of the protocol") from None
+        request = await self._parsed(body)
         batch = Batch()
-        start = time.perf_counter()
-        for _ in self._steps(batch, request, datetime.now(UTC)):
-            if time.perf_counter() - start > TURN_SECONDS:
-                await asyncio.sleep(0)
-                start = time.perf_counter()
+        await _in_turns(self._steps(batch, request, datetime.now(UTC)))
         rejected = await self._take(batch, _project_of(context))
         if rejected and not batch.events:
             raise MalformedError(_told(rejected))
         return self._answer(rejected.total(), _told(rejected)).SerializeToString()
+
+    async def _parsed(self, body: bytes) -> Request:
+        """The parser refuses a request whole for one text that is no UTF-8; such texts are mended."""
+        request = self._request()
+        try:
+            request.ParseFromString(body)
+        except DecodeError:
+            try:
+                request.ParseFromString(await _in_turns(mended(body, request.DESCRIPTOR)))
+            except DecodeError:
+                raise MalformedError("the request is no message of the protocol") from None
+        return request
+
+
+async def _in_turns(steps: Generator[None, None, T]) -> T:
+    """What steps come to, with turns of others between them."""
+    start = time.perf_counter()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if time.perf_counter() - start > TURN_SECONDS:
+            await asyncio.sleep(0)
+            start = time.perf_counter()
 
 
 class Intake:
