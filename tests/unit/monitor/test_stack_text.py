@@ -332,6 +332,15 @@ PIECES = [
     "Next E: m in /a.php:1\n",
     "thread 'main' panicked at 'x', a.rs:1:1\n",
     "** (E) m\n",
+    "Wrapped by: a.B: c\n",
+    "caused by: E: m\n",
+    "Stack backtrace:\n",
+    "Caused by:\n    0: m\n",
+    "   0: a::b\n             at ./a.rs:1:1\n",
+    "The following E was thrown:\n",
+    "  at A.B (C d) [0x1] in <a>:0 \n",
+    "x: a.b.CException: m\n",
+    "\x1b[1;31m",
     "é\u2028\x00\x85",
 ]
 
@@ -362,6 +371,9 @@ HOSTILE = [
     "[object] (A(code: 0): at at ",
     "#0 (1): ",
     "\tat " + "a" * 50,
+    "0: a::",
+    "A[b]",
+    "error: Uncaught ",
 ]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from souk_monitor.cutting import both_ends
 from souk_monitor.events import ExceptionInfo
 from souk_monitor.platforms import FAMILIES
-from souk_monitor.stack_text import csharp, go, java, javascript, others, php, python, ruby
+from souk_monitor.stack_text import csharp, go, java, javascript, others, php, python, ruby, rust
 
 LONGEST = 1 << 18
 """Characters of a text that are read: its beginning, and its end, where Python has what counts."""
@@ -23,6 +23,7 @@ _SAMPLED, _SAMPLED_HEAD, _SAMPLED_TAIL = 400, 1 << 15, 1 << 14
 """Lines by which the language of a text is known, within so many characters of its beginning and of its end."""
 _SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` parts lines at."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,20}m")
 _HEADER = re.compile(r"^([A-Za-z_][\w.$\\:]{0,200}?)(?:: (.*))?$", re.DOTALL)
 
 
@@ -35,7 +36,7 @@ class _Language:
 _LANGUAGES = {
     "python": _Language(python.detects, python.parse),
     "go": _Language(go.detects, go.parse),
-    "rust": _Language(others.detects_rust, others.parse_rust),
+    "rust": _Language(rust.detects, rust.parse),
     "dart": _Language(others.detects_dart, others.parse_dart),
     "php": _Language(php.detects, php.parse),
     "ruby": _Language(ruby.detects, ruby.parse),
@@ -58,6 +59,8 @@ def _bounded(text: str) -> str:
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}\n{text[-LONGEST // 2 :]}"
     text = text.replace("\r\n", "\n").replace("\x00", "")
+    if "\x1b[" in text:
+        text = _COLOURS.sub("", text)
     if text.count("\n") > MOST_LINES:
         text = "\n".join((*text.split("\n", MOST_LINES // 2)[:-1], *text.rsplit("\n", MOST_LINES // 2)[1:]))
     if len(text) > _LONGEST_LINE:
@@ -81,7 +84,7 @@ def _sample(text: str) -> str:
         lines += text[max(_SAMPLED_HEAD, len(text) - _SAMPLED_TAIL) :].splitlines()
     if len(lines) > _SAMPLED:
         lines = [*lines[: _SAMPLED // 2], *lines[-_SAMPLED // 2 :]]
-    return "\n".join(line[-300:] if len(line) > 600 and line.endswith(")") else line[:600] for line in lines)
+    return _COLOURS.sub("", "\n".join(line[-300:] if len(line) > 600 and line.endswith(")") else line[:600] for line in lines))
 
 
 def parse(text: str, platform: str = "") -> tuple[ExceptionInfo, ...]:

@@ -5,9 +5,11 @@ import re
 from souk_monitor.events import ExceptionInfo, Frame
 from souk_monitor.stack_text.drafts import Draft, finish, number_at
 
-_FILE = re.compile(r"^\t(\S.{0,2000}?):(\d+)(?: \+0x[0-9a-f]+)?$")
+_FILE = re.compile(r"^\t(\S.{0,2000}?):(\d+)(?: \+0x[0-9a-f]+)?(?: fp=0x[0-9a-f]+ sp=0x[0-9a-f]+ pc=0x[0-9a-f]+)?$")
 _GOROUTINE = re.compile(r"^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[")
 _PANIC = re.compile(r"^\s*panic: (.*)$")
+_SERVING = "panic serving "
+"""As net/http logs what a handler panicked with, after the address of the client."""
 _RECOVERED = re.compile(r" \[recovered(?:, repanicked)?\]$")
 
 
@@ -59,6 +61,9 @@ def _panic(lines: list[str]) -> tuple[ExceptionInfo, ...]:
     for index, line in enumerate(lines):
         if found := _PANIC.match(line):
             _panicked(draft, found[1])
+            said = True
+        elif not said and _SERVING in line:
+            _panicked(draft, line.partition(_SERVING)[2].partition(": ")[2])
             said = True
         elif line.startswith("fatal error: ") and not said:
             draft.type = "runtime.Error"

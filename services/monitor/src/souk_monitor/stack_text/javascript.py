@@ -12,7 +12,7 @@ _ERRORS = re.compile(r"^(\s*)\[errors\]: \[\s*(.*)$")
 _NO_ERRORS = frozenset(("undefined", "null", "true", "false"))
 _ELIDED = re.compile(r"^\s*\.\.\. (\d+) lines matching cause stack trace \.\.\.")
 _HEADER = re.compile(
-    r"^(?:Uncaught (?:\(in promise\) )?|\(in promise\) )?([A-Za-z_$][\w$.]{0,200})(?: \[(\w{1,100})\])?(?:: (.*)|$)"
+    r"^(?:(?:error: )?Uncaught (?:\(in promise\) )?|\(in promise\) )?([A-Za-z_$][\w$.]{0,200})(?: \[(\w{1,100})\])?(?:: (.*)|$)"
 )
 _GECKO = re.compile(r"^\s*([^@\n]{0,500})@(\S.*)$")
 _GECKO_PLACE = re.compile(r"(?:[\w.+-]+:/|/|\[native code\]|native|<anonymous>|\w+:\d+)|.*:\d+$")
@@ -49,7 +49,7 @@ def _frame(text: str) -> Frame:
     place = place.removesuffix(")")
     if place.startswith("eval at "):
         place = "<anonymous>"
-    file, line, column = _place(place)
+    file, line, column = _place(place.removeprefix("address at "))
     if place.startswith("index "):
         file = "<anonymous>"
     return Frame(function=function, file=file, abs_path=file, line=line, column=column)
@@ -79,6 +79,8 @@ class _Reader:
         elif stripped.startswith("[cause]: ") and (found := _CAUSE.match(line)):
             if found[2] not in _NO_ERRORS:
                 self._open(indent, found[2], is_member=False)
+        elif stripped.startswith(("caused by: ", "Caused by: ")) and self.levels[-1].draft.frames:
+            self._caused(indent, stripped[len("caused by: ") :])
         elif stripped.startswith("[errors]: [") and (found := _ERRORS.match(line)):
             level = self.top(indent)
             level.lists_members = level.draft.is_group = True
@@ -107,6 +109,14 @@ class _Reader:
         if len(self.levels) < 50:
             self.levels.append(_Level(indent, draft))
 
+    def _caused(self, indent: int, header: str) -> None:
+        """As libraries print the cause of what is above it."""
+        draft = Draft()
+        _head(draft, [header])
+        self.levels[-1].draft.cause = draft
+        if len(self.levels) < 50:
+            self.levels.append(_Level(indent, draft))
+
     def _other(self, line: str, stripped: str, indent: int) -> None:
         if not self.root.frames and not self.root.is_group and len(self.levels) == 1:
             if len(self.before) < 400:
@@ -124,8 +134,11 @@ def _head(draft: Draft, lines: list[str]) -> None:
     lines = [line.removesuffix(" {").removesuffix("]")[1:] if line.startswith("[") else line for line in lines]
     start = next((index for index, line in enumerate(lines) if _begins(lines, index) and _HEADER.match(line)), None)
     if start is None:
-        last = next((line for line in reversed(lines) if line.strip()), "")
-        draft.add_line(last.removeprefix("Uncaught "))
+        last = next((line for line in reversed(lines) if line.strip()), "").removeprefix("Uncaught ")
+        found = _HEADER.match(last.strip())  # within a line of a log
+        named = found is not None and found[3] and found[1].endswith(("Error", "Exception"))
+        draft.type = found[1] if found and named else ""
+        draft.add_line(found[3] if found and named else last)
         return
     found = _HEADER.match(lines[start])
     if found is None:
@@ -174,7 +187,8 @@ def _gecko(text: str) -> tuple[ExceptionInfo, ...]:
         if found and _GECKO_PLACE.match(found[2]):
             place = found[2]
             if " line " in place and " > " in place:
-                place = place.partition(" line ")[0]
+                file, _, evaluated = place.partition(" line ")
+                place = f"{file}:{evaluated.partition(' ')[0]}"
             file, number, column = _place(place)
             draft.frames.append(Frame(function=found[1], file=file, abs_path=file, line=number, column=column))
         elif not draft.frames and len(before) < 400:

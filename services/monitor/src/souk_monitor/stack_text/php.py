@@ -51,6 +51,8 @@ class _Reader:
         header, _, rest = said.partition("\n")
         head = _HEADER.match(header)
         value = (head[2] or "") if head else header
+        if ", called in " in value:  # which PHP says of an argument's type, and goes on with where the function is
+            value = value.removesuffix(" and defined")
         self._begin(head[1] if head else "", f"{value}\n{rest}" if rest else value, place)
 
     def _object(self, line: str) -> None:
@@ -77,10 +79,15 @@ class _Reader:
 
 def parse(text: str) -> tuple[ExceptionInfo, ...]:
     """Exceptions of a text, causes first."""
+    logged = "[object] (" in text
+    if logged:
+        text = text.replace("\\\\", "\\")  # Monolog writes it as JSON
     reader = _Reader()
     for line in text.splitlines():
         reader.line(line)
     drafts = [draft for draft in reader.drafts if draft.type or draft.frames]
+    if logged:  # and what was raised last first
+        drafts.reverse()
     for inner, outer in pairwise(drafts):
         outer.cause = inner
     return finish(drafts[-1] if drafts else None, separator="\\")

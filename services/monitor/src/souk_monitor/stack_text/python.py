@@ -15,6 +15,8 @@ _FIRST_MEMBER = re.compile(r"^ *\+-\+-+ (?:\d+|\.\.\.) -+$")
 _NEXT_MEMBER = re.compile(r"^ *\+-+ (?:\d+|\.\.\.) -+$")
 _END_OF_MEMBERS = re.compile(r"^ *\+-{10,}$")
 _MARGIN = re.compile(r"^ *[|+] ?")
+_END_OF_REMOTE = '"""'
+"""Of the traceback of another process, which is a text in that of the one that waited for it."""
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 
@@ -52,6 +54,8 @@ class _Reader:
     def __init__(self) -> None:
         self.chains = [_Chain()]
         self.in_group = False
+        self.margin = ""
+        """What all lines of a traceback within another text begin with."""
 
     def line(self, line: str) -> None:
         if self.in_group:
@@ -61,7 +65,9 @@ class _Reader:
         elif line.lstrip().startswith("+ " + _GROUP):
             self.in_group = True
             line = _GROUP
-        self._content(line)
+        elif line.endswith(_BEGIN):
+            self.margin = line[: len(line) - len(line.lstrip())]
+        self._content(line.removeprefix(self.margin))
 
     def _member(self, line: str) -> bool:
         chain = self.chains[-1]
@@ -102,7 +108,7 @@ class _Reader:
             self._without_stack(chain, line)
         elif chain.in_frames:
             self._after_frame(chain.draft, chain, line)
-        else:
+        elif stripped != _END_OF_REMOTE:
             chain.draft.add_line(line)
 
     def _without_stack(self, chain: _Chain, line: str) -> None:

@@ -9,12 +9,12 @@ from souk_monitor.stack_text.drafts import Draft, finish, number_at
 _HEAD = re.compile(r"^\s*([^\s:][^:\n]{0,1000}|[A-Za-z]:[^:\n]{1,1000}):(\d+):in [`'](.{1,500}?)'(?:: (.*))?$")
 _FROM = re.compile(r"^\s*(?:\d+: )?(?:from )?([^\s:][^:\n]{0,1000}|[A-Za-z]:[^:\n]{1,1000}):(\d+)(?::in [`'](.{1,500}?)')?$")
 _TYPE = re.compile(r"^(.*) \(([A-Z][\w:]*)\)$")
-_PLAIN = re.compile(r"^([A-Z][\w:]*)(?:: (.*)| \((.*)\))$")
+_PLAIN = re.compile(r"^([A-Z][\w:]*)(?:: (.*)| \((.*)\)):?$")
 
 
 def detects(text: str) -> bool:
     """Whether a text is one."""
-    return bool(re.search(r"^[ \t]*(?:\d+: )?(?:from )?[^\s:][^:\n]*:\d+:in [`'][^'\n]+'", text, re.MULTILINE))
+    return bool(re.search(r"^[ \t]*(?:\d+: )?(?:from )?(?:[A-Za-z]:)?[^\s:][^:\n]*:\d+:in [`'][^'\n]+'", text, re.MULTILINE))
 
 
 def _frame(file: str, line: str, function: str) -> Frame:
