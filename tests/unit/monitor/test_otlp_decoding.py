@@ -163,13 +163,15 @@ def test_a_span_event_becomes_an_event():
     )
 
 
-@pytest.mark.parametrize(("severity", "level"), [(17, Level.ERROR), (20, Level.ERROR), (21, Level.FATAL), (24, Level.FATAL)])
+@pytest.mark.parametrize(
+    ("severity", "level"), [(17, Level.ERROR), (20, Level.ERROR), (21, Level.FATAL), (24, Level.FATAL), (99, Level.ERROR)]
+)
 def test_a_record_as_grave_as_error_is_an_event(severity: int, level: Level):
     (event,) = events(logs(record(severity=severity)))
     assert (event.level, event.message, event.exceptions) == (level, "failed", ())
 
 
-@pytest.mark.parametrize("severity", [0, 1, 9, 13, 16])
+@pytest.mark.parametrize("severity", [-1, 0, 1, 9, 13, 16])
 def test_a_record_below_error_is_ignored_unless_it_has_an_exception(severity: int):
     assert decoded(logs(record(severity=severity))) == Batch(ignored=1)
     assert len(events(logs(record(severity=severity, **RAISED)))) == 1

@@ -7,6 +7,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from souk_monitor.events import Level
 
+_GRAVEST = 24
+"""SEVERITY_NUMBER_FATAL4."""
 _LEVELS = (Level.DEBUG, Level.DEBUG, Level.INFO, Level.WARNING, Level.ERROR, Level.FATAL)
 """Each of four numbers, from 1."""
 _WORDS = {
@@ -23,6 +25,8 @@ _NAMED = {word: level for level, words in _WORDS.items() for word in words.split
 def level_of(record: LogRecord) -> Level | None:
     """The level; None: the record does not say."""
     number: int = record.severity_number
-    if number:  # above those of the protocol are graver ones of a later version
-        return _LEVELS[min((number + 3) // 4, len(_LEVELS)) - 1] if number > 0 else None
+    if 1 <= number <= _GRAVEST:
+        return _LEVELS[(number + 3) // 4 - 1]
+    if number:  # none of the protocol's
+        return Level.ERROR if number > 0 else None
     return _NAMED.get(record.severity_text.strip(" []<>:").lower().rstrip("234"))
