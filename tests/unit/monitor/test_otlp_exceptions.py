@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from souk_monitor import stack_text
 from souk_monitor.decoding.budget import Budget
+from souk_monitor.decoding.occurrences import kind_of
 from souk_monitor.decoding.otlp_exceptions import MESSAGE, STACK, TYPE, exceptions_of
 from souk_monitor.events import Event, ExceptionInfo, Frame, Source
 from souk_monitor.grouping import group
@@ -46,7 +47,7 @@ def test_a_code_that_is_given_for_the_type_is_kept_beside_it(code: str, header: 
 @pytest.mark.parametrize("platform", ["node", "javascript", ""])
 def test_a_name_that_an_error_is_given_after_its_stack_is_its_type(header: str, platform: str) -> None:
     raised = read("PaymentError", "card declined", f"{header}: card declined{PLACE}", platform)
-    assert (raised.type, raised.value, raised.extra) == ("PaymentError", "card declined", {})
+    assert (raised.type, raised.value, raised.extra) == ("PaymentError", "card declined", {"stack_type": header})
 
 
 @pytest.mark.parametrize(
@@ -73,17 +74,21 @@ def test_the_same_type_in_other_words_is_not_kept_twice(platform: str, given: st
 @pytest.mark.parametrize(
     ("platform", "given", "stack", "value", "extra"),
     [
-        ("python", "bad (x.py, line 1)", f"{PYTHON}SyntaxError: bad", "bad (x.py, line 1)", {}),
+        ("python", "bad (x.py, line 1)", f"{PYTHON}SyntaxError: bad", "bad", {"reported_message": "bad (x.py, line 1)"}),
+        ("", "bad (x.py, line 1)", f"{PYTHON}SyntaxError: bad", "bad", {"reported_message": "bad (x.py, line 1)"}),
         ("python", "lamp", f"{PYTHON}KeyError: 'lamp'", "'lamp'", {}),
         ("python", "lamp", f"{PYTHON}KeyError: 'shade'", "'shade'", {"reported_message": "lamp"}),
         ("python", "x", f"{PYTHON}ValueError: x\na note", "x\na note", {}),
         ("python", "x", f"{PYTHON}ValueError", "x", {}),
         ("python", "", f"{PYTHON}ValueError: x", "x", {}),
-        ("node", "order 7: no stock", f"Error: no stock{PLACE}", "order 7: no stock", {}),
+        ("go", "order 7: refused", "order 7\nmain.place\n\t/srv/main.go:9", "order 7: refused", {"stack_message": "order 7"}),
+        ("go", "other", "order 7\nmain.place\n\t/srv/main.go:9", "order 7", {"reported_message": "other"}),
+        ("node", "order 7: no stock", f"Error: no stock{PLACE}", "order 7: no stock", {"stack_message": "no stock"}),
         ("node", "sold out", f"Error: no stock{PLACE}", "sold out", {"stack_message": "no stock"}),
+        ("", "sold out", f"Error: no stock{PLACE}", "sold out", {"stack_message": "no stock"}),
     ],
 )
-def test_of_two_messages_the_one_that_says_more_is_kept_and_of_two_that_differ_both(
+def test_of_two_messages_that_which_all_sdks_of_the_language_say_is_kept_and_the_other_one_beside_it(
     platform: str, given: str, stack: str, value: str, extra: dict[str, str]
 ) -> None:
     raised = read("E", given, stack, platform)
@@ -108,6 +113,20 @@ def test_an_error_of_javascript_is_the_issue_that_sentrys_sdk_makes_of_it(
     frame = Frame("place" if place == PLACE else "", file="/srv/shop/orders.js", abs_path="/srv/shop/orders.js", line=12, column=7)
     sentry = ExceptionInfo(type=kind, value=message, frames=(frame,))
     assert fingerprint(read(given, message, stack + place)) == fingerprint(sentry)
+
+
+@pytest.mark.parametrize(
+    ("platform", "stack", "ways"),
+    [
+        ("python", f"{PYTHON}SyntaxError: bad", [("SyntaxError", "bad"), ("SyntaxError", "bad (x.py, line 1)")]),
+        ("node", f"Error: x{PLACE}", [("23505", "x"), ("PaymentError", "x"), ("Error", "order 7: x")]),
+    ],
+)
+def test_what_sdks_say_differently_of_one_occurrence_is_one(platform: str, stack: str, ways: list[tuple[str, str]]) -> None:
+    """As that for Python does of a log record and of a span."""
+    kinds = {kind_of("ab" * 16, "cd" * 8, read(kind, message, stack, platform)) for kind, message in ways}
+    assert len(kinds) == 1
+    assert kinds != {kind_of("ab" * 16, "cd" * 8, read(*ways[0], f"{stack}!", platform))}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from souk_monitor.decoding.otlp_exceptions import STACK_MESSAGE, STACK_TYPE
 from souk_monitor.events import ExceptionInfo
 
 _MAX_KINDS = 50_000
@@ -25,11 +26,12 @@ def kind_of(trace_id: str, span_id: str, raised: ExceptionInfo) -> str:
     """What the log record and the span event of one occurrence have in common, and hardly another has.
 
     The type without its module, because SDKs differ in that, and of the stack where it was raised, because it has the more outer
-    calls the further out it was taken.
+    calls the further out it was taken. Type and message as the stack says them, because SDKs differ in those, too.
     """
     place = raised.frames[-1] if raised.frames else None
     where = (place.function, place.file or place.abs_path or place.module, str(place.line)) if place else ()
-    return digest_of(("exception", trace_id, span_id, raised.type.rpartition(".")[2], raised.value.strip(), *where))
+    kind, value = raised.extra.get(STACK_TYPE, raised.type), raised.extra.get(STACK_MESSAGE, raised.value)
+    return digest_of(("exception", trace_id, span_id, kind.rpartition(".")[2], value.strip(), *where))
 
 
 def numbered(kind: str, number: int | str) -> str:

@@ -14,8 +14,10 @@ from souk_monitor.functions import short_type, split_type
 from souk_monitor.platforms import FAMILIES, family_of_frames
 
 TYPE, MESSAGE, STACK, ESCAPED = "exception.type", "exception.message", "exception.stacktrace", "exception.escaped"
-REPORTED_TYPE, REPORTED_MESSAGE, STACK_MESSAGE = "reported_type", "reported_message", "stack_message"
-"""What an exception has in its `extra` where attributes and stack say different things: what is not its type or its value."""
+REPORTED_TYPE, REPORTED_MESSAGE = "reported_type", "reported_message"
+"""In the `extra` of an exception: what is given, where the exception has what its stack says."""
+STACK_TYPE, STACK_MESSAGE = "stack_type", "stack_message"
+"""And what the stack says, where the exception has what is given."""
 
 _OF_JAVASCRIPT = frozenset(
     ("Error", "TypeError", "RangeError", "ReferenceError", "SyntaxError", "URIError", "EvalError", "AggregateError")
@@ -39,23 +41,25 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
     if not any(exception.frames for exception in found):  # it was no stack
         found = ()
     last = found[-1] if found else ExceptionInfo(extra={"stack_text": stack} if stack else {})
-    by_name = (FAMILIES.get(platform.lower()) or family_of_frames(last.frames)) == "javascript"
-    raised = _with_message(_with_type(last, name, by_name=by_name), message, by_name=by_name)
+    family = FAMILIES.get(platform.lower()) or family_of_frames(last.frames)
+    raised = _with_message(_with_type(last, name, family), message, family)
     if escaped in (True, "True", "true"):
         raised.handled = False
     return (*found[:-1], raised)
 
 
-def _with_type(last: ExceptionInfo, name: str, *, by_name: bool) -> ExceptionInfo:
-    """The last exception of a stack with the type that is given.
+def _with_type(last: ExceptionInfo, name: str, family: str) -> ExceptionInfo:
+    """The last exception of a stack with the type that is given, where that is what an error of JavaScript is called.
 
     OpenTelemetry for JavaScript gives an error's code for its type, where it has one: all others know the error by its name.
     """
     module, kind = split_type(name)
-    if not last.type or (by_name and last.type in _OF_JAVASCRIPT and name != "Error" and _is_name(name)):
+    if not last.type:
         return replace(last, type=kind, module=last.module or module)
     if not name or short_type(kind) == short_type(last.type):
         return replace(last, module=last.module or module)
+    if family == "javascript" and last.type in _OF_JAVASCRIPT and name != "Error" and _is_name(name):
+        return replace(last, type=name, extra={**last.extra, STACK_TYPE: last.type})
     return replace(last, extra={**last.extra, REPORTED_TYPE: name})
 
 
@@ -64,17 +68,17 @@ def _is_name(name: str) -> bool:
     return name[:1].isupper() and not name.isupper() and name.replace("$", "_").isidentifier()
 
 
-def _with_message(last: ExceptionInfo, message: str, *, by_name: bool) -> ExceptionInfo:
-    """The same with the message that is given where that says more, as `invalid syntax (rules.py, line 1)` does.
+def _with_message(last: ExceptionInfo, message: str, family: str) -> ExceptionInfo:
+    """The same with the message that is given, where that is what all SDKs of the language would say.
 
-    Some SDKs give an argument for the message: lamp for 'lamp'. Of JavaScript's errors it is the message, whatever the stack began
-    with before the program changed it.
+    In Python they would not: one gives the first argument, lamp for 'lamp', and `bad` for `bad (x.py, line 1)`. In JavaScript they
+    do, even where the program changed it after the stack was made; elsewhere where it says all that the stack does.
     """
     own = last.value.strip()
     if message.strip() in own:
         return last
-    if own in message:
+    if not own:
         return replace(last, value=message)
-    if by_name:
+    if family == "javascript" or (family not in ("python", "") and own in message):
         return replace(last, value=message, extra={**last.extra, STACK_MESSAGE: last.value})
     return replace(last, extra={**last.extra, REPORTED_MESSAGE: message})
