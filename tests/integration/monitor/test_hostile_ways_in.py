@@ -183,9 +183,10 @@ async def test_whatever_the_native_door_is_sent_each_report_is_stored_or_rejecte
 
 async def test_bytes_that_are_no_message_are_refused_by_every_rpc_of_the_doors(monitor: Monitor):
     channel = monitor.server.channel()
-    bodies = [b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", raw_deep(150), raw_deep(20_000), CHANCE.randbytes(5000)]
+    bodies = [b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", CHANCE.randbytes(5000)]
+    deep = [raw_deep(150), raw_deep(20_000)]  # an attribute's name to the doors of OpenTelemetry
     for method in (NATIVE, LOGS, LOGS.replace("logs", "trace").replace("Logs", "Trace")):
-        for body in bodies:
+        for body in [*bodies, *deep] if method == NATIVE else bodies:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await channel.unary_unary(method)(body)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT, (method, body[:20])

@@ -170,6 +170,12 @@ export const failures = {
   destructured: () => { const { id: { number } } = {}; return number; },
   inFinally: () => { try { divide(0); } finally { lookUp({}, 8); } },
   linesOfMessage: () => { throw new Error("first line\n  second: line\n\nlast"); },
+  coded: () => { throw Object.assign(new Error("duplicate key value"), { code: "23505" }); },
+  renamedLater: () => {
+    const error = new Error("card declined");
+    void error.stack;
+    throw Object.assign(error, { name: "PaymentError", message: `order 7: ${error.message}` });
+  },
   unreachable: async () => { await fetch("http://127.0.0.1:2"); },
 };
 
