@@ -147,3 +147,21 @@ def test_what_sdks_say_differently_of_one_occurrence_is_one(platform: str, stack
 def test_a_type_is_parted_from_its_module_and_not_within_its_parameters(name: str, module: str, kind: str) -> None:
     (raised,) = exceptions_of({TYPE: name}, "", stack_text.parse, Budget())
     assert (raised.module, raised.type) == (module, kind)
+
+
+@pytest.mark.parametrize(
+    ("platform", "stack"),
+    [
+        ("java", "com.acme.ShopException: {}\n\tat com.acme.Shop.buy(Shop.java:3)\n"),
+        ("node", f"ShopException: {{}}{PLACE}"),
+    ],
+)
+def test_the_stack_of_another_program_in_a_message_is_a_part_of_the_message(platform: str, stack: str) -> None:
+    """As of a service that was called."""
+    lines = "\tat com.remote.A.b(A.java:3)\nCaused by: java.io.IOException: y\n\t... 3 more\n    at checkout (/srv/step.js:3:1)"
+    message = f"remote failed:\n{lines}"
+    found = exceptions_of(
+        {TYPE: "ShopException", MESSAGE: message, STACK: stack.format(message)}, platform, stack_text.parse, Budget()
+    )
+    (raised,) = found
+    assert (raised.type, raised.value, len(raised.frames)) == ("ShopException", message, 1)

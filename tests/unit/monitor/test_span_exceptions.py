@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from souk_monitor import stack_text
 from souk_monitor.decoding.otlp import Batch
 from souk_monitor.decoding.otlp_spans import SpanDecoder
@@ -64,3 +66,52 @@ def test_an_exception_that_is_raised_again_is_counted_again():
 
 def test_one_that_was_raised_by_another_way_is_counted_again():
     assert occurrences(AT_HANDLER, AT_INTERCEPTOR.replace("orders.py", "baskets.py")) == 2
+
+
+INNER, OUTER, OUTEST = (b"\x01" * 8, b"\x02" * 8, b"\x03" * 8)
+CALLS = """  File "/srv/shop/main.py", line 4, in serve
+    Place(request)
+  File "/srv/shop/main.py", line 3, in main
+    serve()
+"""
+AT_CALLER = AT_HANDLER.replace("  File", f"{CALLS}  File", 1)
+
+
+def leaving(*left: tuple[bytes, bytes, str]) -> ExportTraceServiceRequest:
+    """Spans, in this order of their ends, that an exception leaves: (span, the one around it, its stack there)."""
+    request = spans()
+    (first,) = request.resource_spans[0].scope_spans[0].spans
+    made = []
+    for number, (span_id, around, stack) in enumerate(left):
+        span = Span(trace_id=first.trace_id, span_id=span_id, parent_span_id=around, name="x", end_time_unix_nano=1000 + number)
+        span.events.append(raised(number + 1, **{"exception.message": "'sku'", "exception.stacktrace": stack}))
+        made.append(span)
+    del request.resource_spans[0].scope_spans[0].spans[:]
+    request.resource_spans[0].scope_spans[0].spans.extend(reversed(made))  # the order in a request says nothing
+    return request
+
+
+def told_by(*requests: ExportTraceServiceRequest) -> list[bytes]:
+    """Of which spans events are made."""
+    decoder = SpanDecoder(stack_text.parse)
+    return [bytes.fromhex(event.span_id) for each in requests for event in decoder.decode(each, NOW).events.get("", [])]
+
+
+def test_an_exception_that_leaves_several_spans_is_an_event_of_the_innermost():
+    """Instrumentation of Python has more of its stack in each, that of Java and JavaScript the same."""
+    nested = [(INNER, OUTER, AT_HANDLER), (OUTER, OUTEST, AT_HANDLER), (OUTEST, b"", AT_CALLER)]
+    assert told_by(leaving(*nested)) == [INNER]
+    assert told_by(*(leaving(each) for each in nested)) == [INNER]
+    assert told_by(leaving(*nested), leaving(*nested)) == [INNER, INNER]  # sent again: the same event
+
+
+def test_attempts_are_counted_each_and_what_leaves_after_them_is_the_last():
+    other = b"\x04" * 8
+    assert told_by(leaving((INNER, OUTER, AT_HANDLER), (other, OUTER, AT_HANDLER), (OUTER, b"", AT_CALLER))) == [INNER, other]
+
+
+def test_another_exception_of_the_span_around_is_its_own():
+    within = leaving((INNER, OUTER, AT_HANDLER))
+    assert told_by(within, leaving((OUTER, b"", AT_CALLER.replace("KeyError", "OrderError")))) == [INNER, OUTER]
+    assert told_by(within, leaving((OUTER, b"", AT_CALLER.replace("orders.py", "baskets.py")))) == [INNER, OUTER]
+    assert told_by(within, leaving((OUTEST, b"", AT_CALLER))) == [INNER, OUTEST]  # not around it

@@ -333,3 +333,23 @@ def test_the_place_of_the_last_call_is_read(text: str, place: tuple[str, int]) -
 
 def test_an_anonymous_function_of_elixir_is_of_the_module_that_it_is_in() -> None:
     assert [frame.module for frame in stack_text.parse(PLUG)[-1].frames] == ["Shop.Web", "Shop.Orders"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "text", "expected"),
+    [
+        ("node", "Überlauf: x\n    at pay (/srv/pay.js:1:2)", [("Überlauf", "x")]),
+        ("node", "<ref *1> Error: x\n    at pay (/srv/pay.js:1:2) {\n  error: [Circular *1]\n}", [("Error", "x")]),
+        ("node", "AggregateError: mixed\n    at pay (/srv/pay.js:1:2) {\n  [errors]: [ 'a', 1 ]\n}", [("AggregateError", "mixed")]),
+        ("node", "AggregateError: mixed\n    at pay (/srv/pay.js:1:2) {\n  [errors]: [Array]\n}", [("AggregateError", "mixed")]),
+        ("node", "[MarketError: no stock]", [("MarketError", "no stock")]),
+        ("node", "[MarketError: no stock] {\n  code: 'GONE'\n}", [("MarketError", "no stock")]),
+        (
+            "java",
+            "org.xml.sax.SAXParseException; systemId: file:/x.xml; lineNumber: 1; columnNumber: 9; x\n\tat shop.A.b(A.java:3)\n",
+            [("SAXParseException", "x")],
+        ),
+    ],
+)
+def test_types_and_messages_are_read_however_they_are_printed(platform: str, text: str, expected: list[tuple[str, str]]) -> None:
+    assert [(each.type, each.value) for each in stack_text.parse(text, platform)] == expected

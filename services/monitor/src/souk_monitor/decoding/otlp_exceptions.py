@@ -24,6 +24,9 @@ _OF_JAVASCRIPT = frozenset(
 )
 """The classes of JavaScript itself: V8 begins a stack with one of them where a program gives an error its name later."""
 
+_LONGEST_TYPE = 300
+"""Characters before a message in its stack."""
+
 ReadStack = Callable[[str, str], tuple[ExceptionInfo, ...]]
 """Exceptions, causes first, of a stack as a language prints it, and the language, where it is known."""
 
@@ -37,7 +40,7 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
     """The exceptions, causes first. What of the attributes has become a part of them is taken out."""
     name, message = text_of(attributes.pop(TYPE, None)), text_of(attributes.pop(MESSAGE, None))
     stack, escaped = text_of(attributes.pop(STACK, None)), attributes.pop(ESCAPED, None)
-    found = read_stack(stack, platform) if budget.reads_stack(stack) else ()
+    found = read_stack(_without_lines(stack, message), platform) if budget.reads_stack(stack) else ()
     if not any(exception.frames for exception in found):  # it was no stack
         found = ()
     last = found[-1] if found else ExceptionInfo(extra={"stack_text": stack} if stack else {})
@@ -46,6 +49,13 @@ def exceptions_of(attributes: dict[str, Any], platform: str, read_stack: ReadSta
     if escaped in (True, "True", "true"):
         raised.handled = False
     return (*found[:-1], raised)
+
+
+def _without_lines(stack: str, message: str) -> str:
+    """A stack that begins with a message, of which only the first line is left: others may be the stack of another program."""
+    first, is_long, _ = message.partition("\n")
+    at = stack.find(message, 0, len(message) + _LONGEST_TYPE) if is_long and first else -1
+    return f"{stack[: at + len(first)]}{stack[at + len(message) :]}" if at > 0 else stack
 
 
 def _with_type(last: ExceptionInfo, name: str, family: str) -> ExceptionInfo:

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -15,7 +15,7 @@ from souk_monitor.decoding.lenient import text_of
 from souk_monitor.decoding.occurrences import SpanOccurrences, kind_of
 from souk_monitor.decoding.otlp_exceptions import ReadStack, exceptions_of
 from souk_monitor.decoding.otlp_values import Cost, Resource, Scope, attributes_of, resource_of, scope_of
-from souk_monitor.decoding.span_exceptions import WayOut, errors_of
+from souk_monitor.decoding.span_exceptions import WayOut, WaysOut, errors_of
 from souk_monitor.events import Event, Source
 
 _INGEST = ("opentelemetry.proto.collector.", "souk.monitor.v1.ErrorService")
@@ -24,10 +24,11 @@ _LONGEST_NAME = 1024
 
 
 class SpanDecoder:
-    """Decodes requests, each by itself."""
+    """Decodes requests. An exception that leaves several spans is an event of the first that is told of."""
 
     def __init__(self, read_stack: ReadStack) -> None:
         self._read_stack = read_stack
+        self._ways_out = WaysOut()
 
     def decode(self, request: ExportTraceServiceRequest, received: datetime) -> otlp.Batch:
         """The events of a request."""
@@ -38,6 +39,7 @@ class SpanDecoder:
 
     def steps(self, batch: otlp.Batch, request: ExportTraceServiceRequest, received: datetime) -> Generator[None, None, None]:
         """Put the events of a request into a batch, one or a span at each step, so that others may have their turn between them."""
+        failed: list[_Failed] = []
         for of_resource in request.resource_spans:
             batch.budget.begin()
             resource = resource_of(of_resource.resource, batch.budget)
@@ -45,16 +47,17 @@ class SpanDecoder:
                 batch.budget.begin()
                 scope = scope_of(of_scope.scope, batch.budget)
                 for span in of_scope.spans:
-                    yield from self._add(batch, resource, scope, span, received)
+                    if (raised := errors_of(span)) and not _is_own_ingest(resource, span):
+                        failed.append(_Failed(resource, scope, span, raised))
+                    else:
+                        batch.ignored += 1
                     yield
+        failed.sort(key=lambda each: each.span.end_time_unix_nano)  # those within before those around, whatever scope they are of
+        for each in failed:
+            yield from self._add(batch, each, received)
 
-    def _add(
-        self, batch: otlp.Batch, resource: Resource, scope: Scope, span: Span, received: datetime
-    ) -> Generator[None, None, None]:
-        raised = errors_of(span)
-        if not raised or _is_own_ingest(resource, span):
-            batch.ignored += 1
-            return
+    def _add(self, batch: otlp.Batch, failed: "_Failed", received: datetime) -> Generator[None, None, None]:
+        resource, scope, span, raised = failed
         problem = otlp.bad_ids(span.trace_id, span.span_id)
         if problem or not (span.trace_id and span.span_id):
             batch.rejected[problem or "a span without its ids"] += 1
@@ -67,7 +70,9 @@ class SpanDecoder:
                 continue
             event = self._event(batch.budget, resource, scope, own, each, received)
             kind = kind_of(event.trace_id, event.span_id, event.exceptions[-1])
-            if way_out.passes(kind, event.exceptions[-1].frames):
+            last = event.exceptions[-1]
+            left_before = self._ways_out.passes(span, kind_of(event.trace_id, "", last), last.frames)
+            if way_out.passes(kind, last.frames) or left_before:
                 continue
             event.event_id = occurrences.id_of(kind)
             batch.add(resource.project, event)
@@ -86,6 +91,15 @@ class SpanDecoder:
         more = {"attributes": attributes, "span": {"name": own.name, **of_span}}
         event.contexts = {**event.contexts, **{name: value for name, value in more.items() if value}}
         return event
+
+
+class _Failed(NamedTuple):
+    """A span with exceptions that are errors."""
+
+    resource: Resource
+    scope: Scope
+    span: Span
+    raised: list[Span.Event]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Instrumentation of gRPC records the exception by which a call is refused, and records what leaves a handler on its way out, too.
 """
 
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -13,6 +14,7 @@ from souk_monitor.decoding.otlp_values import plain_text_of
 from souk_monitor.events import Frame
 
 NAME = "exception"
+_MOST_SPANS, _MOST_KINDS = 20_000, 100
 _STATUS = ("rpc.grpc.status_code", "rpc.response.status_code")
 """A number in the older conventions of OpenTelemetry, a name in the newer."""
 _CALLERS_FAULT = {
@@ -72,3 +74,34 @@ class WayOut:
         inner = self._last.get(kind, ())
         self._last[kind] = frames
         return 0 < len(inner) < len(frames) and frames[-len(inner) :] == inner
+
+
+class WaysOut:
+    """Knows the exceptions that left spans, for the spans that these are in: instrumentation records one in each that it leaves.
+
+    Spans are told of as they end, those within before those around. Of 20,000 spans around it is known what left those within.
+    """
+
+    def __init__(self) -> None:
+        self._within: OrderedDict[tuple[bytes, bytes], dict[str, tuple[int, int]]] = OrderedDict()
+        """By trace and span: kinds of exceptions that left the spans in it, with the length of their stacks and their hash."""
+
+    def passes(self, span: Span, kind: str, frames: Sequence[Frame]) -> bool:
+        """Whether an exception of a span was told of in a span within it. kind: what occurrences.kind_of says of it in any span.
+
+        Its stack is the same, or is longer by the calls that are further out.
+        """
+        known = self._within.get((span.trace_id, span.span_id), {}).get(kind)
+        if span.parent_span_id:
+            around = (span.trace_id, span.parent_span_id)
+            kinds = self._within.setdefault(around, {})
+            self._within.move_to_end(around)
+            if len(kinds) < _MOST_KINDS:
+                kinds[kind] = (len(frames), _hash(frames))
+            while len(self._within) > _MOST_SPANS:
+                self._within.popitem(last=False)
+        return known is not None and known[0] <= len(frames) and known[1] == _hash(frames[len(frames) - known[0] :])
+
+
+def _hash(frames: Sequence[Frame]) -> int:
+    return hash(tuple((frame.function, frame.abs_path or frame.file or frame.module, frame.line) for frame in frames))

@@ -24,6 +24,9 @@ _SAMPLED, _SAMPLED_HEAD, _SAMPLED_TAIL = 400, 1 << 15, 1 << 14
 _SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` parts lines at."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]{0,20}m")
+_BRACKETS = re.compile(r"^\[([^\[\n].*)\](?: \{[^\n]*(?:\n.*)?)?$", re.DOTALL)
+"""As Node prints an error that has no stack."""
+
 _HEADER = re.compile(r"^([A-Za-z_][\w.$\\:]{0,200}?)(?:: (.*))?$", re.DOTALL)
 
 
@@ -103,6 +106,8 @@ def _plain(text: str) -> tuple[ExceptionInfo, ...]:
     text = text.strip()
     if not text:
         return ()
+    if brackets := _BRACKETS.match(text):
+        text = brackets[1]
     found = _HEADER.match(text)
     if found and (found[2] is not None or "\n" not in text):
         module, _, kind = found[1].rpartition(".")

@@ -7,7 +7,9 @@ from souk_monitor.stack_text.drafts import MOST_EXCEPTIONS, Draft, finish, numbe
 
 _AT = re.compile(r"^(\s*)at ([^\s(][^(]{0,1000})\(([^)]{0,500})\)")
 _THREAD = re.compile(r'^(?:Exception in thread "[^"\n]{0,200}" |FATAL EXCEPTION: .{0,200}$)')
-_HEADER = re.compile(r"^((?:[A-Za-z_$][\w$]*[./])*[A-Za-z_$][\w$]*)(?:: (.*)|:?$)")
+_HEADER = re.compile(r"^((?:[A-Za-z_$][\w$]*[./])*[A-Za-z_$][\w$]*)(?:(?:: |; (?:\w{1,20}: [^;]{0,500}; ){1,4})(.*)|:?$)")
+"""What was raised, and where a parser of XML was then."""
+
 _WITHIN = re.compile(r"(?<![\w.$])((?:[a-z_]\w{0,100}\.){1,20}\w{1,200}(?:Exception|Error))(?:: (.*))?$")
 """An exception at the end of a line of a log."""
 _INNER = re.compile(r"^(\s*)(Caused by|Suppressed|Wrapped by): (.*)$")

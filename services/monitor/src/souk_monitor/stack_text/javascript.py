@@ -12,8 +12,11 @@ _ERRORS = re.compile(r"^(\s*)\[errors\]: \[\s*(.*)$")
 _NO_ERRORS = frozenset(("undefined", "null", "true", "false"))
 _ELIDED = re.compile(r"^\s*\.\.\. (\d+) lines matching cause stack trace \.\.\.")
 _HEADER = re.compile(
-    r"^(?:(?:error: )?Uncaught (?:\(in promise\) )?|\(in promise\) )?([A-Za-z_$][\w$.]{0,200})(?: \[(\w{1,100})\])?(?:: (.*)|$)"
+    r"^(?:(?:error: )?Uncaught (?:\(in promise\) )?|\(in promise\) )?((?:[^\W\d]|\$)[\w$.]{0,200})(?: \[(\w{1,100})\])?(?:: (.*)|$)"
 )
+_REFERENCE = re.compile(r"<ref \*\d+> ")
+"""Before an error that has itself in it."""
+
 _GECKO = re.compile(r"^\s*([^@\n]{0,500})@(\S.*)$")
 _GECKO_PLACE = re.compile(r"(?:[\w.+-]+:/|/|\[native code\]|native|<anonymous>|\w+:\d+)|.*:\d+$")
 
@@ -84,7 +87,7 @@ class _Reader:
         elif stripped.startswith("[errors]: [") and (found := _ERRORS.match(line)):
             level = self.top(indent)
             level.lists_members = level.draft.is_group = True
-            if found[2]:
+            if _HEADER.match(found[2].removeprefix("[")):  # and no `[Array]`, nor what is no error
                 self._open(indent + 1, found[2], is_member=True)
         elif stripped.startswith("... ") and (found := _ELIDED.match(line)):
             draft = self.top(indent).draft
@@ -131,6 +134,7 @@ class _Reader:
 
 def _head(draft: Draft, lines: list[str]) -> None:
     """Type and message, of the lines before the stack: Node prints the source first, and [Error: …] where there is no stack."""
+    lines = [_REFERENCE.sub("", line, count=1) if line.startswith("<ref ") else line for line in lines]
     lines = [line.removesuffix(" {").removesuffix("]")[1:] if line.startswith("[") else line for line in lines]
     start = next((index for index, line in enumerate(lines) if _begins(lines, index) and _HEADER.match(line)), None)
     if start is None:
