@@ -3,19 +3,24 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor import stack_text
+from souk_monitor.app import preparer
 from souk_monitor.chains import tree
-from souk_monitor.decoding import bodies, native
+from souk_monitor.decoding import bodies, native, structs
+from souk_monitor.decoding.budget import Budget
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError
 from souk_monitor.grouping import group
-from souk_monitor.limits import fit
+from souk_monitor.limits import Limits, fit
+from souk_monitor.projects import Project
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PROJECT = Project(1, "shop", NOW)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 json = st.recursive(
@@ -93,6 +98,7 @@ def full_report() -> pb.ErrorReport:
         service="orders",
         release="1.2",
         environment="staging",
+        dist="114",
         server_name="host",
         logger="shop.orders",
         transaction="POST /orders",
@@ -134,12 +140,65 @@ def full_report() -> pb.ErrorReport:
     )
     message.exceptions[1].frames[0].local_variables.update({"sku": "x", "n": 3, "deep": {"list": [1, None, True, 0.5]}})
     message.contexts.update({"runtime": {"name": "CPython"}})
+    message.exceptions[0].extra.update({"thread_id": 7})
+    message.exceptions[1].extra.update(
+        {"mechanism": {"desc": "a crash", "meta": {"signal": {"number": 11, "name": "SIGSEGV"}}, "data": {"HResult": -2147467261}}}
+    )
+    message.exceptions[1].frames[0].extra.update({"instruction_addr": "0x1000", "lock": {"type": 1}, "vars": ["a", 1]})
+    message.stack[0].extra.update({"symbol": "_ZN4shop3runEv"})
+    message.user.extra.update({"name": "Ada", "geo": {"city": "Wien"}})
     message.time.FromDatetime(NOW - timedelta(seconds=5))
     return message
 
 
 def test_nothing_of_a_report_is_lost_on_the_way_to_an_event_and_back():
     assert native.report(native.event(full_report(), NOW)) == full_report()
+
+
+def test_what_is_read_of_a_report_has_the_limits_of_what_comes_by_other_ways():
+    """The crash itself before what is around it: the exception, its stack, its user, and the contexts with what is left."""
+
+    def many() -> Struct:
+        made = Struct()
+        made.update({"many": [0] * 3000})
+        return made
+
+    frame = pb.StackFrame(function="f", extra=many())
+    exception = pb.ExceptionReport(type="E", extra=many(), frames=[frame])
+    given = pb.ErrorReport(exceptions=[exception], stack=[frame], user=pb.ReportedUser(id="7", extra=many()), contexts=many())
+    made = native.event(given, NOW)
+    assert made.user is not None
+    read = [made.exceptions[0].extra, made.exceptions[0].frames[0].extra, made.stack[0].extra, made.user.extra, made.contexts]
+    assert [len(each.get("many", ())) for each in read] == [3000, 3000, 3000, 10_240 - 9_004, 0]
+    assert made.scrubbed_fields == ("user.extra", "contexts")
+    fit(made, NOW)
+    assert {len(each["many"]) for each in (made.exceptions[0].extra, made.exceptions[0].frames[0].extra)} == {1000}
+
+
+def test_of_what_is_sensitive_nothing_is_in_what_has_no_field_of_its_own():
+    given = full_report()
+    for part in (given.exceptions[1], given.exceptions[1].frames[0], given.stack[0], given.user):
+        part.extra.update({"password": "hunter2"})
+    body = preparer(Limits()).prepare(PROJECT, native.event(given, NOW), NOW).body
+    assert b"hunter2" not in body
+    assert body.count(b'"password":"[secret]"') == 4
+
+
+@pytest.mark.parametrize("text", ["gone fishing", {"a": 1}, 7, None, ["x"]])
+def test_whatever_an_sdk_calls_the_text_of_a_stack_is_answered(text: object):
+    made = native.report(Event("a" * 32, NOW, Source.SENTRY, exceptions=(ExceptionInfo("E", extra={"stack_text": text, "n": 1}),)))
+    (told,) = made.exceptions
+    assert told.extra["n"] == 1
+    assert (told.stack_text or structs.values(told.extra, Budget(), "extra")["stack_text"]) == text
+
+
+def test_no_address_is_rounded():
+    """The numbers of a Struct are doubles."""
+    given = {"a": 2**53, "b": 2**53 + 1, "c": -(2**53) - 1, "d": 2**64 - 1, "e": 1e300, "f": True}
+    known = Event("a" * 32, NOW, Source.SENTRY, stack=(Frame(extra=given),))
+    told = native.event(native.report(known), NOW).stack[0].extra
+    assert told == given | {name: str(given[name]) for name in ("b", "c", "d")}
+    assert told["f"] is True
 
 
 def test_a_report_without_a_time_or_with_one_to_come_happened_when_it_was_received():

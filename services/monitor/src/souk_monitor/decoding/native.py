@@ -1,6 +1,5 @@
 """Reports of the native rpcs to events, and events to the messages of the answers."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,13 +8,13 @@ from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
-import orjson
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_monitor.cutting import both_ends
 from souk_monitor.decoding.budget import MOST_EXCEPTIONS, MOST_SOURCE, Budget, share_of
+from souk_monitor.decoding.structs import struct, values
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
 from souk_monitor.exceptions import MalformedError, Problem
 from souk_monitor.stack_text import language_of, parse
@@ -30,10 +29,13 @@ _LEVELS = {
     pb.SEVERITY_FATAL: Level.FATAL,
 }
 SEVERITIES = {level: severity for severity, level in _LEVELS.items() if severity}
-_DEPTH = 16
 _MANY = 1000
 """Tags, and parts of a fingerprint, that are looked at: more than are kept."""
 _MOST_PROBLEMS = 20
+_SMALL = 10_000
+"""Bytes of contexts that are read before the stacks, for they leave half of an event's values to these. Larger ones come last."""
+_TEXT = "stack_text"
+"""In an exception's `extra`: the text of its stack, where no frames were made of it."""
 _LAST_SECOND = 253_402_300_799
 """9999-12-31T23:59:59Z, as in google.protobuf.Timestamp."""
 
@@ -62,8 +64,11 @@ def _malformed(report: pb.ErrorReport) -> MalformedError:
 
 
 def _event(report: pb.ErrorReport, received: datetime, budget: Budget) -> Event:
-    contexts = values(report.contexts, budget, "contexts")
+    are_few = report.contexts.ByteSize() <= _SMALL
+    contexts = values(report.contexts, budget, "contexts") if are_few else {}
     exceptions = _exceptions(report, budget)
+    stack = _frames(report.stack, budget, "stack")
+    user = _user(report.user, budget) if report.HasField("user") else None
     return Event(
         event_id=report.event_id.lower() or uuid4().hex,
         time=_time(report, received),
@@ -73,26 +78,27 @@ def _event(report: pb.ErrorReport, received: datetime, budget: Budget) -> Event:
         service=report.service,
         release=report.release,
         environment=report.environment,
+        dist=report.dist,
         server_name=report.server_name,
         logger=report.logger,
         transaction=report.transaction,
         message=report.message,
         template=report.message_template,
         exceptions=tuple(exception for exception, _ in exceptions),
-        stack=_frames(report.stack, budget, "stack"),
+        stack=stack,
         fingerprint=tuple(report.fingerprint[:_MANY]),
         tags=dict(islice(report.tags.items(), _MANY)),
-        user=_user(report.user) if report.HasField("user") else None,
+        user=user,
         trace_id=report.trace_id.lower(),
         span_id=report.span_id.lower(),
         error_id=report.error_id,
-        contexts=contexts,
+        contexts=contexts if are_few else values(report.contexts, budget, "contexts"),
         scrubbed_fields=tuple(budget.noted),
     )
 
 
 def report(known: Event) -> pb.ErrorReport:
-    """An event as a report; what has no field of its own there is in the event's `extra`."""
+    """An event as a report; what has no field of its own there is in `extra` of the part that it belongs to, or of the event."""
     message = pb.ErrorReport(
         event_id=known.event_id,
         severity=SEVERITIES[known.level],
@@ -100,6 +106,7 @@ def report(known: Event) -> pb.ErrorReport:
         service=known.service,
         release=known.release,
         environment=known.environment,
+        dist=known.dist,
         server_name=known.server_name,
         logger=known.logger,
         transaction=known.transaction,
@@ -115,58 +122,10 @@ def report(known: Event) -> pb.ErrorReport:
     )
     message.time.FromDatetime(known.time)
     if known.user is not None:
-        user = known.user
-        message.user.MergeFrom(pb.ReportedUser(id=user.id, email=user.email, username=user.username, ip_address=user.ip_address))
+        message.user.MergeFrom(_reported_user(known.user))
     if known.contexts:
         message.contexts.CopyFrom(struct(known.contexts))
     return message
-
-
-def values(message: Struct, budget: Budget, path: str) -> dict[str, Any]:
-    """A Struct as what JSON would be in Python, as much of it as may be read; a number that JSON cannot say is its name."""
-    fields = message.fields
-    names = islice(fields, budget.members(len(fields), path))  # not its items(), which are slow: they are no part of upb
-    return {name: (value := fields[name]).string_value or _value(value, budget, path) for name in names}  # most are texts
-
-
-def struct(known: Mapping[str, Any]) -> Struct:
-    """What JSON can say as a Struct; whole numbers above 2^53 are rounded, and what is nested deeper than 16 is its text, because a
-    message may be nested 100 deep, and a Struct is by three for each level."""
-    message = Struct()
-    message.update({name: _flat(value, _DEPTH) for name, value in known.items()})
-    return message
-
-
-def _flat(value: Any, depth: int) -> Any:
-    if not isinstance(value, dict | list):
-        return value
-    if depth == 0:
-        return orjson.dumps(value).decode()
-    if isinstance(value, dict):
-        return {name: _flat(each, depth - 1) for name, each in value.items()}
-    return [_flat(each, depth - 1) for each in value]
-
-
-def _value(message: Value, budget: Budget, path: str) -> Any:
-    match message.WhichOneof("kind"):
-        case "string_value":
-            return message.string_value
-        case "number_value":
-            return _number(message.number_value)
-        case "bool_value":
-            return message.bool_value
-        case "list_value":
-            parts = message.list_value.values
-            return [_value(each, budget, path) for each in parts[: budget.members(len(parts), path)]]
-        case "struct_value":
-            return values(message.struct_value, budget, path)
-    return None
-
-
-def _number(number: float) -> Any:
-    if not math.isfinite(number):
-        return str(number)
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _problems(report: pb.ErrorReport) -> Iterator[Problem]:
@@ -236,16 +195,17 @@ def _exceptions(report: pb.ErrorReport, budget: Budget) -> list[tuple[ExceptionI
     given = budget.exceptions(report.exceptions)
     found: list[tuple[ExceptionInfo, str]] = []
     for number in reversed(range(len(given))):
-        exception = _exception(given[number], budget, f"exceptions[{number}].frames", len(given))
-        read, language = _with_stack(exception, report.platform, budget, only=len(given) == 1)
+        exception = _exception(given[number], budget, f"exceptions[{number}]", len(given))
+        read, language = _with_stack(exception, given[number].stack_text, report.platform, budget, only=len(given) == 1)
         found += [(each, language) for each in (reversed(read) if len(given) == 1 else read[-1:])]
     return found[::-1]
 
 
-def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget, *, only: bool) -> tuple[tuple[ExceptionInfo, ...], str]:
+def _with_stack(
+    exception: ExceptionInfo, text: str, platform: str, budget: Budget, *, only: bool
+) -> tuple[tuple[ExceptionInfo, ...], str]:
     """The exception with the frames of the text of its stack, after its causes, where it has no frames of its own; and the
     language. An only one has the number by which members and suppressed ones of the text name it."""
-    text: str = exception.extra.get("stack_text", "")
     if not budget.reads_stack(text):
         return (exception,), ""
     language = "" if platform else language_of(text)
@@ -260,27 +220,38 @@ def _with_stack(exception: ExceptionInfo, platform: str, budget: Budget, *, only
         value=exception.value or last.value,
         module=exception.module or last.module,
         frames=last.frames,
-        extra={},
+        extra=_without_text(exception.extra),
     )
     if only and last.exception_id is not None:
         known = replace(known, exception_id=last.exception_id, parent_id=None, is_group=last.is_group)
     return (*found[:-1], known), language
 
 
+def _without_text(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in extra.items() if name != _TEXT}
+
+
 def _exception(message: pb.ExceptionReport, budget: Budget, path: str, stacks: int) -> ExceptionInfo:
+    extra = _extra(message, budget, path)
+    if message.stack_text:
+        extra[_TEXT] = message.stack_text
     return ExceptionInfo(
         type=message.type,
         value=message.value,
         module=message.module,
-        frames=_frames(message.frames, budget, path, stacks),
+        frames=_frames(message.frames, budget, f"{path}.frames", stacks),
         handled=message.handled if message.HasField("handled") else None,
         mechanism=message.mechanism,
         exception_id=message.exception_id if message.HasField("exception_id") else None,
         parent_id=message.parent_id if message.HasField("parent_id") else None,
         is_group=message.is_group,
         source=message.source,
-        extra={"stack_text": message.stack_text} if message.stack_text else {},
+        extra=extra,
     )
+
+
+def _extra(message: pb.ExceptionReport | pb.ReportedUser, budget: Budget, path: str) -> dict[str, Any]:
+    return values(message.extra, budget, f"{path}.extra") if message.HasField("extra") else {}
 
 
 _FRAME: Callable[[pb.StackFrame], tuple[str, str, str, str, int, int, str, str, Sequence[str], Sequence[str]]] = attrgetter(
@@ -310,26 +281,45 @@ def _frame(message: pb.StackFrame, budget: Budget, path: str) -> Frame:
         tuple(before[-MOST_SOURCE:]) if before else (),
         tuple(after[:MOST_SOURCE]) if after else (),
         values(message.local_variables, budget, f"{path}.local_variables") if message.HasField("local_variables") else {},
+        values(message.extra, budget, f"{path}.extra") if message.HasField("extra") else {},
     )
 
 
-def _user(message: pb.ReportedUser) -> User:
-    return User(id=message.id, email=message.email, username=message.username, ip_address=message.ip_address)
+def _user(message: pb.ReportedUser, budget: Budget) -> User:
+    return User(message.id, message.email, message.username, message.ip_address, _extra(message, budget, "user"))
+
+
+def _reported_user(known: User) -> pb.ReportedUser:
+    return pb.ReportedUser(
+        id=known.id,
+        email=known.email,
+        username=known.username,
+        ip_address=known.ip_address,
+        extra=_struct_or_none(known.extra),
+    )
+
+
+def _struct_or_none(known: Mapping[str, Any]) -> Struct | None:
+    return struct(known) if known else None
 
 
 def _exception_report(known: ExceptionInfo) -> pb.ExceptionReport:
+    text, extra = known.extra.get(_TEXT), known.extra
+    if isinstance(text, str):  # Sentry's SDKs may give anything under this name
+        extra = _without_text(extra)
     return pb.ExceptionReport(
         type=known.type,
         value=known.value,
         module=known.module,
         frames=map(_stack_frame, known.frames),
-        stack_text=known.extra.get("stack_text", ""),
+        stack_text=text if isinstance(text, str) else "",
         handled=known.handled,
         mechanism=known.mechanism,
         exception_id=known.exception_id,
         parent_id=known.parent_id,
         is_group=known.is_group,
         source=known.source,
+        extra=_struct_or_none(extra),
     )
 
 
@@ -345,6 +335,7 @@ def _stack_frame(known: Frame) -> pb.StackFrame:
         context_line=known.context_line,
         pre_context=known.pre_context,
         post_context=known.post_context,
-        local_variables=struct(known.local_variables) if known.local_variables else None,
+        local_variables=_struct_or_none(known.local_variables),
         package=known.package,
+        extra=_struct_or_none(known.extra),
     )

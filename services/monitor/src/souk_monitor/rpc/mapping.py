@@ -8,6 +8,7 @@ from souk.common.v1.errors_pb2 import Failure
 from souk.monitor.v1 import error_pb2 as pb
 
 from souk_monitor.decoding import native
+from souk_monitor.decoding.structs import struct
 from souk_monitor.errors import DOMAIN
 from souk_monitor.explaining import Component
 from souk_monitor.in_app import InAppRules, settle
@@ -103,7 +104,7 @@ def event(kept: KeptEvent, project: str, rules: InAppRules) -> pb.ErrorEvent:
         scrubbed_fields=kept.event.scrubbed_fields,
     )
     if kept.event.extra:
-        message.extra.CopyFrom(native.struct(kept.event.extra))
+        message.extra.CopyFrom(struct(kept.event.extra))
     return message
 
 

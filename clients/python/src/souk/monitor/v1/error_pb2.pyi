@@ -1486,6 +1486,7 @@ class ErrorReport(_message.Message):
     SPAN_ID_FIELD_NUMBER: _builtins.int
     ERROR_ID_FIELD_NUMBER: _builtins.int
     CONTEXTS_FIELD_NUMBER: _builtins.int
+    DIST_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """32 hexadecimal digits, so that a repeat is known. Empty: the server makes one."""
     severity: Global___Severity.ValueType
@@ -1514,6 +1515,8 @@ class ErrorReport(_message.Message):
     """W3C span id: 16 hexadecimal digits, or empty."""
     error_id: _builtins.str
     """The error_id that a Souk service gave with INTERNAL."""
+    dist: _builtins.str
+    """Which build of the release, as 114 or x86. 512 characters at the most."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When. None, or later than now: when it is received."""
@@ -1540,7 +1543,10 @@ class ErrorReport(_message.Message):
 
     @_builtins.property
     def contexts(self) -> _struct_pb2.Struct:
-        """What else is known: request, runtime, breadcrumbs …"""
+        """What else is known: request, runtime, breadcrumbs … 10,000 values at the most, with those of local variables and of extra, each 64
+        characters of a text one more; 1,000 members of one object or list, names of 512 characters, texts of 16,384, 16 levels. A whole
+        number beyond 2^53 is read back as its text.
+        """
 
     def __init__(
         self,
@@ -1566,10 +1572,11 @@ class ErrorReport(_message.Message):
         span_id: _builtins.str = ...,
         error_id: _builtins.str = ...,
         contexts: _struct_pb2.Struct | None = ...,
+        dist: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contexts", b"contexts", "time", b"time", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contexts", b"contexts", "environment", b"environment", "error_id", b"error_id", "event_id", b"event_id", "exceptions", b"exceptions", "fingerprint", b"fingerprint", "logger", b"logger", "message", b"message", "message_template", b"message_template", "platform", b"platform", "release", b"release", "server_name", b"server_name", "service", b"service", "severity", b"severity", "span_id", b"span_id", "stack", b"stack", "tags", b"tags", "time", b"time", "trace_id", b"trace_id", "transaction", b"transaction", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contexts", b"contexts", "dist", b"dist", "environment", b"environment", "error_id", b"error_id", "event_id", b"event_id", "exceptions", b"exceptions", "fingerprint", b"fingerprint", "logger", b"logger", "message", b"message", "message_template", b"message_template", "platform", b"platform", "release", b"release", "server_name", b"server_name", "service", b"service", "severity", b"severity", "span_id", b"span_id", "stack", b"stack", "tags", b"tags", "time", b"time", "trace_id", b"trace_id", "transaction", b"transaction", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1592,6 +1599,7 @@ class ExceptionReport(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     IS_GROUP_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    EXTRA_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """Its type, without the module."""
     value: _builtins.str
@@ -1619,6 +1627,13 @@ class ExceptionReport(_message.Message):
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___StackFrame]:
         """Its stack; the call that was made last is the last."""
 
+    @_builtins.property
+    def extra(self) -> _struct_pb2.Struct:
+        """What else is known of it, under the names of Sentry's protocol: mechanism with meta (signal, mach_exception, ns_error), data
+        (HResult), desc, help_link and synthetic; thread_id; stacktrace with registers; raw_stacktrace. It has the limits of contexts, and
+        its values count with theirs.
+        """
+
     def __init__(
         self,
         *,
@@ -1633,10 +1648,11 @@ class ExceptionReport(_message.Message):
         parent_id: _builtins.int | None = ...,
         is_group: _builtins.bool = ...,
         source: _builtins.str = ...,
+        extra: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "handled", b"handled", "parent_id", b"parent_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "extra", b"extra", "handled", b"handled", "parent_id", b"parent_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "frames", b"frames", "handled", b"handled", "is_group", b"is_group", "mechanism", b"mechanism", "module", b"module", "parent_id", b"parent_id", "source", b"source", "stack_text", b"stack_text", "type", b"type", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id", "_handled", b"_handled", "_parent_id", b"_parent_id", "exception_id", b"exception_id", "extra", b"extra", "frames", b"frames", "handled", b"handled", "is_group", b"is_group", "mechanism", b"mechanism", "module", b"module", "parent_id", b"parent_id", "source", b"source", "stack_text", b"stack_text", "type", b"type", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exception_id: _TypeAlias = _typing.Literal["exception_id"]  # noqa: Y015
     _WhichOneofArgType__exception_id: _TypeAlias = _typing.Literal["_exception_id", b"_exception_id"]  # noqa: Y015
@@ -1671,6 +1687,7 @@ class StackFrame(_message.Message):
     POST_CONTEXT_FIELD_NUMBER: _builtins.int
     LOCAL_VARIABLES_FIELD_NUMBER: _builtins.int
     PACKAGE_FIELD_NUMBER: _builtins.int
+    EXTRA_FIELD_NUMBER: _builtins.int
     function: _builtins.str
     """The function."""
     module: _builtins.str
@@ -1703,6 +1720,12 @@ class StackFrame(_message.Message):
     def local_variables(self) -> _struct_pb2.Struct:
         """Names and values of local variables."""
 
+    @_builtins.property
+    def extra(self) -> _struct_pb2.Struct:
+        """What else is known of it, under the names of Sentry's protocol: instruction_addr, addr_mode, symbol, symbol_addr, image_addr, trust,
+        raw_function, lock, platform, vars that are a list. It has the limits of contexts, and its values count with theirs.
+        """
+
     def __init__(
         self,
         *,
@@ -1718,10 +1741,11 @@ class StackFrame(_message.Message):
         post_context: _abc.Iterable[_builtins.str] | None = ...,
         local_variables: _struct_pb2.Struct | None = ...,
         package: _builtins.str = ...,
+        extra: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_in_app", b"_in_app", "in_app", b"in_app", "local_variables", b"local_variables"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_in_app", b"_in_app", "extra", b"extra", "in_app", b"in_app", "local_variables", b"local_variables"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_in_app", b"_in_app", "abs_path", b"abs_path", "column", b"column", "context_line", b"context_line", "file", b"file", "function", b"function", "in_app", b"in_app", "line", b"line", "local_variables", b"local_variables", "module", b"module", "package", b"package", "post_context", b"post_context", "pre_context", b"pre_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_in_app", b"_in_app", "abs_path", b"abs_path", "column", b"column", "context_line", b"context_line", "extra", b"extra", "file", b"file", "function", b"function", "in_app", b"in_app", "line", b"line", "local_variables", b"local_variables", "module", b"module", "package", b"package", "post_context", b"post_context", "pre_context", b"pre_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__in_app: _TypeAlias = _typing.Literal["in_app"]  # noqa: Y015
     _WhichOneofArgType__in_app: _TypeAlias = _typing.Literal["_in_app", b"_in_app"]  # noqa: Y015
@@ -1739,6 +1763,7 @@ class ReportedUser(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     IP_ADDRESS_FIELD_NUMBER: _builtins.int
+    EXTRA_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Their id."""
     email: _builtins.str
@@ -1747,6 +1772,12 @@ class ReportedUser(_message.Message):
     """Their name."""
     ip_address: _builtins.str
     """Their address in the network."""
+    @_builtins.property
+    def extra(self) -> _struct_pb2.Struct:
+        """What else is known of them: name, geo, segment, data. It has the limits of contexts, and its values count with theirs. They are not
+        known by it: EraseUser finds them by the fields above.
+        """
+
     def __init__(
         self,
         *,
@@ -1754,10 +1785,11 @@ class ReportedUser(_message.Message):
         email: _builtins.str = ...,
         username: _builtins.str = ...,
         ip_address: _builtins.str = ...,
+        extra: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["extra", b"extra"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "id", b"id", "ip_address", b"ip_address", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "extra", b"extra", "id", b"id", "ip_address", b"ip_address", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
