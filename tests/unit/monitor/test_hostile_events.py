@@ -91,7 +91,27 @@ WIDE: dict[str, dict[str, Any]] = {
     "parameters": {"logentry": {"message": "%s {}" * 1000, "params": ["x"] * 90_000}},
     "a report of a browser": {"message": "", "csp": {f"n{n}": n for n in range(90_000)}},
     "a message that is an object": {"message": {"message": [[1]] * 60_000}},
+    "threads that crashed": {"threads": [{"crashed": 1, "stacktrace": {"frames": [{"package": "a"}] * 4}}] * 15_000},
+    "images": {"debug_meta": {"images": [{"image_addr": f"0x{n}", "code_file": f"/f{n}"} for n in range(50_000)]}},
+    "threads without stacks": {
+        "threads": [{"crashed": 1}] * 25_000,
+        "debug_meta": {"images": [{"image_addr": f"0x{n}", "code_file": f"/f{n}"} for n in range(1500)]},
+    },
+    "a crash": {
+        "exception": [{"type": "E", "stacktrace": {"frames": [{"instruction_addr": f"0x{n}"} for n in range(1000)]}}],
+        "threads": [{"crashed": 1, "stacktrace": {"frames": [{"image_addr": "0x0"}] * 5000}}, *[{"crashed": 1, "id": 1}] * 20_000],
+        "debug_meta": {"images": [{"image_addr": f"0x{n}", "code_file": f"/f{n}"} for n in range(20_000)]},
+    },
+    "entries": {
+        "contexts": {f"c{n}": "x" * 200 for n in range(1200)},
+        "extra": {f"e{n}": "x" * 200 for n in range(1200)},
+        "user": {f"u{n}": "x" * 200 for n in range(1200)},
+        "exception": [{"type": "E", **{f"x{n}": "x" * 200 for n in range(1200)}}],
+    },
+    "long names of entries": {part: {f"{n:03}" + "\x01" * 97: n for n in range(1000)} for part in ("contexts", "extra")},
 }
+CALLS, OF_CRASHES = 35_000, {"threads that crashed": 57_000, "threads without stacks": 57_000, "a crash": 72_000}
+"""The latter are asked, too, which of their threads has crashed, and of 1,000 of these and 2,000 images which are of the crash."""
 
 
 @pytest.mark.parametrize("name", WIDE)
@@ -104,7 +124,7 @@ def test_an_event_with_very_many_values_is_cut_without_a_look_at_most(name: str)
         return event
 
     event, calls = counted(work)
-    assert calls < 35_000
+    assert calls < OF_CRASHES.get(name, CALLS)
     assert len(bodies.encode(event)) <= KEPT
     assert name == "empty exceptions" or event.scrubbed_fields
 
@@ -115,6 +135,22 @@ def test_what_stands_in_texts_is_no_value(text: str):
     event = {"exception": {"values": [{"type": "ValueError", "value": text}]}}
     (taken,) = store_reports(json.dumps(event).encode(), NOW).events
     assert taken.exceptions[0].type == "ValueError"
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_a_body_is_not_written_anew_for_each_part_that_is_dropped(name: str, monkeypatch: pytest.MonkeyPatch):
+    written: list[int] = []
+    encode = bodies.encode
+
+    def counting(event: Event) -> bytes:
+        body = encode(event)
+        written.append(len(body))
+        return body
+
+    monkeypatch.setattr(bodies, "encode", counting)
+    (event,) = read({"message": "no stock", **WIDE[name]}).events
+    assert len(written) <= 4
+    assert written[-1] == len(encode(event)) <= KEPT
 
 
 def test_a_request_with_more_values_than_may_be_is_refused_before_it_is_read():

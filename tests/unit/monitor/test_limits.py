@@ -116,6 +116,147 @@ def test_a_body_that_is_too_large_loses_what_is_dearest_first():
     assert made.scrubbed_fields == ("exceptions[0].frames.local_variables",)
 
 
+def test_contexts_and_calls_near_the_error_have_their_values_before_others_variables():
+    local = {f"v{number}": number for number in range(100)}
+    crumbs = [{"message": "m"} for _ in range(100)]
+    stack = frames(200, local_variables=local, pre_context=("a",), extra={"instruction_addr": "0x1000"})
+    made = fitted(contexts={"breadcrumbs": crumbs}, exceptions=(ExceptionInfo("E", frames=stack),), extra={"a": 1})
+    assert made.contexts == {"breadcrumbs": crumbs}
+    kept = [frame.local_variables == local for frame in made.exceptions[0].frames]
+    assert kept == [False] * kept.count(False) + [True] * kept.count(True)
+    assert kept.count(True) > 80
+    assert all(frame.extra for frame in made.exceptions[0].frames)
+
+
+def addressed(count: int, start: int = 0x1000) -> list[dict[str, object]]:
+    """Frames of native code, of which nothing is known but where it is."""
+    return [{"instruction_addr": hex(start + number), "image_addr": hex(start), "trust": "fp"} for number in range(count)]
+
+
+MECHANISM = {"thread_id": 0, "mechanism": {"meta": {"signal": {"number": 11}}, "data": {"HResult": -2147467261}}}
+
+
+def crash(threads: int, calls: int, images: int) -> dict[str, object]:
+    """An event of native code: the exception of one thread, the stacks of the others, and what was loaded."""
+    others = [{"id": n, "name": f"t{n}", "stacktrace": {"frames": addressed(calls, 0x100000 * n)}} for n in range(1, threads)]
+    loaded = [
+        {"type": "elf", "debug_id": f"{n:032x}", "image_addr": hex(0x1000 * n), "image_size": 0x1000, "code_file": f"/lib/{n}.so"}
+        for n in range(images)
+    ]
+    stack = tuple(Frame(package="shop", extra=said) for said in addressed(30))
+    return {
+        "exceptions": (ExceptionInfo("SIGSEGV", frames=stack, extra=MECHANISM),),
+        "contexts": {name: {"name": name} for name in ("trace", "os", "device", "app", "state")},
+        "extra": {"threads": [{"id": 0, "crashed": True}, *others], "debug_meta": {"images": loaded[::-1]}, "basket": [1, 2]},
+        "user": User(id="7", extra={"geo": {"city": "Wien"}}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("threads", "calls", "images"), [(40, 60, 400), (60, 40, 600), (60, 240, 900), (3, 20, 1500), (1200, 2, 9)]
+)
+def test_of_a_large_crash_the_crash_itself_stays_whole_and_what_else_there_is_room_for(threads: int, calls: int, images: int):
+    given = crash(threads, calls, images)
+    made = event(**deepcopy(given))
+    body = fit(made, NOW)
+    assert 130_000 < len(body) <= 262_144
+    assert (made.exceptions, made.contexts, made.user) == (given["exceptions"], given["contexts"], given["user"])
+    assert made.extra["basket"] == [1, 2]
+    heads = [{name: value for name, value in thread.items() if name != "stacktrace"} for thread in given["extra"]["threads"]]
+    told = [{name: value for name, value in thread.items() if name != "stacktrace"} for thread in made.extra["threads"]]
+    assert told == heads[:1000]
+    stacks = [thread.get("stacktrace") for thread in made.extra["threads"]]
+    whole = [thread.get("stacktrace") for thread in given["extra"]["threads"]][: len(stacks)]
+    assert all(stack in (None, whole[number]) for number, stack in enumerate(stacks))
+    assert (stacks != whole) == ("extra.threads.stacktrace" in made.scrubbed_fields)
+    loaded = made.extra["debug_meta"]["images"]
+    assert given["extra"]["debug_meta"]["images"][-2] in loaded  # of the crash
+    assert (len(loaded) < images) == ("extra.debug_meta.images" in made.scrubbed_fields)
+    assert {*made.scrubbed_fields} <= {"extra.threads", "extra.threads.stacktrace", "extra.debug_meta.images"}
+
+
+@pytest.mark.parametrize("part", ["contexts", "extra", "user", "variables", "threads"])
+def test_what_a_crash_says_of_itself_has_its_values_before_all_else(part: str):
+    given = crash(2, 2, 2)
+    many = {f"a{number}": [number] * 900 for number in range(20)}
+    fields: dict[str, object] = {
+        "contexts": {"contexts": many},
+        "extra": {"extra": many},
+        "user": {"user": User(id="7", extra=many)},
+        "variables": {"stack": frames(9, local_variables=many)},
+        "threads": {"extra": {"threads": [many] * 20, "debug_meta": {"images": [many] * 20}}},
+    }[part]
+    made = fitted(**given | fields)
+    assert made.exceptions == given["exceptions"]
+    assert made.scrubbed_fields
+
+
+DROPPED = (
+    "extra.threads.stacktrace", "extra.debug_meta.images",
+    "exceptions[0].frames.local_variables", "exceptions[1].frames.local_variables",
+    "exceptions[0].frames.pre_context", "exceptions[1].frames.pre_context",
+    "contexts.breadcrumbs", "extra.dump", "contexts.state", "exceptions[0].raw_stacktrace", "user.data",
+    "extra.threads", "extra.debug_meta",
+    "exceptions[0].frames.extra", "exceptions[1].frames.extra",
+    "exceptions[1].mechanism", "contexts.device", "contexts.trace",
+)  # fmt: skip
+
+
+def test_what_is_farthest_from_the_crash_goes_first_and_each_part_only_where_it_must():
+    def part(size: int = 400) -> dict[str, object]:
+        return {"a": "x" * size}
+
+    def stack() -> tuple[Frame, ...]:
+        return (Frame("f", package="shop", local_variables=part(), pre_context=("x" * 400,), extra=part()),)
+
+    def whole() -> Event:
+        return event(
+            exceptions=(
+                ExceptionInfo("Cause", frames=stack(), extra={"raw_stacktrace": part(600)}),
+                ExceptionInfo("E", frames=stack(), extra={"mechanism": part(550)}),
+            ),
+            contexts={
+                "breadcrumbs": [{"message": "x" * 20}] * 40,
+                "device": part(500),
+                "state": part(1500),
+                "trace": part(450),
+            },
+            extra={
+                "threads": [{"id": 1, "stacktrace": part()}, {"id": 2, "current": True, "stacktrace": {"frames": []}}],
+                "debug_meta": {"images": [{"code_file": "x" * 500}, {"code_file": "/srv/shop"}]},
+                "dump": part(2000),
+            },
+            user=User(id="7", extra={"data": part(470)}),
+        )
+
+    found: list[tuple[str, ...]] = []
+    for limit in range(len(bodies.encode(whole())), 1000, -50):
+        made = whole()
+        body = fit(made, NOW, Limits(body=limit))
+        assert body == bodies.encode(made)
+        assert len(body) <= limit
+        assert bodies.decode(body) == made
+        named = made.scrubbed_fields
+        assert "extra.debug_meta" in named or {"code_file": "/srv/shop"} in made.extra["debug_meta"]["images"]
+        if "contexts.trace" not in named:
+            assert named == DROPPED[: len(named)]
+            assert limit - len(body) < 2100
+        found.append(named)
+    assert {len(named) for named in found} >= set(range(7))
+    assert any(set(named) >= {*DROPPED} for named in found)
+
+
+def test_a_text_that_speaks_of_a_nul_is_no_nul():
+    fields = {"message": "cannot have \\u0000 in text", "contexts": {"os": {"a": 1}}, "stack": frames(30, local_variables={"a": 1})}
+    assert fitted(**fields) == event(**fields)
+
+
+def test_a_name_that_cannot_be_stored_is_mended_where_it_is_named_as_cut_too():
+    made = fitted(tags={"a\ud800": "x" * 600})
+    assert made.scrubbed_fields == ("tags.a�",)
+    assert bodies.decode(bodies.encode(made)) == made
+
+
 @pytest.mark.parametrize("letter", ["x", "\x01", "☃", "😀"])
 def test_nothing_is_larger_than_the_limit_of_a_body(letter: str):
     long = letter * 600

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 
+from souk_monitor import crash
 from souk_monitor.events import Event, ExceptionInfo, Frame, Json, User
 
 T = TypeVar("T")
@@ -107,7 +108,11 @@ class Cutting:
             event.fingerprint = event.fingerprint[: lengths.fingerprint]
 
     def whole(self, event: Event) -> None:
-        """All of it, mended too. What is beyond the values that an event may have is not looked at."""
+        """All of it, mended too. What is beyond the values that an event may have is not looked at.
+
+        They go to what exceptions and stacks say of themselves first, then to the user and contexts, to local variables and
+        source, to extra, and to images and threads last; of exceptions and calls to the last ones first.
+        """
         lengths = self._lengths
         self._left = lengths.values
         for field in _HEAD:
@@ -115,16 +120,19 @@ class Cutting:
         event.tags = {mend(name): mend(value) for name, value in event.tags.items()}
         event.fingerprint = tuple(self._text(part, lengths.tag_value, "fingerprint") for part in event.fingerprint)
         self._names_and_tags(event)
-        if event.user is not None:
-            self._user(event.user)
         event.message = self._text(event.message, lengths.message, "message")
         event.template = self._text(event.template, lengths.message, "template")
-        event.contexts = self._object(event.contexts, "contexts")
-        event.extra = self._object(event.extra, "extra")
         exceptions = self._both_ends(event.exceptions, lengths.exceptions, "exceptions")
         last_first = [self._exception(exceptions[i], f"exceptions[{i}]") for i in reversed(range(len(exceptions)))]
         event.exceptions = tuple(reversed(last_first))
         event.stack = self._frames(event.stack, "stack")
+        if event.user is not None:
+            self._user(event.user)
+        event.contexts = self._object(event.contexts, "contexts")
+        for number in reversed(range(len(exceptions))):
+            self._variables(event.exceptions[number].frames, f"exceptions[{number}].frames")
+        self._variables(event.stack, "stack")
+        event.extra = self._extra(event)
 
     def _user(self, user: User) -> None:
         for field in _TEXTS[User]:
@@ -145,28 +153,28 @@ class Cutting:
     def _exception(self, exception: ExceptionInfo, path: str) -> ExceptionInfo:
         texts = self._names(exception, path)
         texts["value"] = self._text(exception.value, self._lengths.message, f"{path}.value")
-        frames = self._frames(exception.frames, f"{path}.frames")
-        return replace(exception, **texts, frames=frames, extra=self._object(exception.extra, path))
+        extra = self._object(exception.extra, path)
+        return replace(exception, **texts, frames=self._frames(exception.frames, f"{path}.frames"), extra=extra)
 
     def _frames(self, frames: tuple[Frame, ...], path: str) -> tuple[Frame, ...]:
-        return tuple(self._frame(frame, path) for frame in self._both_ends(frames, self._lengths.frames, path))
+        return tuple(self._frame(frame, path) for frame in reversed(self._both_ends(frames, self._lengths.frames, path)))[::-1]
 
     def _frame(self, frame: Frame, path: str) -> Frame:
         texts = self._names(frame, path)
         texts["context_line"] = self._line(frame.context_line, path)
-        before: Sequence[str] = frame.pre_context[max(0, len(frame.pre_context) - self._lengths.lines) :]
-        after: Sequence[str] = frame.post_context[: self._lengths.lines]
-        if (before or after) and self._left <= 0:
-            self._note(f"{path}.context_line")
-            before = after = ()
-        return replace(
-            frame,
-            **texts,
-            pre_context=tuple(self._line(line, path) for line in before),
-            post_context=tuple(self._line(line, path) for line in after),
-            local_variables=self._object(frame.local_variables, f"{path}.local_variables"),
-            extra=self._object(frame.extra, path),
-        )
+        return replace(frame, **texts, extra=self._object(frame.extra, path))
+
+    def _variables(self, frames: Sequence[Frame], path: str) -> None:
+        """Of frames that are cut otherwise, their variables, and the lines around their own."""
+        for frame in reversed(frames):
+            before: Sequence[str] = frame.pre_context[max(0, len(frame.pre_context) - self._lengths.lines) :]
+            after: Sequence[str] = frame.post_context[: self._lengths.lines]
+            if (before or after) and self._left <= 0:
+                self._note(f"{path}.context_line")
+                before = after = ()
+            frame.pre_context = tuple(self._line(line, path) for line in before)
+            frame.post_context = tuple(self._line(line, path) for line in after)
+            frame.local_variables = self._object(frame.local_variables, f"{path}.local_variables")
 
     def _line(self, text: str, path: str) -> str:
         self._left -= len(text) // _PER_VALUE
@@ -175,6 +183,43 @@ class Cutting:
     def _names(self, part: ExceptionInfo | Frame, path: str) -> dict[str, Any]:
         limit = self._lengths.name
         return {name: self._text(getattr(part, name), limit, f"{path}.{name}") for name in NAMES[type(part)]}
+
+    def _extra(self, event: Event) -> dict[str, Json]:
+        """The images that were loaded, and the stacks of threads, are cut after all else."""
+        extra = event.extra
+        if crash.IMAGES not in extra and crash.THREADS not in extra:
+            return self._object(extra, "extra")
+        cut = self._object({name: extra[name] for name in extra if name not in (crash.IMAGES, crash.THREADS)}, "extra")
+        if crash.IMAGES in extra:
+            cut[crash.IMAGES] = self._images(event, f"extra.{crash.IMAGES}")
+        if crash.THREADS in extra:
+            cut[crash.THREADS] = self._threads(extra[crash.THREADS], f"extra.{crash.THREADS}")
+        return cut
+
+    def _images(self, event: Event, path: str) -> Json:
+        """Where there are too many, those that the crash is in, and as many of the others as there is room for."""
+        known, images = event.extra[crash.IMAGES], crash.images_in(event)
+        if len(images) > self._lengths.members or crash.values_in(images) > self._left:
+            self._note(f"{path}.images")
+            known = {**known, "images": crash.some_of(images, event, self._lengths.members, self._left)}
+        return self._nested(known, path, 1)
+
+    def _threads(self, threads: Json, path: str) -> Json:
+        """What they are, and then their stacks, that of the crash before the others: whole ones, while there are values."""
+        if not isinstance(threads, list):
+            return self._nested(threads, path, 1)
+        taken = threads[: self._takes(len(threads), path)]
+        cut = [self._nested(crash.without_stack(thread), path, 2) for thread in taken]
+        have_crashed = list(map(crash.has_crashed, taken))
+        for place in sorted(range(len(taken)), key=have_crashed.__getitem__, reverse=True):
+            if not crash.has_stack(taken[place]):
+                continue
+            stack = self._nested(taken[place][crash.STACK], path, 3) if self._left > 0 else None
+            if stack is not None and (self._left > 0 or have_crashed[place]):
+                cut[place][crash.STACK] = stack
+            else:
+                self._note(f"{path}.{crash.STACK}")
+        return cut
 
     def _object(self, value: Mapping[str, Json], path: str, depth: int = 0) -> dict[str, Json]:
         cut: dict[str, Json] = {}

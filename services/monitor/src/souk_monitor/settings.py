@@ -90,7 +90,7 @@ class MonitorSettings(OperationSettings):
     event_bytes: int = Field(
         256 * 1024,
         ge=16 * 1024,
-        description="Bytes of one event that are kept: beyond it local variables go first, then source, breadcrumbs and contexts.",
+        description="Bytes of one event that are kept: beyond it other threads go first, then variables, source and contexts.",
     )
     event_message: int = Field(
         8192, ge=256, description="Characters of a message, and of the value of an exception, that are kept."
