@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from souk.monitor.v1 import error_pb2 as pb
 
+from souk_cli.error_facts import fact, facts
 from souk_cli.visible import escape
 
 MOST_LIBRARY_FRAMES = 3
@@ -30,6 +31,7 @@ def _exception(exception: pb.ExceptionReport, *, all_frames: bool) -> Iterator[s
     first, *others = exception.value.splitlines() or [""]
     yield f"[bold red]{escape(name)}[/]: {escape(first)}{how}" if first else f"[bold red]{escape(name)}[/]{how}"
     yield from (f"  {escape(line)}" for line in others)
+    yield from (f"  [dim]{escape(name)}[/] {escape(value)}" for name, value in facts(exception.extra))
     yield from _frames(exception.frames, all_frames=all_frames)
     if not exception.frames:
         yield from (f"  [dim]{escape(line)}[/]" for line in exception.stack_text.splitlines())
@@ -76,7 +78,10 @@ def _frame(frame: pb.StackFrame) -> Iterator[str]:
 
 
 def _place(frame: pb.StackFrame) -> str:
-    function = frame.function or "?"
+    """Of native code without symbols and files, the address says where it is."""
+    address = fact(frame.extra, "instruction_addr")
+    function = frame.function or fact(frame.extra, "symbol") or address or "?"
     where = frame.file or frame.abs_path or frame.package or frame.module
     line = f":{frame.line}" if frame.line else ""
-    return f"{escape(function)}  {escape(where)}{line}"
+    at = "" if frame.file or frame.abs_path or address in ("", function) else f" {address}"
+    return f"{escape(function)}  {escape(where)}{line}{escape(at)}"

@@ -16,6 +16,7 @@ from souk_cli import error_stack
 from souk_cli.connection import MONITOR, Json, connected, with_monitor
 from souk_cli.db_insight import sparkline
 from souk_cli.display import out, plain, print_json
+from souk_cli.error_facts import facts
 from souk_cli.errors_events import title_of, user_of
 from souk_cli.errors_list import TRENDS, ago, styled_severity, styled_state, word
 from souk_cli.visible import escape
@@ -201,9 +202,10 @@ def _event(event: pb.ErrorEvent, *, all_frames: bool) -> Iterator[str]:
         "by": event.source,
         "service": report.service,
         "release": report.release,
+        "dist": report.dist,
         "transaction": report.transaction,
         "logger": report.logger,
-        "user": user_of(report),
+        "user": _user(report),
         "trace": report.trace_id,
         "error_id": report.error_id,
     }
@@ -211,6 +213,11 @@ def _event(event: pb.ErrorEvent, *, all_frames: bool) -> Iterator[str]:
     yield "  ".join(f"[dim]{name}[/] {escape(value)}" for name, value in facts.items() if value)
     if event.scrubbed_fields:
         yield f"[dim]taken out before it was stored: {escape(', '.join(event.scrubbed_fields))}[/]"
+
+
+def _user(report: pb.ErrorReport) -> str:
+    known = (f"{name} {value}" for name, value in facts(report.user.extra))
+    return ", ".join(filter(None, (user_of(report), *known)))
 
 
 def _when(time: Timestamp) -> str:

@@ -1,6 +1,7 @@
 """The dashboard over HTTP: every page, every action by plain forms, and what must not get through."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -89,6 +90,42 @@ async def test_scripts_in_errors_are_shown_as_text(monitor: Monitor, visit: Visi
         assert [list(script) for script in scripts] == [["type", "src"]]
         assert not [tag for tag, attributes in page.tags if tag == "img" or any(name.startswith("on") for name in attributes)]
         assert "onerror=alert(1)" in page.text
+
+
+def native(text: str) -> pb.ErrorReport:
+    """A crash of native code that says a text wherever nothing has a field of its own."""
+    frames = [
+        pb.StackFrame(package="/lib/libc.so.6", extra={"instruction_addr": f"0x1000{text}", "lock": {"class_name": f"Lock{text}"}}),
+        pb.StackFrame(package="/srv/shop", extra={"instruction_addr": "0x2000", "symbol": f"_ZN4shop3runEv{text}"}),
+        pb.StackFrame(function="run", package="/srv/shop", extra={"instruction_addr": f"0x3000{text}", "vars": [text, 7]}),
+        pb.StackFrame(function="main", file="main.cc", line=9, extra={"instruction_addr": "0x4000"}),
+    ]
+    mechanism = {"meta": {"signal": {"number": 11, "name": f"SIGSEGV{text}"}}, "data": {f"HResult{text}": -2147467261}}
+    raised = pb.ExceptionReport(
+        type="SIGSEGV", mechanism="signalhandler", frames=frames, extra={"mechanism": mechanism, "thread_id": 77}
+    )
+    user = pb.ReportedUser(id="user-1", extra={"name": f"Ada{text}", "geo": {"city": "Wien"}, text: text})
+    return pb.ErrorReport(platform="native", exceptions=[raised], release="shop@1.0", dist=f"build-114{text}", user=user)
+
+
+async def test_what_has_no_field_of_its_own_is_shown_beside_what_it_belongs_to(monitor: Monitor, visit: Visit) -> None:
+    page = await visit.page(f"/issues/{await issue_of(monitor, native(''))}")
+    shown = " ".join(page.text.split())
+    for text in ("0x1000 /lib/libc.so.6", "_ZN4shop3runEv /srv/shop 0x2000", "run /srv/shop 0x3000", "main main.cc:9"):
+        assert text in shown, text
+    for text in ("signalhandler", "meta.signal.name SIGSEGV", "data.HResult -2147467261", "thread_id 77", '["",7]', "Lock"):
+        assert text in shown, text
+    for text in ("Dist build-114", "User user-1, ", "name: Ada", "geo.city: Wien"):
+        assert text in shown, text
+    assert "0x4000" not in shown
+
+
+async def test_scripts_in_what_has_no_field_of_its_own_are_shown_as_text(monitor: Monitor, visit: Visit) -> None:
+    page = await visit.page(f"/issues/{await issue_of(monitor, native(EVIL))}")
+    assert not [tag for tag, attributes in page.tags if tag == "img" or any(name.startswith("on") for name in attributes)]
+    assert len([tag for tag, _ in page.tags if tag == "script"]) == 1
+    for text in ("0x1000", "_ZN4shop3runEv", "0x3000", "SIGSEGV", "HResult", "Lock", "build-114", "name: Ada"):
+        assert f"{text}{EVIL}" in page.text or f"{text}{json.dumps(EVIL)[1:-1]}" in page.text, text
 
 
 async def test_files_are_kept_for_good_under_the_hash_of_their_content(visit: Visit) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import MessageToDict
 from monitor_serving import Monitor
 from souk.monitor.v1 import error_pb2 as pb
 from souk.monitor.v1 import project_pb2
 from souk_common.postgres import Pool
 from souk_monitor.adapters.event_reads import EventRows
-from souk_monitor.events import Event, ExceptionInfo, Frame
 
 ENVELOPES = sorted((Path(__file__).parent / "envelopes").glob("*.json"))
 FRAME_NAMES = {"filename": "file", "lineno": "line", "colno": "column", "vars": "local_variables"}
@@ -30,8 +30,6 @@ ELSEWHERE = {
     "threads", "tags", "user", "contexts", "breadcrumbs", "extra", "fingerprint",
 }  # fmt: skip
 """Parts of an event that have a place of their own; all others are in `extra`."""
-SHOWN = {"function", "module", "file", "abs_path", "line", "column", "context_line", "package"}
-"""Of a frame, by the rpcs."""
 FLEET = 800
 Said = dict[str, Any]
 
@@ -80,9 +78,11 @@ def text(value: Any) -> str:
 
 
 def sent_frame(frame: Said) -> Said:
-    """Lines of Java below 0, which say that it is native code, are no lines, and kept by the name that they came by."""
+    """Lines of Java below 0, which say that it is native code, are no lines, and kept by the name that they came by; variables that
+    are a list are, too."""
     said = told(frame)
     unlike = [name for name in ("lineno", "colno") if said.get(name, 1) <= 0]
+    unlike += [name for name in ("vars",) if isinstance(said.get(name), list)]
     return {
         name if name in unlike else FRAME_NAMES.get(name, name): value
         for name, value in said.items()
@@ -133,34 +133,33 @@ def sent(payload: Said) -> Said:
 # What is kept
 
 
-def kept_frame(frame: Frame) -> Said:
-    said = told(asdict(frame))
+def kept_frame(frame: Said) -> Said:
+    said = told(frame)
     extra = said.pop("extra", {})
     lines = {name: list(said[name]) for name in ("pre_context", "post_context") if name in said}
-    places = {name: said[name] or None for name in ("line", "column")}  # 0: not known
+    places = {name: said.get(name) or None for name in ("line", "column")}  # 0: not known
     return told({**said, **lines, **places, **extra})
 
 
-def kept_stack(frames: Sequence[Frame], rest: Said) -> Said:
+def kept_stack(frames: Sequence[Said], rest: Said) -> Said:
     return {**rest, "frames": list(map(kept_frame, frames))}
 
 
-def kept_exception(exception: ExceptionInfo) -> Said:
-    rest = dict(exception.extra)
+def kept_exception(exception: Said) -> Said:
+    rest = dict(exception.get("extra", {}))
     mechanism = {
-        "type": exception.mechanism,
-        "handled": exception.handled,
-        "exception_id": exception.exception_id,
-        "parent_id": exception.parent_id,
-        "is_exception_group": exception.is_group or None,
+        "type": exception.get("mechanism"),
+        **{name: exception.get(name) for name in ("handled", "exception_id", "parent_id")},
+        "is_exception_group": exception.get("is_group") or None,
         **rest.pop("mechanism", {}),
     }
     stacktrace = rest.pop("stacktrace", {})
-    said = {"type": exception.type, "value": exception.value, "module": exception.module, "mechanism": told(mechanism), **rest}
-    return told(said) | ({"stacktrace": kept_stack(exception.frames, stacktrace)} if exception.frames or stacktrace else {})
+    said = {**{name: exception.get(name) for name in ("type", "value", "module")}, "mechanism": told(mechanism), **rest}
+    frames = exception.get("frames", ())
+    return told(said) | ({"stacktrace": kept_stack(frames, stacktrace)} if frames or stacktrace else {})
 
 
-def kept_threads(threads: Any, stack: Sequence[Frame]) -> dict[int, Said]:
+def kept_threads(threads: Any, stack: Sequence[Said]) -> dict[int, Said]:
     """The stack of a message is that of the thread that reported it."""
     said = {thread["id"]: thread for thread in listed(threads)}
     for thread in said.values():
@@ -172,15 +171,14 @@ def kept_threads(threads: Any, stack: Sequence[Frame]) -> dict[int, Said]:
     return {number: told(thread) for number, thread in said.items()}
 
 
-def kept(event: Event) -> Said:
-    """The same of an event that was read back."""
-    said: Said = {name: getattr(event, name) for name in SCALARS}
-    said["level"], said["transaction"], said["fingerprint"] = event.level.name.lower(), event.transaction, list(event.fingerprint)
-    said["exceptions"] = list(map(kept_exception, event.exceptions))
-    extra, contexts = dict(event.extra), dict(event.contexts)
-    said["threads"] = kept_threads(extra.pop("threads", []), event.stack)
-    user = asdict(event.user) if event.user else {}
-    said["tags"], said["user"] = event.tags, told(user | user.pop("extra"))
+def kept(event: Said) -> Said:
+    """The same of the fields of an event that was read back."""
+    said: Said = {name: event.get(name, "") for name in (*SCALARS, "level", "transaction")}
+    said["fingerprint"], said["tags"] = list(event.get("fingerprint", ())), event.get("tags", {})
+    said["exceptions"] = list(map(kept_exception, event.get("exceptions", ())))
+    extra, contexts, user = dict(event["extra"]), dict(event.get("contexts", {})), dict(event.get("user") or {})
+    said["threads"] = kept_threads(extra.pop("threads", []), event.get("stack", ()))
+    said["user"] = told(user | user.pop("extra", {}))
     said["breadcrumbs"] = contexts.pop("breadcrumbs", [])
     said["contexts"], said["extra"] = contexts, extra
     return said
@@ -194,43 +192,23 @@ def messages(payload: Said) -> tuple[str, str]:
     return whole, template if template != whole else ""
 
 
-# What is shown
+# What is answered
 
 
-def seen(shown: pb.ErrorReport) -> Said:
-    """What a reader of an event sees first of it."""
-    return {
-        "exceptions": [
-            (each.type, each.value, each.module, [of_frame(frame) for frame in each.frames]) for each in shown.exceptions
-        ],
-        "tags": dict(shown.tags),
-        "user": [shown.user.id, shown.user.email, shown.user.username, shown.user.ip_address],
-        "release": shown.release,
-        "contexts": sorted(shown.contexts),
-    }
+def answered(event: pb.ErrorEvent) -> Said:
+    """The same of an event as the rpcs give it. Numbers of their Structs are doubles."""
+    report = MessageToDict(event.report, preserving_proto_field_name=True)
+    level = pb.Severity.Name(event.report.severity).removeprefix("SEVERITY_").lower()
+    return kept({**report, "level": level, "extra": MessageToDict(event.extra)})
 
 
-def of_frame(frame: pb.StackFrame) -> Said:
-    return told({name: getattr(frame, name) or None for name in SHOWN})
-
-
-def seen_of(said: Said) -> Said:
-    """The same of what was sent."""
-    return {
-        "exceptions": [
-            (
-                each.get("type", ""),
-                each.get("value", ""),
-                each.get("module", ""),
-                [{name: frame[name] for name in SHOWN & frame.keys()} for frame in each.get("stacktrace", {}).get("frames", [])],
-            )
-            for each in said["exceptions"]
-        ],
-        "tags": said["tags"],
-        "user": [said["user"].get(name, "") for name in ("id", "email", "username", "ip_address")],
-        "release": said["release"],
-        "contexts": sorted({*said["contexts"], *(["breadcrumbs"] if said["breadcrumbs"] else [])}),
-    }
+def comparable(said: Any) -> Any:
+    """Whole numbers beyond 2^53 are answered as texts, and of each frame whether it is of the application, whoever says so."""
+    if isinstance(said, dict):
+        return {name: comparable(value) for name, value in said.items() if name != "in_app"}
+    if isinstance(said, list):
+        return list(map(comparable, said))
+    return str(said) if isinstance(said, int) and abs(said) > 2**53 else said
 
 
 async def test_nothing_is_lost_of_what_sdks_of_many_languages_say(monitor: Monitor, http: httpx.AsyncClient, pool: Pool) -> None:
@@ -247,9 +225,48 @@ async def test_nothing_is_lost_of_what_sdks_of_many_languages_say(monitor: Monit
         trace = payload["contexts"].get("trace", {})
         assert (event.trace_id, event.span_id) == (trace.get("trace_id", ""), trace.get("span_id", "")), file.name
         assert (event.message, event.template) == messages(payload), file.name
-        assert (file.name, kept(event)) == (file.name, sent(payload))
-        shown = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=id_))).event.report
-        assert (file.name, seen(shown)) == (file.name, seen_of(sent(payload)))
+        assert (file.name, kept(asdict(event) | {"level": event.level.name.lower()})) == (file.name, sent(payload))
+        told_again = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=id_))).event
+        assert (file.name, comparable(answered(told_again))) == (file.name, comparable(sent(payload)))
+
+
+NATIVE_FRAME = {
+    "instruction_addr": "0x1c0a31f40", "image_addr": 2**63, "symbol_addr": "0x1000", "symbol": "_ZN4shop3runEv", "addr_mode": "abs",
+    "trust": "cfi", "raw_function": "shop::run(int)", "lock": {"type": 1, "address": "0x0d3a2f0a"}, "native": True,
+    "platform": "native", "vars": ["a", 1, None],
+}  # fmt: skip
+META = {
+    "signal": {"number": 11, "code": 0, "name": "SIGSEGV"},
+    "mach_exception": {"exception": 1, "code": 1, "subcode": 0, "name": "EXC_BAD_ACCESS"},
+    "ns_error": {"domain": "SampleErrorDomain", "code": 0},
+}
+ODD = {
+    "platform": "native", "level": "fatal", "dist": "114", "tags": {}, "contexts": {},
+    "user": {"id": 7, "name": "Ada", "geo": {"city": "Wien"}, "data": {"plan": "gold"}, "segment": "beta"},
+    "exception": [
+        {
+            "type": "EXC_BAD_ACCESS", "value": "x", "thread_id": 7,
+            "mechanism": {
+                "type": "mach", "handled": False, "synthetic": True, "help_link": "https://shop.example", "desc": "a crash",
+                "data": {"HResult": -2147467261}, "meta": META,
+            },
+            "stacktrace": {"frames": [NATIVE_FRAME, {"symbol": "main"}], "registers": {"rip": "0x1c0a31f40"}},
+            "raw_stacktrace": {"frames": [{"instruction_addr": "0x1c0a31f40"}]},
+        }
+    ],
+    "threads": [{"id": 7, "crashed": True, "name": "main"}, {"id": 8, "stacktrace": {"frames": [NATIVE_FRAME]}}],
+}  # fmt: skip
+
+
+async def test_what_has_no_field_of_its_own_is_answered_too(monitor: Monitor, http: httpx.AsyncClient) -> None:
+    answer = await http.post("/store/", content=gzip.compress(json.dumps(ODD).encode()))
+    event = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=answer.json()["id"]))).event
+    assert comparable(answered(event)) == comparable(sent(ODD))
+    assert not event.scrubbed_fields
+    message = json.dumps({"message": "no stock", "platform": "native", "stacktrace": {"frames": [NATIVE_FRAME]}}).encode()
+    answer = await http.post("/store/", content=gzip.compress(message))
+    event = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=answer.json()["id"]))).event
+    assert comparable(MessageToDict(event.report.stack[0].extra)) == comparable(NATIVE_FRAME)
 
 
 async def test_of_an_error_that_a_fleet_has_at_once_none_is_turned_away(monitor: Monitor, http: httpx.AsyncClient):

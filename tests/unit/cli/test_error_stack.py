@@ -62,6 +62,40 @@ def test_local_variables_are_under_their_call() -> None:
     assert lines(pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", frames=[frame])]))[-1] == "      order = [17]"
 
 
+def test_calls_of_native_code_are_told_by_symbols_and_addresses_where_they_have_no_functions_and_files() -> None:
+    frames = [
+        pb.StackFrame(package="libc.so", extra={"instruction_addr": "0x1000"}),
+        pb.StackFrame(package="libshop.so", extra={"instruction_addr": 4096, "symbol": "_ZN4shop3runEv"}),
+        pb.StackFrame(function="run", package="libshop.so", extra={"instruction_addr": "0x3000"}),
+        pb.StackFrame(function="run", file="run.cc", line=3, package="libshop.so", extra={"instruction_addr": "[red]"}),
+        pb.StackFrame(extra={"instruction_addr": "[red]"}),
+    ]
+    shown = lines(pb.ErrorReport(exceptions=[pb.ExceptionReport(type="SIGSEGV", frames=frames)]), all_frames=True)
+    assert shown == [
+        "SIGSEGV",
+        "  [red]  ",
+        "  run  run.cc:3",
+        "  run  libshop.so 0x3000",
+        "  _ZN4shop3runEv  libshop.so 4096",
+        "  0x1000  libc.so",
+    ]
+
+
+def test_what_else_is_known_of_an_exception_is_under_it() -> None:
+    extra = {
+        "mechanism": {"meta": {"signal": {"number": 11, "name": "[red]"}}, "data": {"list": [1, 0.5, None]}},
+        "thread_id": 7,
+        "raw_stacktrace": {"frames": []},
+    }
+    assert lines(pb.ErrorReport(exceptions=[pb.ExceptionReport(type="E", extra=extra)])) == [
+        "E",
+        "  mechanism.data.list [1, 0.5, null]",
+        "  mechanism.meta.signal.name [red]",
+        "  mechanism.meta.signal.number 11",
+        "  thread_id 7",
+    ]
+
+
 def test_members_of_a_group_are_named_as_such_and_a_message_has_the_place_that_logged_it() -> None:
     member = pb.ExceptionReport(type="KeyError", exception_id=1, parent_id=0)
     group = pb.ExceptionReport(type="ExceptionGroup", exception_id=0, is_group=True)

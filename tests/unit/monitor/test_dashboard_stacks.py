@@ -7,7 +7,7 @@ from monitoring import error
 from souk_monitor.events import ExceptionInfo, Frame
 from souk_monitor.in_app import NO_RULES
 from souk_monitor.web.dashboard import pictures
-from souk_monitor.web.dashboard.stacks import MAX_FRAMES, MAX_VALUE, Shown, said, shown
+from souk_monitor.web.dashboard.stacks import MAX_FRAMES, MAX_VALUE, MAX_VARIABLES, Shown, said, shown
 
 OWN = Frame(function="pay", module="shop.pay", file="shop/pay.py", line=10, in_app=True, pre_context=("a", "b"), context_line="c")
 LIBRARY = Frame(function="send", module="httpx", file="httpx/client.py", line=3, in_app=False)
@@ -59,7 +59,44 @@ def test_the_failing_line_is_marked_and_lines_are_numbered() -> None:
     assert [(line.number, line.text, line.failing) for line in lines] == [(8, "a", False), (9, "b", False), (10, "c", True)]
 
 
+def test_a_call_without_a_function_is_named_by_its_symbol_or_address() -> None:
+    at = {"instruction_addr": "0x1000"}
+    frames = (
+        Frame(extra=at),
+        Frame(package="libc.so", extra=at),
+        Frame(package="libc.so", extra=at | {"symbol": "_start"}),
+        Frame("f", package="libc.so", extra=at),
+        Frame("f", file="f.c", package="libc.so", line=3, extra=at),
+        Frame(extra={"instruction_addr": 4096, "symbol": {"a": None}}),
+    )
+    (one,) = show(ExceptionInfo(type="A", frames=frames))
+    assert [(call.name, call.where) for run in one.runs for call in run.calls][::-1] == [
+        ("0x1000", ""),
+        ("0x1000", "libc.so"),
+        ("_start", "libc.so 0x1000"),
+        ("f", "libc.so 0x1000"),
+        ("f", "f.c:3"),
+        ('{"a":null}', "4096"),
+    ]
+
+
+def test_what_is_said_of_an_exception_beside_its_fields_is_with_it_the_mechanism_first() -> None:
+    mechanism = {"meta": {"signal": {"number": 11}}, "data": {"HResult": -1}}
+    (one,) = show(ExceptionInfo(type="A", mechanism="mach", extra={"thread_id": 0, "mechanism": mechanism}))
+    assert one.facts == [
+        ("mechanism.type", "mach"),
+        ("mechanism.meta.signal.number", "11"),
+        ("mechanism.data.HResult", "-1"),
+        ("thread_id", "0"),
+    ]
+    (plain,) = show(ExceptionInfo(type="A", extra={"mechanism": "odd"}))
+    assert plain.facts == []
+
+
 def test_what_is_shown_is_bounded() -> None:
+    (deep,) = show(ExceptionInfo(type="A", extra={f"{n}": {"a": {"b": "x" * 10_000}} for n in range(1000)}))
+    assert len(deep.facts) == MAX_VARIABLES
+    assert max(len(value) for _, value in deep.facts) == MAX_VALUE + 1
     (one,) = show(ExceptionInfo(type="A", frames=(OWN,) * (MAX_FRAMES + 7)))
     assert (sum(len(run.calls) for run in one.runs), one.left_out) == (MAX_FRAMES, 7)
     assert len(said("x" * 10_000)) == MAX_VALUE + 1

@@ -123,6 +123,7 @@ class IssuePages:
             exceptions=self._stack(details, kept),
             crumbs=_crumbs(kept.event) if kept is not None else [],
             contexts=_contexts(kept.event) if kept is not None else [],
+            user=_user(kept.event) if kept is not None else "",
             writable=visitor.may(WRITE),
             request_id=secrets.token_hex(8),
         )
@@ -245,20 +246,16 @@ def _contexts(event: Event) -> list[tuple[str, list[tuple[str, str]]]]:
     """(name, names and values) of what else is known of an event."""
     named = {**event.contexts, "extra": event.extra}
     return [
-        (str(name), stacks.variables(_flat(value)))
+        (str(name), stacks.variables(stacks.flat(value)))
         for name, value in list(named.items())[:MAX_CONTEXTS]
         if value and name != "breadcrumbs"
     ]
 
 
-def _flat(value: Any) -> Mapping[str, Any]:
-    """Objects within an object as names with dots."""
-    if not isinstance(value, Mapping):
-        return {"": value}
-    flat: dict[str, Any] = {}
-    for name, inner in value.items():
-        if isinstance(inner, Mapping) and len(inner) <= stacks.MAX_VARIABLES:
-            flat.update({f"{name}.{within}": said for within, said in inner.items()})
-        else:
-            flat[str(name)] = inner
-    return flat
+def _user(event: Event) -> str:
+    """Whom it happened to, with all that is known of them."""
+    user = event.user
+    if user is None:
+        return ""
+    more = (f"{name}: {value}" for name, value in stacks.variables(stacks.flat(user.extra)))
+    return ", ".join((*filter(None, (user.id, user.username, user.email, user.ip_address)), *more))

@@ -11,6 +11,10 @@ from souk_monitor.in_app import InAppRules, in_app
 from souk_monitor.platforms import family_of
 
 MAX_EXCEPTIONS, MAX_FRAMES, MAX_VARIABLES, MAX_VALUE = 30, 200, 50, 500
+_BESIDE_VARIABLES = ("vars", "lock")
+"""Of what frames have beside their fields: variables that are a list, and what a call waits for."""
+_DEPTH = 3
+"""Objects within objects that are told of a mechanism by names with dots: meta.signal.number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class Shown:
     """How it belongs to the one before it; empty for the first."""
     depth: int
     handled: bool | None
-    mechanism: str
+    facts: Sequence[tuple[str, str]]
+    """Names and values of what else is said of it: the mechanism that reported it, the thread."""
     runs: Sequence[Run] = ()
     left_out: int = 0
     """Frames beyond those that are shown."""
@@ -113,7 +118,7 @@ def _shown(one: ExceptionInfo, family: str, rules: InAppRules, related: tuple[st
         one.module,
         *related,
         one.handled,
-        one.mechanism,
+        _facts(one),
         runs,
         len(one.frames) - len(frames),
     )
@@ -127,18 +132,37 @@ def _calls(frames: Sequence[Frame], family: str, rules: InAppRules) -> list[Call
     return [_call(frame, ours, is_open=is_open) for frame, ours, is_open in zip(frames, said, opened, strict=True)]
 
 
+def _facts(one: ExceptionInfo) -> list[tuple[str, str]]:
+    mechanism: dict[str, Any] = {"type": one.mechanism} if one.mechanism else {}
+    told = one.extra.get("mechanism")
+    if isinstance(told, Mapping):
+        mechanism.update(told)
+    return variables(flat({"mechanism": mechanism} | {name: one.extra[name] for name in one.extra if name != "mechanism"}, _DEPTH))
+
+
 def _call(frame: Frame, in_app: bool, *, is_open: bool) -> Call:
+    """Of native code without symbols and files, the address says where it is."""
     path = frame.file or frame.abs_path or frame.package
     where = f"{path}:{frame.line}" if path and frame.line else path
+    if where and frame.line and frame.column:
+        where = f"{where}:{frame.column}"
+    symbol, address = (said(frame.extra.get(name) or "") for name in ("symbol", "instruction_addr"))
+    name = frame.function or symbol or address or "?"
+    if address not in ("", name) and not (frame.file or frame.abs_path):
+        where = f"{where} {address}".lstrip()
     return Call(
-        name=frame.function or "?",
-        where=f"{where}:{frame.column}" if where and frame.line and frame.column else where,
+        name=name,
+        where=where,
         module=frame.module,
         in_app=in_app,
         open=is_open,
         lines=_lines(frame),
-        variables=variables(frame.local_variables),
+        variables=variables({**_beside(frame), **frame.local_variables}),
     )
+
+
+def _beside(frame: Frame) -> Mapping[str, Any]:
+    return {name: frame.extra[name] for name in _BESIDE_VARIABLES if name in frame.extra}
 
 
 def _lines(frame: Frame) -> list[Line]:
@@ -154,6 +178,19 @@ def _lines(frame: Frame) -> list[Line]:
 def variables(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values, as texts of bounded length."""
     return [(str(name)[:MAX_VALUE], said(value)) for name, value in list(values.items())[:MAX_VARIABLES]]
+
+
+def flat(value: Any, depth: int = 1) -> Mapping[str, Any]:
+    """Objects within an object, so many deep, as names with dots."""
+    if not isinstance(value, Mapping):
+        return {"": value}
+    told: dict[str, Any] = {}
+    for name, inner in value.items():
+        if depth and isinstance(inner, Mapping) and len(inner) <= MAX_VARIABLES:
+            told.update({f"{name}.{within}": each for within, each in flat(inner, depth - 1).items()})
+        else:
+            told[str(name)] = inner
+    return told
 
 
 def said(value: Any) -> str:
