@@ -19,11 +19,12 @@ from souk.monitor.v1 import error_pb2 as pb
 from souk_monitor import stack_text
 from souk_monitor.decoding import bodies, native
 from souk_monitor.decoding.budget import Budget
+from souk_monitor.decoding.envelopes import parse_envelope
 from souk_monitor.decoding.lenient import MOST_VALUES
 from souk_monitor.decoding.otlp import MOST_EVENTS, Batch
 from souk_monitor.decoding.otlp_logs import LogDecoder
 from souk_monitor.decoding.otlp_spans import SpanDecoder
-from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, store_reports
+from souk_monitor.decoding.sentry import Reports, envelope_reports, store_reports
 from souk_monitor.events import Event, Source
 from souk_monitor.exceptions import MalformedError
 from souk_monitor.limits import fit

@@ -5,21 +5,32 @@ from collections.abc import AsyncIterator
 
 import pytest
 from souk_monitor.exceptions import TooLargeError
+from souk_monitor.web.arriving import Arriving
 from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
 
 
 def reading(*, seconds: float = 60, most: int = 100, most_bytes: int = 1_000_000) -> Reading:
-    return Reading(seconds=seconds, most=most, most_bytes=most_bytes)
+    return Reading(seconds=seconds, part_bytes=1_000_000, most=most, most_bytes=most_bytes)
 
 
 class Sender:
     """Sends what it is told, when it is told."""
 
-    def __init__(self, bodies: Reading, holder: object, *first: bytes, limit: int = 1_000_000) -> None:
+    def __init__(
+        self, bodies: Reading, holder: object, *first: bytes, limit: int = 1_000_000, into: "Streamed | None" = None
+    ) -> None:
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         for chunk in first:
             self._chunks.put_nowait(chunk)
-        self.answer = asyncio.ensure_future(bodies.read(self._sent(), limit, holder))
+        self.answer = asyncio.ensure_future(self._read(bodies, into or Arriving(limit), holder))
+
+    async def _read(self, bodies: Reading, body: "Arriving | Streamed", holder: object) -> bytes:
+        await bodies.read(self._sent(), body, holder)
+        assert isinstance(body.body, bytes)
+        return body.body
+
+    def sends(self, data: bytes) -> None:
+        self._chunks.put_nowait(data)
 
     def end(self) -> "asyncio.Future[bytes]":
         self._chunks.put_nowait(None)
@@ -34,6 +45,39 @@ class Sender:
     async def _sent(self) -> AsyncIterator[bytes]:
         while (chunk := await self._chunks.get()) is not None:
             yield chunk
+
+
+class Streamed:
+    """A body that is read while it comes, when it may be."""
+
+    is_streamed = True
+
+    def __init__(self) -> None:
+        self.body = b""
+        self.held = 0
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+
+    async def take(self, data: bytes) -> None:
+        self.held = 100
+        await self.may_go_on.wait()
+        self.body += data
+
+    async def end(self) -> None:
+        await self.may_go_on.wait()
+
+
+class Clock:
+    """That of the event loop, which goes when it is told."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = asyncio.get_running_loop().time()
+        patch.setattr(asyncio.get_running_loop(), "time", lambda: self.now)
+
+    async def goes(self, seconds: float) -> None:
+        self.now += seconds
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 async def test_a_body_is_read_whole_and_then_counts_no_more() -> None:
@@ -118,3 +162,54 @@ async def test_a_caller_that_goes_leaves_its_place() -> None:
     sender.answer.cancel()
     await asyncio.gather(sender.answer, return_exceptions=True)
     assert (bodies.count, bodies.bytes) == (0, 0)
+
+
+async def test_a_body_that_is_streamed_has_its_time_for_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, bodies = Clock(monkeypatch), reading(seconds=10)
+    half, whole = bytes(500_000), Sender(bodies, 7, into=Streamed())
+    slow = Sender(bodies, 8, into=Streamed())
+    for _ in range(6):
+        whole.sends(half)
+        slow.sends(b"a byte")
+        await clock.goes(4.0)
+    assert len(await whole.end()) == 3_000_000
+    with pytest.raises(TooSlowError):
+        await slow.answer
+
+
+async def test_the_time_in_which_a_body_is_taken_is_not_that_of_who_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, bodies, body = Clock(monkeypatch), reading(seconds=10), Streamed()
+    sender = Sender(bodies, 7, b"one ", into=body)
+    body.may_go_on.clear()
+    await clock.goes(100)
+    body.may_go_on.set()
+    sender.sends(b"two")
+    await clock.goes(9)
+    body.may_go_on.clear()
+    end = sender.end()
+    await clock.goes(100)
+    body.may_go_on.set()
+    assert await end == b"one two"
+    assert (bodies.count, bodies.bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_body_gives_way_while_it_is_taken(ends: bool) -> None:
+    bodies, body = reading(most=1), Streamed()
+    sender = Sender(bodies, None, b"one", into=body)
+    if ends:
+        await sender.taken()
+        sender.end()
+    body.may_go_on.clear()
+    await sender.taken()
+    assert await Sender(bodies, 7, b"an event").end() == b"an event"
+    with pytest.raises(GaveWayError):
+        await sender.answer
+
+
+async def test_what_a_streamed_body_holds_is_counted() -> None:
+    bodies, body = reading(most_bytes=1000), Streamed()
+    sender = Sender(bodies, 7, bytes(5000), into=body)
+    await sender.taken()
+    assert bodies.bytes == 100
+    assert len(await sender.end()) == 5000

@@ -2,15 +2,17 @@
 
 import contextlib
 import json
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from souk_monitor.decoding.sentry import envelope_reports, parse_envelope, public_key_of, store_reports
+from souk_monitor.decoding.envelopes import Envelope, EnvelopeReader, Item, parse_envelope, public_key_of
+from souk_monitor.decoding.sentry import envelope_reports, store_reports
 from souk_monitor.events import Event, ExceptionInfo, Frame, Level, Source, User
-from souk_monitor.exceptions import MalformedError
+from souk_monitor.exceptions import MalformedError, TooLargeError
 from souk_monitor.limits import fit
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -203,6 +205,45 @@ def test_an_id_of_another_form_still_tells_a_repeat():
     assert len(one(event_id=None).event_id) == 32
 
 
+OTHER, NIL = "fedcba9876543210fedcba9876543210", "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("header", "payload", "kept"),
+    [
+        ({"event_id": ID}, {}, ID),
+        ({"event_id": ID}, {"event_id": None}, ID),
+        ({"event_id": ID}, {"event_id": ""}, ID),
+        ({"event_id": ID}, {"event_id": NIL}, ID),
+        ({"event_id": ID}, {"event_id": 7}, ID),
+        ({"event_id": ID}, {"event_id": OTHER}, OTHER),
+        ({"event_id": NIL}, {"event_id": OTHER}, OTHER),
+        ({}, {"event_id": OTHER}, OTHER),
+    ],
+)
+def test_the_id_that_is_answered_is_that_of_the_event(header: dict[str, Any], payload: dict[str, Any], kept: str):
+    reports = envelope_reports(parse_envelope(envelope(item(payload), header=header)), NOW)
+    assert (reports.event_id, [event.event_id for event in reports.events]) == (kept, [kept])
+
+
+def test_an_envelope_without_events_is_answered_with_its_own_id():
+    assert envelope_reports(parse_envelope(envelope(item({}, "session"))), NOW).event_id == ID
+    assert envelope_reports(parse_envelope(envelope(item({}, "session"), header={"event_id": NIL})), NOW).event_id == ""
+
+
+@pytest.mark.parametrize("header", [{"event_id": ID}, {"event_id": NIL}, {}])
+def test_events_without_ids_are_not_taken_for_one_and_those_of_a_repeat_are(header: dict[str, Any]):
+    body = envelope(*[item({"message": message}) for message in "abc"], header=header)
+    first, again = ([event.event_id for event in envelope_reports(parse_envelope(body), NOW).events] for _ in range(2))
+    assert len(set(first)) == 3
+    assert (first == again) == (header.get("event_id") == ID)
+
+
+@pytest.mark.parametrize("given", [NIL, NIL.replace("-", "")])
+def test_the_id_of_nothing_makes_no_two_events_one(given: str):
+    assert len({one(event_id=given).event_id for _ in range(3)}) == 3
+
+
 @pytest.mark.parametrize("given", [None, "yesterday", -5, 1e300, [], True and "2026-99-01", float("nan")])
 def test_a_time_that_cannot_be_read_is_that_of_receiving(given: object):
     assert one(timestamp=given).time == NOW
@@ -271,6 +312,13 @@ def test_an_envelope_may_end_with_empty_lines(end: bytes):
     assert len(envelope_reports(parse_envelope(envelope(item({"message": "m"})) + end), NOW).events) == 1
 
 
+def test_a_length_may_be_a_whole_number_with_a_point():
+    assert parse_envelope(b'{}\n{"type":"event","length":3.0}\na\nb\n{"type":"event"}\nc').items == [
+        Item("event", b"a\nb"),
+        Item("event", b"c"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("dsn", "key"),
     [
@@ -302,6 +350,13 @@ MALFORMED = [
     b'{}\n{"type": "event", "length": -1}\n{}',
     b'{}\n{"type": "event", "length": "2"}\n{}',
     b'{}\n{"type": "event", "length": true}\n{}',
+    b'{}\n{"type": "event", "length": 1.5}\n{}',
+    b'{}\n{"type": "event", "length": NaN}\n{}',
+    b'{}\n{"type": "event", "length": 1e999}\n{}',
+    b'{}\n{"type": "event", "length": 1e300}\n{}',
+    b'{}\n{"type": "attachment", "length": 3}\n{}',
+    b'{"event_id": "%s", "message": "no stock", "platform": "python"}' % ID.encode(),
+    b'{"exception": {"values": []}}\n\n',
     b'{}\n{"type": "event", "length": 1}\n{}',
     b'{}\n{"type": "event"}\n[]',
     b'{}\n{"type": "event"}\n{',
@@ -377,6 +432,68 @@ nested = st.recursive(
 def test_whatever_an_event_holds_an_event_comes_of_it(payload: dict[str, Any]):
     reports = store_reports(json.dumps(payload).encode(), NOW)
     assert len(reports.events) == (payload.get("type") != "transaction")
+
+
+def test_an_event_that_is_no_envelope_is_told_where_to_go():
+    with pytest.raises(MalformedError, match="/store/"):
+        parse_envelope(b'{"message": "no stock"}')
+
+
+def outcome(body: bytes, size: int) -> Envelope | str:
+    """Of reading it in parts of a size."""
+    reader = EnvelopeReader(1_000_000)
+    try:
+        for start in range(0, len(body), size):
+            reader.feed(body[start : start + size])
+        return reader.end()
+    except MalformedError as error:
+        return str(error)
+
+
+WHOLE = envelope(
+    item({"message": "one"}),
+    item({"message": "two"}, measured=False),
+    item({}, "session", measured=False),
+    ({"type": "attachment", "length": 7}, b"a\n\n{}\r\n"),
+    ({"type": "attachment", "length": 0}, b""),
+    item({"message": "three"}),
+)
+
+
+@pytest.mark.parametrize("body", [WHOLE, WHOLE + b"\r\n\n", WHOLE.replace(b"\n{", b"\n\r\n {"), *MALFORMED[:-4]])
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_an_envelope_that_comes_in_parts_is_the_same(body: bytes, size: int):
+    assert outcome(body, size) == outcome(body, len(body) or 1)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"{}", b'{"type":"event"}', b'{"type":"event","length":2}', b'{"type":"x","length":2}', b" ", b"\r\n", b"\n", b"ab"]
+        )
+    ),
+    st.integers(1, 9),
+)
+def test_however_an_envelope_is_cut_what_is_read_of_it_is_the_same(parts: list[bytes], size: int):
+    body = b"".join(parts)
+    assert outcome(body, size) == outcome(body, len(body) or 1)
+
+
+def test_of_what_is_read_past_nothing_is_kept_and_what_is_kept_has_a_limit():
+    reader = EnvelopeReader(100)
+    data, held = bytes(64 * 1024), set[int]()
+    tracemalloc.start()
+    reader.feed(b'{}\n{"type":"event"}\n{"message":"m"}\n{"type":"attachment","length":%d}\n' % (len(data) * 200))
+    for _ in range(200):
+        reader.feed(data)
+        held.add(reader.held)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held == {15}
+    assert peak < len(data)
+    reader.feed(b'\n{"type":"event"}\n')
+    with pytest.raises(TooLargeError):
+        reader.feed(data)
 
 
 @given(st.binary(max_size=60) | st.lists(st.binary(max_size=20), max_size=5).map(b"\n".join))

@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import gzip
 import json
+import os
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import brotli
 import httpx
 import pytest
 import structlog
+import zstandard
 from souk_common.postgres import UnavailableError
 from souk_monitor.events import Event
 from souk_monitor.exceptions import QueueFullError, QuotaExceededError, StoreUnavailableError
@@ -133,6 +137,7 @@ async def test_a_user_has_the_address_of_who_sends_where_the_sdk_asks_for_it(
     [
         (URL, AUTH, b"{}"),
         (URL, {"authorization": f"Sentry sentry_key={KEY}"}, b"{}"),
+        (URL, {"x-sentry-auth": f"Sentry sentry_version = 7 , sentry_key = {KEY} "}, b"{}"),
         (f"{URL}?sentry_key={KEY}&sentry_version=7", {}, b"{}"),
         (URL, {}, b'{"dsn": "https://%s@monitor.example/7"}' % KEY.encode()),
     ],
@@ -208,17 +213,104 @@ async def test_bodies_may_be_compressed(http: httpx.AsyncClient, store: Store):
     assert len(store.events) == 1
 
 
-async def test_what_is_too_large_is_refused_before_and_after_decompression(store: Store, table: Table):
-    async with serving(store, table, max_bytes=5000, max_decompressed_bytes=20_000) as http:
-        for content, encoding in ((bytes(6000), ""), (gzip.compress(bytes(1_000_000)), "gzip")):
+LIMITS = {"max_bytes": 5000, "max_decompressed_bytes": 20_000, "max_whole_bytes": 100_000}
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b'{"message":"%s"}' % bytes(6000), ""),
+        (b'{"message":"%s"}' % bytes(21_000), "gzip"),
+        (b'{"message":"%s"}' % bytes(1_000_000), "gzip"),
+    ],
+)
+@pytest.mark.parametrize(
+    "head", [b"", b'{}\n{"type":"event"}\n', b'{}\n{"type":"attachment","length":10}\n0123456789\n{"type":"event"}\n']
+)
+async def test_an_event_that_is_too_large_is_refused_before_and_after_decompression(
+    store: Store, table: Table, head: bytes, body: bytes, encoding: str
+):
+    async with serving(store, table, **LIMITS) as http:
+        content = gzip.compress(head + body) if encoding else head + body
+        path = URL if head else "/api/7/store/"
+        response = await http.post(path, content=content, headers={**AUTH, "content-encoding": encoding})
+    assert response.status_code == 413
+    assert not store.events
+
+
+COMPRESSORS = {"": bytes, "gzip": gzip.compress, "deflate": zlib.compress, "br": brotli.compress, "zstd": zstandard.compress}
+
+
+def with_attachment(data: bytes, *, measured: bool = True, first: bool = False) -> bytes:
+    """An envelope with an event, and with an item that is none."""
+    head = json.dumps({"type": "attachment", "filename": "a.log", **({"length": len(data)} if measured else {})}).encode()
+    items = [head + b"\n" + data + b"\n", b'{"type":"event","length":%d}\n%s\n' % (len(EVENT), EVENT)]
+    return b'{"dsn":"https://%s@monitor.example/7"}\n' % KEY.encode() + b"".join(items if first else reversed(items))
+
+
+@pytest.mark.parametrize("encoding", COMPRESSORS)
+@pytest.mark.parametrize("headers", [AUTH, {}], ids=["key", "dsn"])
+@pytest.mark.parametrize("way", [{}, {"first": True}, {"first": True, "measured": False}])
+@pytest.mark.parametrize("data", [os.urandom(60_000).replace(b"\n", b" "), b"a,b,c " * 10_000], ids=["random", "text"])
+async def test_an_error_is_not_lost_for_what_is_attached_to_it(
+    store: Store, table: Table, data: bytes, way: dict[str, bool], headers: dict[str, str], encoding: str
+):
+    async with serving(store, table, **LIMITS) as http:
+        body = COMPRESSORS[encoding](with_attachment(data, **way))
+        response = await http.post(URL, content=body, headers={**headers, "content-encoding": encoding})
+    assert (response.status_code, response.json()) == (200, {"id": ID})
+    assert [event.message for event in store.events] == ["no stock"]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"), [(bytes(100_000), ""), (bytes(101_000), "gzip"), (bytes(10_000_000), "zstd"), (os.urandom(100_000), "br")]
+)
+async def test_the_whole_with_what_is_attached_has_a_limit_before_and_after_decompression(
+    store: Store, table: Table, data: bytes, encoding: str
+):
+    async def in_parts() -> AsyncIterator[bytes]:
+        body = COMPRESSORS[encoding](with_attachment(data))
+        for start in range(0, len(body), 3000):
+            yield body[start : start + 3000]
+
+    async with serving(store, table, **LIMITS) as http:
+        for content in (COMPRESSORS[encoding](with_attachment(data)), in_parts()):
             response = await http.post(URL, content=content, headers={**AUTH, "content-encoding": encoding})
             assert response.status_code == 413
+    assert not store.events
 
-        async def endless() -> AsyncIterator[bytes]:
-            while True:
-                yield bytes(1000)
 
-        assert (await http.post(URL, content=endless(), headers=AUTH)).status_code == 413
+@pytest.mark.parametrize(
+    "body",
+    [
+        with_attachment(bytes(20_000))[:-10],
+        with_attachment(bytes(20_000)) + b"{",
+        with_attachment(bytes(20_000)) + b'{"type":"event"}\n[]',
+        b"x" * 20_000,
+        b'{"type":"attachment"}\n' + bytes(90_000),
+    ],
+)
+async def test_a_long_envelope_that_is_malformed_is_answered_so_and_gives_nothing_by_halves(
+    store: Store, table: Table, body: bytes
+):
+    async with serving(store, table, **LIMITS) as http:
+        for content, encoding in (
+            (body, ""),
+            (gzip.compress(body, 0), "gzip"),
+            (gzip.compress(body, 0)[:-9], "gzip"),
+            (body, "gzip"),
+        ):
+            response = await http.post(URL, content=content, headers={**AUTH, "content-encoding": encoding})
+            assert (response.status_code, bool(response.headers["x-sentry-error"])) == (400, True)
+    assert not store.events
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-sentry-auth": f"Sentry sentry_key={REVOKED}"}])
+async def test_of_a_long_body_no_more_is_read_than_it_takes_to_know_its_key(store: Store, table: Table, headers: dict[str, str]):
+    body = Body(b'{"dsn":"https://%s@monitor.example/7"}\n{"type":"attachment"}\n' % REVOKED.encode(), bytes(6000), bytes(6000))
+    async with serving(store, table, **LIMITS) as http:
+        assert (await http.post(URL, content=body, headers=headers)).status_code == 401
+    assert not body.asked.is_set()
 
 
 @pytest.mark.parametrize(

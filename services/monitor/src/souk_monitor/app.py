@@ -139,6 +139,7 @@ def _http(core: "_Core", settings: MonitorSettings, dashboard: Dashboard | None)
     options = SentryOptions(
         max_bytes=settings.sentry_bytes,
         max_decompressed_bytes=settings.sentry_decompressed_bytes,
+        max_whole_bytes=settings.sentry_whole_bytes,
         max_in_flight=settings.sentry_in_flight,
         max_in_flight_bytes=settings.sentry_in_flight_bytes,
         max_large=settings.sentry_large,

@@ -99,8 +99,21 @@ class MonitorSettings(OperationSettings):
     event_exceptions: int = Field(
         50, ge=2, le=200, description="Exceptions of one event that are kept: those at both ends of the chain."
     )
-    sentry_bytes: int = Field(4 * MEBIBYTE, gt=0, description="Largest request of Sentry's SDKs, in bytes, as it is sent.")
-    sentry_decompressed_bytes: int = Field(16 * MEBIBYTE, gt=0, description="The same, once it is decompressed.")
+    sentry_bytes: int = Field(
+        4 * MEBIBYTE,
+        gt=0,
+        description="Largest request of Sentry's SDKs, in bytes, as it is sent; of an envelope with more in it, as attachments, "
+        "its events.",
+    )
+    sentry_decompressed_bytes: int = Field(
+        16 * MEBIBYTE, gt=0, description="The same of one that is compressed, once it is decompressed."
+    )
+    sentry_whole_bytes: int = Field(
+        100 * MEBIBYTE,
+        gt=0,
+        description="Largest envelope with all that is in it and not kept, in bytes, as it is sent and once it is decompressed. It "
+        "is read past. Never less than the two before.",
+    )
     sentry_in_flight: int = Field(
         1000, gt=0, description="Requests of Sentry's SDKs that are decoded and stored at once. One more gets 429 and comes again."
     )
@@ -117,7 +130,11 @@ class MonitorSettings(OperationSettings):
         "gets 429.",
     )
     sentry_body_timeout: float = Field(
-        10.0, gt=0, le=300, description="Seconds that the body of a request of Sentry's SDKs may take. Later it gets 408."
+        10.0,
+        gt=0,
+        le=300,
+        description="Seconds that the body of a request of Sentry's SDKs may take, or each "
+        "`SOUK_MONITOR_SENTRY_BYTES` of it. Later it gets 408.",
     )
     sentry_reading: int = Field(
         1000,

@@ -1,7 +1,8 @@
 """Bodies of requests: collected up to a limit, and decompressed up to another, step by step, so that no bomb goes off."""
 
 import zlib
-from collections.abc import AsyncIterable, Callable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterator
+from typing import Any, Protocol
 
 import brotli
 import zstandard
@@ -10,10 +11,16 @@ from souk_monitor.exceptions import MalformedError, TooLargeError
 
 _STEP = 64 * 1024
 _MOST_ENCODINGS = 2
+_MOST_MEMBERS = 1000
+"""Of one body: streams of gzip or zstd that follow each other, of which an empty one takes few bytes and the time of another."""
 _ZSTD_SLICE = 128
 """Four bytes may stand for a block of 128 KiB, and what a slice gives cannot be bounded otherwise."""
 _WINDOW = 8 * 1024 * 1024
 """The largest window of zstd that is taken, as RFC 9659 has it for HTTP."""
+_BROTLI_WINDOW = 16 * 1024 * 1024
+"""The largest that there is (RFC 7932, 9.1)."""
+_PADDING = b"\0\r\n\t "
+"""What may be behind the end of what is compressed."""
 
 
 async def collect(chunks: AsyncIterable[bytes], limit: int) -> bytes:
@@ -29,26 +36,57 @@ async def collect(chunks: AsyncIterable[bytes], limit: int) -> bytes:
 def first_line(body: bytes, encoding: str, limit: int) -> bytes:
     """The first line of a body as it was before it was compressed, or what of it is in 64 KiB, for no more work than that.
 
-    Errors as of `decompress`, as far as it was read.
+    The body may go on. Errors as of `Decompression`, as far as it was read.
     """
-    names = _names(encoding)
-    for name in names[:-1]:
-        body = _whole(_DECODERS[name](body), name, limit)
-    last = names[-1] if names else ""
-    return _whole(_first(_DECODERS[last](body) if last else iter((body[:_STEP],))), last, limit).partition(b"\n")[0]
+    line = bytearray()
+    for step in Decompression(encoding, limit).feed(body):
+        line += step[:_STEP]
+        if b"\n" in line or len(line) >= _STEP:
+            break
+    return bytes(line.partition(b"\n")[0])
 
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body as it was before it was compressed, by what the header Content-Encoding says.
+    """The whole of a body as it was before it was compressed. Errors as of `Decompression`."""
+    decompression = Decompression(encoding, limit)
+    whole = b"".join(decompression.feed(body))
+    decompression.end()
+    return whole
 
-    TooLargeError as soon as it is over `limit` bytes; MalformedError where it is not so compressed, ends too early, or the encoding
-    is none of gzip, deflate, br, zstd and identity, or more than two of them.
+
+def is_compressed(encoding: str) -> bool:
+    """Whether there is anything to take off."""
+    return bool(_names(encoding))
+
+
+class Decompression:
+    """A body as it was before it was compressed, while it comes, by what the header Content-Encoding says.
+
+    All raise TooLargeError as soon as it is over `limit` bytes, and MalformedError where it is not so compressed, ends too early,
+    or the encoding is none of gzip, deflate, br, zstd and identity, or more than two of them.
     """
-    for name in _names(encoding):
-        body = _whole(_DECODERS[name](body), name, limit)
-    if len(body) > limit:
-        raise TooLargeError(limit)
-    return body
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        self._stages = [_Stage(name, limit) for name in _names(encoding)]
+        self._limit = limit
+        self._fed = 0
+        self.window = sum(stage.window for stage in self._stages)
+        """Bytes that it may keep of what it has given, to give it again."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes of the next bytes, in steps that are to be taken one by one, all of them."""
+        self._fed += len(data)
+        if self._fed > self._limit:
+            raise TooLargeError(self._limit)
+        steps = iter((data,))
+        for stage in self._stages:
+            steps = stage.feed(steps)
+        return steps
+
+    def end(self) -> None:
+        """There are no more bytes."""
+        for stage in self._stages:
+            stage.end()
 
 
 def _names(encoding: str) -> list[str]:
@@ -62,71 +100,141 @@ def _names(encoding: str) -> list[str]:
     return names
 
 
-def _first(steps: Iterator[bytes]) -> Iterator[bytes]:
-    size = 0
-    for step in steps:
+class _Stage:
+    """One encoding taken off."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._limit = limit
+        self._size = 0
+        make, self.window = _DECODERS[name]
+        self._decoder = make()
+
+    def feed(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            try:
+                for step in self._decoder.feed(chunk):
+                    self._size += len(step)
+                    if self._size > self._limit:
+                        raise TooLargeError(self._limit)
+                    yield step
+            except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
+                raise self._malformed() from None
+
+    def end(self) -> None:
+        if not self._decoder.is_whole():
+            raise self._malformed()
+
+    def _malformed(self) -> MalformedError:
+        return MalformedError(f"the body is not compressed with {self._name}, or ends too early, or goes on behind its end")
+
+
+class _Decoder(Protocol):
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """What comes of it; EOFError where its end was before."""
+
+    def is_whole(self) -> bool:
+        """Whether its end has come."""
+
+
+class _Members:
+    """Streams that follow each other, each with an end of its own; padding may be behind it."""
+
+    def __init__(self, make: Callable[[], Any], most: int) -> None:
+        self._make = make
+        self._left = most
+        self._inflater: Any = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _STEP):
+            rest = data[start : start + _STEP]
+            while rest:
+                if self.is_whole():
+                    rest = rest.lstrip(_PADDING)
+                if rest:
+                    rest = yield from self._inflated(rest)
+
+    def is_whole(self) -> bool:
+        return self._inflater is not None and self._inflater.eof
+
+    def _inflated(self, data: bytes) -> Generator[bytes, None, bytes]:
+        """What is behind the end of the member, if it ends."""
+        if self._inflater is None or self._inflater.eof:
+            self._left -= 1
+            if self._left < 0:
+                raise EOFError
+            self._inflater = self._make()
+        return (yield from self._steps(self._inflater, data))
+
+    def _steps(self, inflater: Any, data: bytes) -> Generator[bytes, None, bytes]:
+        step = inflater.decompress(data, _STEP)
         yield step
-        size += len(step)
-        if b"\n" in step or size >= _STEP:
-            return
+        while not inflater.eof and (inflater.unconsumed_tail or len(step) == _STEP):
+            step = inflater.decompress(inflater.unconsumed_tail, _STEP)
+            yield step
+        return bytes(inflater.unused_data)
 
 
-def _whole(steps: Iterator[bytes], name: str, limit: int) -> bytes:
-    whole = bytearray()
-    try:
-        for step in steps:
-            whole += step
-            if len(whole) > limit:
-                raise TooLargeError(limit)
-    except (zlib.error, brotli.error, zstandard.ZstdError, EOFError):
-        raise MalformedError(f"the body is not compressed with {name}, or ends too early") from None
-    return bytes(whole)
+class _Gzip(_Members):
+    def __init__(self) -> None:
+        super().__init__(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), _MOST_MEMBERS)
 
 
-def _gzip(body: bytes) -> Iterator[bytes]:
-    return _inflated(body, zlib.MAX_WBITS | 16)
+class _Zstd(_Members):
+    def __init__(self) -> None:
+        super().__init__(zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj, _MOST_MEMBERS)
+
+    def _steps(self, inflater: Any, data: bytes) -> Generator[bytes, None, bytes]:
+        for start in range(0, len(data), _ZSTD_SLICE):
+            end = start + _ZSTD_SLICE
+            yield inflater.decompress(data[start:end])
+            if inflater.eof:
+                return bytes(inflater.unused_data) + data[end:]
+        return b""
 
 
-def _deflate(body: bytes) -> Iterator[bytes]:
+class _Deflate:
     """With the header of zlib, as it should be, or without, as some send it."""
-    has_header = len(body) > 1 and body[0] & 0x0F == 8 and int.from_bytes(body[:2]) % 31 == 0
-    return _inflated(body, zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._members: _Members | None = None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._members is None:
+            data = self._head + data
+            if len(data) < 2:
+                self._head = data
+                return
+            has_header = data[0] & 0x0F == 8 and int.from_bytes(data[:2]) % 31 == 0
+            window = zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
+            self._members = _Members(lambda: zlib.decompressobj(window), 1)
+        yield from self._members.feed(data)
+
+    def is_whole(self) -> bool:
+        return self._members is not None and self._members.is_whole()
 
 
-def _inflated(body: bytes, window: int) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(window)
-    while not inflater.eof:
-        step = inflater.decompress(body, _STEP)
-        body = inflater.unconsumed_tail
-        if not step and not inflater.eof:
-            raise EOFError
-        yield step
+class _Brotli:
+    def __init__(self) -> None:
+        self._decoder = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _STEP):
+            step = self._decoder.process(data[start : start + _STEP], output_buffer_limit=_STEP)
+            while step:
+                yield step
+                step = b"" if self.is_whole() else self._decoder.process(b"", output_buffer_limit=_STEP)
+
+    def is_whole(self) -> bool:
+        return bool(self._decoder.is_finished())
 
 
-def _brotli(body: bytes) -> Iterator[bytes]:
-    decoder = brotli.Decompressor()
-    step = decoder.process(body, output_buffer_limit=_STEP)
-    while not decoder.is_finished():
-        yield step
-        step = decoder.process(b"", output_buffer_limit=_STEP)
-        if not step and not decoder.is_finished():
-            raise EOFError
-    yield step
-
-
-def _zstd(body: bytes) -> Iterator[bytes]:
-    inflater = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
-    for start in range(0, len(body), _ZSTD_SLICE):
-        yield inflater.decompress(body[start : start + _ZSTD_SLICE])
-        if inflater.eof:
-            return
-    raise EOFError
-
-
-_DECODERS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "br": _brotli,
-    "zstd": _zstd,
+_DECODERS: dict[str, tuple[Callable[[], _Decoder], int]] = {
+    "gzip": (_Gzip, 2**zlib.MAX_WBITS),
+    "x-gzip": (_Gzip, 2**zlib.MAX_WBITS),
+    "deflate": (_Deflate, 2**zlib.MAX_WBITS),
+    "br": (_Brotli, _BROTLI_WINDOW),
+    "zstd": (_Zstd, _WINDOW),
 }
+"""What takes each off, and the bytes of its window."""

@@ -2,9 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
-from souk_monitor.exceptions import TooLargeError
+
+class Sink(Protocol):
+    """What takes a body."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of it that are here."""
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether it is read while it comes, so that it may be long: then it has a time for each part of it, and none passes while
+        it is taken."""
+
+    async def take(self, data: bytes, /) -> None:
+        """The next bytes."""
+
+    async def end(self) -> None:
+        """There are no more."""
 
 
 class TooSlowError(Exception):
@@ -19,7 +37,10 @@ class GaveWayError(Exception):
 class _Body:
     holder: Hashable
     deadline: asyncio.Timeout
-    read: bytearray = field(default_factory=bytearray)
+    held: int = 0
+    """Bytes that are here."""
+    read: int = 0
+    """Bytes that have come in the time there is."""
     gives_way: bool = False
 
 
@@ -29,10 +50,13 @@ class Reading:
     Where it is one too many, or a byte, the oldest body gives way of whoever holds most (longest queue drop: Suter et al., Buffer
     management schemes for supporting TCP in gigabit routers with per-flow queueing, 1999). So who sends slowly, or not at all,
     keeps nobody out: a body that comes at once is read before as many others have come as there may be.
+
+    seconds: that a body may take, or each `part_bytes` of one that is streamed.
     """
 
-    def __init__(self, *, seconds: float, most: int, most_bytes: int) -> None:
+    def __init__(self, *, seconds: float, part_bytes: int, most: int, most_bytes: int) -> None:
         self._seconds = seconds
+        self._part_bytes = part_bytes
         self._most = most
         self._most_bytes = most_bytes
         self._bodies: dict[Hashable, dict[_Body, None]] = {}
@@ -43,35 +67,54 @@ class Reading:
         self.bytes = 0
         """Of them that are here."""
 
-    async def read(self, chunks: AsyncIterable[bytes], limit: int, holder: Hashable) -> bytes:
-        """The whole of a body. TooLargeError as soon as it has more than `limit` bytes, TooSlowError, GaveWayError."""
+    async def read(self, chunks: AsyncIterable[bytes], into: Sink, holder: Hashable) -> None:
+        """Read the whole of a body. TooSlowError, GaveWayError, and what `into` raises."""
         try:
             async with asyncio.timeout(self._seconds) as deadline:
                 body = _Body(holder, deadline)
                 self._enter(body)
                 try:
-                    await self._collect(body, chunks, limit)
+                    async for chunk in chunks:
+                        await self._take(body, chunk, into)
+                    if into.is_streamed:
+                        deadline.reschedule(None)
+                    await into.end()
                 finally:
                     self._leave(body)
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise GaveWayError if body.gives_way else TooSlowError from None
-        return bytes(body.read)
 
-    async def _collect(self, body: _Body, chunks: AsyncIterable[bytes], limit: int) -> None:
-        async for chunk in chunks:
-            if len(body.read) + len(chunk) > limit:
-                raise TooLargeError(limit)
+    async def _take(self, body: _Body, chunk: bytes, into: Sink) -> None:
+        if into.is_streamed:
+            left = self._left(body, len(chunk))
+            body.deadline.reschedule(None)
+            await into.take(chunk)
+            if not body.gives_way:
+                body.deadline.reschedule(asyncio.get_running_loop().time() + left)
+        else:
+            await into.take(chunk)
+        if body.gives_way:
+            raise GaveWayError
+        self._holds(body, into.held)
+        while self.bytes > self._most_bytes:
+            self._give_way(max(self._bytes, key=self._bytes.__getitem__))
             if body.gives_way:
                 raise GaveWayError
-            body.read += chunk
-            self.bytes += len(chunk)
-            self._bytes[body.holder] += len(chunk)
-            while self.bytes > self._most_bytes:
-                self._give_way(max(self._bytes, key=self._bytes.__getitem__))
-                if body.gives_way:
-                    raise GaveWayError
+
+    def _left(self, body: _Body, size: int) -> float:
+        """Seconds that a body has for what comes behind so many bytes."""
+        body.read += size
+        if body.read >= self._part_bytes:
+            body.read = 0
+            return self._seconds
+        return (body.deadline.when() or 0.0) - asyncio.get_running_loop().time()
+
+    def _holds(self, body: _Body, held: int) -> None:
+        self.bytes += held - body.held
+        self._bytes[body.holder] += held - body.held
+        body.held = held
 
     def _enter(self, body: _Body) -> None:
         self._bodies.setdefault(body.holder, {})[body] = None
@@ -92,9 +135,8 @@ class Reading:
         bodies = self._bodies.get(body.holder, {})
         if body not in bodies:
             return
+        self._holds(body, 0)
         del bodies[body]
         self.count -= 1
-        self.bytes -= len(body.read)
-        self._bytes[body.holder] -= len(body.read)
         if not bodies:
             del self._bodies[body.holder], self._bytes[body.holder]

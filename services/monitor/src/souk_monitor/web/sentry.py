@@ -1,41 +1,30 @@
 """The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/."""
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import structlog
-from souk_common import errors
 from souk_common.call import annotate
-from souk_common.postgres import PostgresError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from souk_monitor.decoding.envelopes import Envelope, public_key_of
 from souk_monitor.decoding.lenient import parse_object
-from souk_monitor.decoding.sentry import Reports, envelope_reports, parse_envelope, public_key_of, store_reports
+from souk_monitor.decoding.sentry import Reports, envelope_reports, store_reports
 from souk_monitor.decoding.sentry_events import set_address
-from souk_monitor.exceptions import (
-    KeyInvalidError,
-    MalformedError,
-    MonitorError,
-    NotTakenError,
-    ProjectUnknownError,
-    QuotaExceededError,
-    StoreUnavailableError,
-    TooLargeError,
-)
+from souk_monitor.exceptions import ProjectUnknownError, TooLargeError
 from souk_monitor.ingest import Pipeline, Rejected
 from souk_monitor.limits import DEFAULT, Limits, fit
 from souk_monitor.projects import Project, Projects
-from souk_monitor.web.bodies import decompress, first_line
+from souk_monitor.web.arriving import Arriving
+from souk_monitor.web.bodies import decompress, first_line, is_compressed
 from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
+from souk_monitor.web.refusals import RefusedError, come_again, cors, refusal
 from souk_monitor.web.room import FullError, Room
+from souk_monitor.web.streamed import Sizes, StreamedEnvelope, read_envelope
 
-log = structlog.get_logger(__name__)
-_EXPOSED = "X-Sentry-Error, X-Sentry-Rate-Limits, Retry-After"
 _PREFLIGHT = {
     "access-control-allow-methods": "POST, OPTIONS",
     "access-control-allow-headers": "X-Sentry-Auth, Authorization, Content-Type, Content-Encoding, Accept, Origin, Referer, "
@@ -53,8 +42,11 @@ class SentryOptions:
     """What a request may be."""
 
     max_bytes: int = 4 * MEBIBYTE
-    """As it is sent."""
+    """As it is sent; of one with more that is not kept, its events, where it is not compressed."""
     max_decompressed_bytes: int = 16 * MEBIBYTE
+    """Of its events."""
+    max_whole_bytes: int = 100 * MEBIBYTE
+    """With all that is not kept, before it is decompressed and then; never less than of its events."""
     max_in_flight: int = 1000
     """Requests whose bodies are here, and are decoded and stored at once; one more is told to come again."""
     max_in_flight_bytes: int = 16 * MEBIBYTE
@@ -62,22 +54,12 @@ class SentryOptions:
     max_large: int = 32
     """Large bodies that wait to be decoded or are; one more is told to come again."""
     body_timeout: float = 10.0
-    """Seconds that a body may take."""
+    """Seconds that a body may take, or each `max_bytes` of it."""
     max_reading: int = 1000
     """Bodies on their way in."""
     max_reading_bytes: int = 64 * MEBIBYTE
     """Of them that are here."""
     limits: Limits = field(default_factory=lambda: DEFAULT)
-
-
-class RefusedError(Exception):
-    """What an SDK is told in place of an id."""
-
-    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = dict(headers or {})
 
 
 def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> list[Route]:
@@ -91,16 +73,33 @@ def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> li
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Decode = Callable[[bytes, datetime], Reports]
 
 
-def _envelope(body: bytes, received: datetime) -> Reports:
-    return envelope_reports(parse_envelope(body), received)
+Decode = Callable[[bytes, str, Sizes, datetime], Reports]
+"""What reads a body: its bytes, their encoding, what it may have, and when it was received."""
 
 
-def _store(body: bytes, received: datetime) -> Reports:
+def _envelope(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
+    return envelope_reports(read_envelope(body, encoding, sizes), received)
+
+
+def _store(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
     """Of an SDK from before there were envelopes."""
-    return store_reports(body, received)
+    return store_reports(decompress(body, encoding, sizes.kept), received)
+
+
+def _read(body: bytes | Envelope, encoding: str, sizes: Sizes, decode: Decode) -> Reports:
+    """What is in a body, of which some may be read already."""
+    received = datetime.now(UTC)
+    if isinstance(body, bytes):
+        return decode(body, encoding, sizes, received)
+    if _size(body) > sizes.kept:
+        raise TooLargeError(sizes.kept)
+    return envelope_reports(body, received)
+
+
+def _size(body: bytes | Envelope) -> int:
+    return len(body) if isinstance(body, bytes) else sum(len(item.payload) for item in body.items)
 
 
 class _Face:
@@ -111,23 +110,24 @@ class _Face:
         self._room = Room(options.max_in_flight, options.max_in_flight_bytes)
         self._waiting = Room(options.max_large, options.max_large * options.max_bytes)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
-        self._reading = Reading(seconds=options.body_timeout, most=options.max_reading, most_bytes=options.max_reading_bytes)
+        self._reading = Reading(
+            seconds=options.body_timeout,
+            part_bytes=options.max_bytes,
+            most=options.max_reading,
+            most_bytes=options.max_reading_bytes,
+        )
 
     def guarded(self, decode: Decode) -> Endpoint:
         """The endpoint: its errors as answers, with the headers that every answer has."""
 
         async def guarded(request: Request) -> Response:
             if request.method == "OPTIONS":
-                return Response(status_code=204, headers={**_PREFLIGHT, **_cors(request)})
+                return Response(status_code=204, headers={**_PREFLIGHT, **cors(request)})
             try:
                 response = await self._answer(request, decode)
-            except RefusedError as refused:
-                response = _refusal(refused)
-            except (MonitorError, PostgresError) as error:
-                response = _refusal(_refused(error))
-            except Exception as error:  # noqa: BLE001 — nobody foresaw it, and a browser reads only answers with these headers
-                response = _refusal(_unforeseen(error))
-            response.headers.update(_cors(request))
+            except Exception as error:  # noqa: BLE001 — also what nobody foresaw: a browser reads only answers with these headers
+                response = refusal(error)
+            response.headers.update(cors(request))
             return response
 
         return guarded
@@ -137,10 +137,10 @@ class _Face:
         if not key and decode is not _envelope:
             raise _no_key()
         project = await self._project(request, key) if key else None  # before a byte of the body is kept
-        body = await self._body(request, project)
+        encoding = request.headers.get("content-encoding", "")
+        body = await self._body(request, project, decode, encoding)
         try:
-            with self._room.place(len(body)) as place:
-                encoding = request.headers.get("content-encoding", "")
+            with self._room.place(_size(body)) as place:
                 if project is None:
                     project = await self._project_of(request, body, encoding)
                 reports = await self._reports(body, encoding, decode)
@@ -150,33 +150,43 @@ class _Face:
                     set_address(event, request.client.host if request.client is not None else "")
                 await self._submit(project, reports)
         except FullError:
-            raise RefusedError(429, "too many requests at once", _come_again(1.0)) from None
+            raise RefusedError(429, "too many requests at once", come_again(1.0)) from None
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
-    async def _reports(self, body: bytes, encoding: str, decode: Decode) -> Reports:
+    async def _reports(self, body: bytes | Envelope, encoding: str, decode: Decode) -> Reports:
         """What is in a body; a large one is read beside the event loop, few at once. FullError: too many wait for that."""
-        limit = self._options.max_decompressed_bytes
+        sizes = self._sizes(encoding, decode)
+        small = Sizes(min(sizes.whole, _READ_AT_ONCE), min(sizes.kept, _READ_AT_ONCE))
         try:
-            return decode(decompress(body, encoding, min(limit, _READ_AT_ONCE)), datetime.now(UTC))
+            return _read(body, encoding, small, decode)
         except TooLargeError:
-            if limit <= _READ_AT_ONCE:
+            if small == sizes:
                 raise
 
         def read() -> Reports:
+            reports = _read(body, encoding, sizes, decode)
             received = datetime.now(UTC)
-            reports = decode(decompress(body, encoding, limit), received)
             for event in reports.events:  # here, because it takes long for what is large
                 fit(event, received, self._options.limits)
             return reports
 
-        with self._waiting.place(len(body)):
+        with self._waiting.place(_size(body)):
             async with self._large:
                 return await asyncio.to_thread(read)
 
-    async def _project_of(self, request: Request, body: bytes, encoding: str) -> Project:
-        """By the key that the header of an envelope names."""
-        line = first_line(body, encoding, self._options.max_decompressed_bytes)
-        key = public_key_of(parse_object(line, "the header of the envelope"))
+    def _sizes(self, encoding: str, decode: Decode) -> Sizes:
+        options = self._options
+        whole = max(options.max_whole_bytes, options.max_decompressed_bytes)
+        is_as_sent = decode is _envelope and not is_compressed(encoding)
+        return Sizes(whole, options.max_bytes if is_as_sent else options.max_decompressed_bytes)
+
+    async def _project_of(self, request: Request, body: bytes | Envelope, encoding: str) -> Project:
+        """By the key that the header of an envelope names, which may go on."""
+        if isinstance(body, bytes):
+            options = self._options
+            line = first_line(body, encoding, max(options.max_bytes, options.max_decompressed_bytes, _READ_AT_ONCE))
+            body = Envelope(parse_object(line, "the header of the envelope"))
+        key = public_key_of(body.header)
         if not key:
             raise _no_key()
         return await self._project(request, key)
@@ -188,20 +198,29 @@ class _Face:
             raise RefusedError(403, "the project does not take reports from this site")
         return project
 
-    async def _body(self, request: Request, project: Project | None) -> bytes:
-        """As it is sent, by somebody who has a project's key, or is not known yet."""
-        limit = self._options.max_bytes
+    async def _body(self, request: Request, project: Project | None, decode: Decode, encoding: str) -> bytes | Envelope:
+        """A body, sent by somebody who has a project's key, or is not known yet; who sends a long one is, before it is read on."""
+        options = self._options
+        most = max(options.max_whole_bytes, options.max_bytes) if decode is _envelope else options.max_bytes
         length = request.headers.get("content-length", "")
-        if length.isdigit() and int(length[:20]) > limit:
-            raise TooLargeError(limit)
+        if length.isdigit() and int(length[:20]) > most:
+            raise TooLargeError(most)
+
+        async def opens(begun: bytes) -> StreamedEnvelope:
+            if project is None:
+                await self._project_of(request, begun, encoding)
+            return StreamedEnvelope(begun, encoding, self._sizes(encoding, decode), most_bytes=most, turns=self._large)
+
+        arriving = Arriving(options.max_bytes, opens if decode is _envelope else None)
         try:
-            return await self._reading.read(request.stream(), limit, project.number if project is not None else None)
+            await self._reading.read(request.stream(), arriving, project.number if project is not None else None)
         except ClientDisconnect:
             raise RefusedError(400, "the request ended too early") from None
         except TooSlowError:
-            raise RefusedError(408, f"the body was not there within {self._options.body_timeout:g} s") from None
+            raise RefusedError(408, f"the body was not there within {options.body_timeout:g} s") from None
         except GaveWayError:
-            raise RefusedError(429, "too many requests at once", _come_again(1.0)) from None
+            raise RefusedError(429, "too many requests at once", come_again(1.0)) from None
+        return arriving.body
 
     async def _submit(self, project: Project, reports: Reports) -> None:
         annotate(project=project.name, events=len(reports.events), dropped=dict(reports.dropped) or None)
@@ -232,56 +251,7 @@ def key_of(request: Request) -> str:
         scheme, _, fields = request.headers.get(name, "").partition(" ")
         if scheme.lower() == "sentry":
             for field_ in fields.split(","):
-                field_name, _, value = field_.strip().partition("=")
-                if field_name == "sentry_key":
-                    return value
+                field_name, _, value = field_.partition("=")
+                if field_name.strip() == "sentry_key":
+                    return value.strip()
     return request.query_params.get("sentry_key", "")
-
-
-def _cors(request: Request) -> dict[str, str]:
-    """Any site may read the answer: whether it may report is the project's to say, and its key is public."""
-    origin = request.headers.get("origin")
-    if origin is None:
-        return {}
-    return {"access-control-allow-origin": origin, "access-control-expose-headers": _EXPOSED, "vary": "Origin"}
-
-
-def _refusal(refused: RefusedError) -> Response:
-    headers = {"x-sentry-error": refused.detail.encode("ascii", "replace").decode().replace("\n", " ")[:500], **refused.headers}
-    return JSONResponse({"detail": refused.detail}, status_code=refused.status, headers=headers)
-
-
-def _refused(error: MonitorError | PostgresError) -> RefusedError:
-    match error:
-        case ProjectUnknownError() | KeyInvalidError():
-            # the same for both, so that nobody learns which projects there are
-            return RefusedError(401, "there is no such project, or its key is wrong or revoked")
-        case MalformedError():
-            return RefusedError(400, str(error))
-        case TooLargeError():
-            return RefusedError(413, str(error))
-        case QuotaExceededError():
-            return RefusedError(429, str(error), _come_again(error.retry_delay))
-        case StoreUnavailableError() | PostgresError():
-            delay: float = getattr(error, "retry_delay", None) or 1.0
-            return RefusedError(503, "the database does not answer", {"retry-after": str(_seconds(delay))})
-        case NotTakenError():
-            return RefusedError(429, str(error), _come_again(error.retry_delay))
-    return _unforeseen(error)
-
-
-def _unforeseen(error: Exception) -> RefusedError:
-    """500 that shows nothing but an id."""
-    told = errors.internal(errors.new_error_id())
-    log.error("unforeseen error", **told.metadata, method="sentry", exc_info=error)
-    return RefusedError(500, told.message)
-
-
-def _come_again(delay: float) -> dict[str, str]:
-    """https://develop.sentry.dev/sdk/expected-features/rate-limiting/."""
-    seconds = _seconds(delay)
-    return {"retry-after": str(seconds), "x-sentry-rate-limits": f"{seconds}:error;default:key"}
-
-
-def _seconds(delay: float) -> int:
-    return max(1, math.ceil(delay))
