@@ -1,6 +1,7 @@
 """What Sentry's SDKs are answered over HTTP."""
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import json
@@ -311,6 +312,44 @@ async def test_of_a_long_body_no_more_is_read_than_it_takes_to_know_its_key(stor
     async with serving(store, table, **LIMITS) as http:
         assert (await http.post(URL, content=body, headers=headers)).status_code == 401
     assert not body.asked.is_set()
+
+
+RAVEN = base64.b64encode(zlib.compress(EVENT))
+"""As Raven of most languages sends an event."""
+QUERY = {"sentry_version": "4", "sentry_client": "raven-js/1.3.0", "sentry_key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"), [(RAVEN, "application/octet-stream"), (b"sentry_data=" + RAVEN, "application/x-www-form-urlencoded")]
+)
+async def test_an_event_of_an_old_sdk_is_stored(http: httpx.AsyncClient, store: Store, body: bytes, kind: str):
+    response = await http.post("/api/7/store/", content=body, headers={**AUTH, "content-type": kind})
+    assert (response.status_code, response.json()) == (200, {"id": ID})
+    assert [event.message for event in store.events] == ["no stock"]
+
+
+@pytest.mark.parametrize("path", ["/api/7/store/", "/api/7/store"])
+@pytest.mark.parametrize("data", [EVENT.decode(), RAVEN.decode()])
+async def test_a_browser_may_report_by_asking_for_a_picture(http: httpx.AsyncClient, store: Store, path: str, data: str):
+    response = await http.get(path, params={**QUERY, "sentry_data": data})
+    assert (response.status_code, response.headers["content-type"]) == (200, "image/gif")
+    assert response.content.startswith(b"GIF89a")
+    assert [event.event_id for event in store.events] == [ID]
+
+
+@pytest.mark.parametrize(
+    ("params", "status"), [(QUERY, 400), ({**QUERY, "sentry_data": "no event"}, 400), ({"sentry_data": EVENT.decode()}, 401)]
+)
+async def test_a_picture_that_says_no_event_is_refused(http: httpx.AsyncClient, store: Store, params: dict[str, str], status: int):
+    response = await http.get("/api/7/store/", params=params)
+    assert response.status_code == status
+    assert response.headers["x-sentry-error"]
+    assert not store.events
+
+
+async def test_a_bomb_within_base64_is_stopped(http: httpx.AsyncClient):
+    bomb = base64.b64encode(zlib.compress(b'{"message":"%s"}' % bytes(40_000_000)))
+    assert (await http.post("/api/7/store/", content=bomb, headers=AUTH)).status_code == 413
 
 
 @pytest.mark.parametrize(

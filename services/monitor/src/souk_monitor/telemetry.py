@@ -19,6 +19,7 @@ _INGEST = (
     "/souk.monitor.v1.ErrorService/ReportError",
     "/opentelemetry.proto.collector.",
     "POST /api/",
+    "GET /api/",
 )
 """What the methods of calls begin with that bring errors in."""
 

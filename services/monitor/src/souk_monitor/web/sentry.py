@@ -1,6 +1,7 @@
-"""The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/."""
+"""The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/, and GET of the second."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,14 +24,17 @@ from souk_monitor.web.bodies import decompress, first_line, is_compressed
 from souk_monitor.web.reading import GaveWayError, Reading, TooSlowError
 from souk_monitor.web.refusals import RefusedError, come_again, cors, refusal
 from souk_monitor.web.room import FullError, Room
+from souk_monitor.web.store_bodies import event_text
 from souk_monitor.web.streamed import Sizes, StreamedEnvelope, read_envelope
 
 _PREFLIGHT = {
-    "access-control-allow-methods": "POST, OPTIONS",
+    "access-control-allow-methods": "GET, POST, OPTIONS",
     "access-control-allow-headers": "X-Sentry-Auth, Authorization, Content-Type, Content-Encoding, Accept, Origin, Referer, "
     "Sentry-Trace, Baggage, Traceparent, X-Requested-With",
     "access-control-max-age": "86400",
 }
+_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==")
+"""A picture of nothing, for a browser that reports by asking for one."""
 MEBIBYTE = 1024 * 1024
 _MAX_DIGITS = 18
 _READ_AT_ONCE, _LARGE_AT_ONCE = 128 * 1024, 2
@@ -66,8 +70,8 @@ def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> li
     """The routes, with a slash at the end and without."""
     face = _Face(projects, pipeline, options)
     return [
-        Route(f"/api/{{number}}/{name}{slash}", face.guarded(decode), methods=["POST", "OPTIONS"])
-        for name, decode in (("envelope", _envelope), ("store", _store))
+        Route(f"/api/{{number}}/{name}{slash}", face.guarded(decode), methods=["POST", "OPTIONS", *more])
+        for name, decode, more in (("envelope", _envelope, ()), ("store", _store, ("GET",)))
         for slash in ("/", "")
     ]
 
@@ -85,7 +89,7 @@ def _envelope(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> R
 
 def _store(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
     """Of an SDK from before there were envelopes."""
-    return store_reports(decompress(body, encoding, sizes.kept), received)
+    return store_reports(event_text(decompress(body, encoding, sizes.kept), sizes.kept), received)
 
 
 def _read(body: bytes | Envelope, encoding: str, sizes: Sizes, decode: Decode) -> Reports:
@@ -151,6 +155,8 @@ class _Face:
                 await self._submit(project, reports)
         except FullError:
             raise RefusedError(429, "too many requests at once", come_again(1.0)) from None
+        if request.method == "GET":
+            return Response(_PIXEL, media_type="image/gif")
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
     async def _reports(self, body: bytes | Envelope, encoding: str, decode: Decode) -> Reports:
@@ -200,6 +206,8 @@ class _Face:
 
     async def _body(self, request: Request, project: Project | None, decode: Decode, encoding: str) -> bytes | Envelope:
         """A body, sent by somebody who has a project's key, or is not known yet; who sends a long one is, before it is read on."""
+        if request.method == "GET":
+            return bytes(request.scope["query_string"])
         options = self._options
         most = max(options.max_whole_bytes, options.max_bytes) if decode is _envelope else options.max_bytes
         length = request.headers.get("content-length", "")
