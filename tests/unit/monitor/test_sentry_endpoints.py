@@ -347,6 +347,19 @@ async def test_a_picture_that_says_no_event_is_refused(http: httpx.AsyncClient, 
     assert not store.events
 
 
+@pytest.mark.parametrize("kind", ["application/csp-report", "application/reports+json", "application/json"])
+async def test_a_browser_reports_what_a_policy_forbids(http: httpx.AsyncClient, store: Store, kind: str):
+    url = f"/api/7/security/?sentry_key={KEY}&sentry_release=shop@1.2&sentry_environment=staging"
+    report = b'{"csp-report":{"document-uri":"https://shop.example","blocked-uri":"https://evil.example","violated-directive":"img-src"}}'
+    headers = {"content-type": kind, "origin": "https://shop.example"}
+    asked = await http.options(url, headers={**headers, "access-control-request-headers": "content-type"})
+    assert "Content-Type" in asked.headers["access-control-allow-headers"]
+    response = await http.post(url, content=report, headers=headers)
+    (event,) = store.events
+    assert (response.status_code, response.json()) == (200, {"id": event.event_id})
+    assert (event.message, event.release, event.environment) == ("Blocked 'img-src' from 'evil.example'", "shop@1.2", "staging")
+
+
 async def test_a_bomb_within_base64_is_stopped(http: httpx.AsyncClient):
     bomb = base64.b64encode(zlib.compress(b'{"message":"%s"}' % bytes(40_000_000)))
     assert (await http.post("/api/7/store/", content=bomb, headers=AUTH)).status_code == 413

@@ -7,8 +7,9 @@ from hashlib import blake2b
 
 from souk_monitor.decoding import sentry_events
 from souk_monitor.decoding.budget import Budget
-from souk_monitor.decoding.envelopes import Envelope
-from souk_monitor.decoding.lenient import MOST_VALUES, parse_object, values_in
+from souk_monitor.decoding.envelopes import SECURITY, Envelope
+from souk_monitor.decoding.lenient import MOST_VALUES, parse, parse_object, values_in
+from souk_monitor.decoding.security_reports import payloads as security_payloads
 from souk_monitor.events import Event, Json
 from souk_monitor.exceptions import MalformedError
 
@@ -41,6 +42,9 @@ def envelope_reports(envelope: Envelope, received: datetime) -> Reports:
     reports = Reports(dropped=Counter(envelope.dropped))
     for item in envelope.items:
         _count(reports, item.payload)
+        if item.kind == SECURITY:
+            _add_security(reports, item.payload, given, received)
+            continue
         payload = parse_object(item.payload, "an event")
         payload["event_id"] = _id(payload.get("event_id")) or _numbered(given, len(reports.events))
         _add(reports, payload, received)
@@ -55,6 +59,14 @@ def store_reports(body: bytes, received: datetime) -> Reports:
     payload = parse_object(body, "the event")
     payload["event_id"] = _id(payload.get("event_id"))
     _add(reports, payload, received)
+    return reports
+
+
+def security_reports(body: bytes, received: datetime) -> Reports:
+    """What a browser reports of a site's Content Security Policy; MalformedError."""
+    reports = Reports()
+    _count(reports, body)
+    _add_security(reports, body, "", received)
     return reports
 
 
@@ -86,3 +98,11 @@ def _add(reports: Reports, payload: dict[str, Json], received: datetime) -> None
     event = sentry_events.event(payload, received, reports.budget)
     reports.event_id = reports.event_id or event.event_id
     reports.events.append(event)
+
+
+def _add_security(reports: Reports, text: bytes, given: str, received: datetime) -> None:
+    for payload in security_payloads(parse(text, "the report of a browser")):
+        if payload is None:
+            reports.dropped["security"] += 1
+        else:
+            _add(reports, {**payload, "event_id": _numbered(given, len(reports.events))}, received)

@@ -1,4 +1,4 @@
-"""The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/ and /store/, and GET of the second."""
+"""The endpoints that Sentry's SDKs send to: POST /api/<project's number>/envelope/, /store/ and /security/, and GET /store/."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from souk_monitor.decoding.envelopes import Envelope, public_key_of
 from souk_monitor.decoding.lenient import parse_object
-from souk_monitor.decoding.sentry import Reports, envelope_reports, store_reports
+from souk_monitor.decoding.sentry import Reports, envelope_reports, security_reports, store_reports
 from souk_monitor.decoding.sentry_events import set_address
 from souk_monitor.exceptions import ProjectUnknownError, TooLargeError
 from souk_monitor.ingest import Pipeline, Rejected
@@ -71,7 +71,7 @@ def routes(projects: Projects, pipeline: Pipeline, options: SentryOptions) -> li
     face = _Face(projects, pipeline, options)
     return [
         Route(f"/api/{{number}}/{name}{slash}", face.guarded(decode), methods=["POST", "OPTIONS", *more])
-        for name, decode, more in (("envelope", _envelope, ()), ("store", _store, ("GET",)))
+        for name, decode, more in (("envelope", _envelope, ()), ("store", _store, ("GET",)), ("security", _security, ()))
         for slash in ("/", "")
     ]
 
@@ -90,6 +90,11 @@ def _envelope(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> R
 def _store(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
     """Of an SDK from before there were envelopes."""
     return store_reports(event_text(decompress(body, encoding, sizes.kept), sizes.kept), received)
+
+
+def _security(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
+    """Of a browser by itself, as a site's Content Security Policy tells it."""
+    return security_reports(decompress(body, encoding, sizes.kept), received)
 
 
 def _read(body: bytes | Envelope, encoding: str, sizes: Sizes, decode: Decode) -> Reports:
@@ -152,6 +157,9 @@ class _Face:
                 del body  # not kept while the events are stored
                 for event in reports.events:
                     set_address(event, request.client.host if request.client is not None else "")
+                    if decode is _security:
+                        event.release = request.query_params.get("sentry_release", "")
+                        event.environment = request.query_params.get("sentry_environment", "")
                 await self._submit(project, reports)
         except FullError:
             raise RefusedError(429, "too many requests at once", come_again(1.0)) from None
