@@ -29,7 +29,7 @@ INFLATED = 64 * MEBIBYTE
 BOMB = b"\x0a\x80\x80\x80\x20" + bytes(INFLATED)
 """A message whose field 1 has so many bytes, all of them 0."""
 GROWTH = 40 * MEBIBYTE
-"""That the node may take more for a few of them: messages are inflated up to 4 MiB, and bodies up to 16 MiB."""
+"""That the node may take more for a few of them: messages are inflated up to 4 MiB, and of bodies up to 16 MiB are kept."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -90,6 +90,8 @@ async def test_a_body_that_is_a_bomb_is_refused_and_never_inflated_whole(node: S
         project = (await stub.GetProject(project_pb2.GetProjectRequest(name="default"))).project
     url = f"{node.http}/api/{project.number}/envelope/?sentry_key={project.keys[0].public_key}"
     bomb = b'{}\n{"type":"event"}\n{"message":"' + bytes(INFLATED)
+    attached = b'{}\n{"type":"event"}\n{"message":"m"}\n{"type":"attachment","length":%d}\n' % INFLATED + bytes(INFLATED)
+    too_much = attached + b'\n{"type":"attachment"}\n' + bytes(INFLATED)
     whole = b'{}\n{"type":"event"}\n{"message":"' + b"x" * MEBIBYTE + b'"}'
     ways = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotlied, "zstd": zstandarded}
     async with httpx.AsyncClient(timeout=60) as client:
@@ -97,5 +99,10 @@ async def test_a_body_that_is_a_bomb_is_refused_and_never_inflated_whole(node: S
             headers = {"content-encoding": encoding}
             assert (await client.post(url, content=compress(whole), headers=headers)).status_code == 200
             before = peak(node)
-            assert (await client.post(url, content=compress(bomb), headers=headers)).status_code == 413
+            for body, status in ((bomb, 413), (attached, 200), (too_much, 413)):
+                assert (await client.post(url, content=compress(body), headers=headers)).status_code == status, encoding
             assert peak(node) - before < GROWTH, encoding
+        before = peak(node)
+        assert (await client.post(url, content=attached)).status_code == 200
+        assert (await client.post(url, content=too_much)).status_code == 413
+        assert peak(node) - before < GROWTH

@@ -4,8 +4,10 @@ The JSON of each is read here by itself; of monitor's own only the event is look
 """
 
 import asyncio
+import base64
 import gzip
 import json
+import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -267,6 +269,44 @@ async def test_what_has_no_field_of_its_own_is_answered_too(monitor: Monitor, ht
     answer = await http.post("/store/", content=gzip.compress(message))
     event = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=answer.json()["id"]))).event
     assert comparable(MessageToDict(event.report.stack[0].extra)) == comparable(NATIVE_FRAME)
+
+
+async def test_events_that_old_sdks_send_are_kept_as_those_of_envelopes_are(http: httpx.AsyncClient, pool: Pool) -> None:
+    for number, file in enumerate(ENVELOPES):
+        ((_, payload),) = [item for item in json.loads(file.read_text())["items"] if item[0]["type"] == "event"]
+        id_ = f"{number + 1:032x}"
+        body = base64.b64encode(zlib.compress(json.dumps({**payload, "event_id": id_}).encode()))
+        answer = await http.post("/store/", content=body, headers={"content-encoding": "identity"})
+        assert (answer.status_code, answer.json()) == (200, {"id": id_}), file.name
+        assert (file.name, kept((await EventRows(pool).one(1, id_)).event)) == (file.name, sent(payload))
+
+
+async def test_the_id_that_is_answered_is_found_and_a_repeat_counts_once(monitor: Monitor, http: httpx.AsyncClient) -> None:
+    header = {"event_id": "0123456789abcdef0123456789abcdef"}
+    for given in ({}, {"event_id": None}, {"event_id": "f" * 32}, {"event_id": "0" * 32}):
+        payload = {"message": f"no stock of {given}", "fingerprint": [str(given)], **given}
+        envelope = {"header": header, "items": [[{"type": "event"}, payload]] * 2}
+        ids = [(await http.post("/envelope/", content=on_the_wire(envelope))).json()["id"] for _ in range(2)]
+        assert ids[0] == ids[1]
+        report = (await monitor.errors.GetEvent(pb.GetEventRequest(event_id=ids[0]))).event.report
+        assert (report.event_id, ids[0]) == (ids[0], (given.get("event_id") or "").strip("0") or header["event_id"])
+        header["event_id"] = header["event_id"][1:] + header["event_id"][0]
+    issues = (await monitor.errors.ListIssues(pb.ListIssuesRequest())).issues
+    assert sorted(issue.events for issue in issues) == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_error_is_kept_with_what_is_attached_to_it_left_out(
+    monitor: Monitor, http: httpx.AsyncClient, encoding: str
+) -> None:
+    head, event = b'{"event_id":"%s"}\n' % (b"a" * 32), b'{"type":"event"}\n{"message":"no stock"}\n'
+    dump = b'{"type":"attachment","attachment_type":"event.minidump","length":20000000}\n' + bytes(20_000_000) + b"\n"
+    body = head + dump + event
+    answer = await http.post(
+        "/envelope/", content=gzip.compress(body, 1) if encoding == "gzip" else body, headers={"content-encoding": encoding}
+    )
+    assert (answer.status_code, answer.json()) == (200, {"id": "a" * 32})
+    assert (await monitor.errors.GetEvent(pb.GetEventRequest(event_id="a" * 32))).event.report.message == "no stock"
 
 
 async def test_of_an_error_that_a_fleet_has_at_once_none_is_turned_away(monitor: Monitor, http: httpx.AsyncClient):
