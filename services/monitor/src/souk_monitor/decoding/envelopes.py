@@ -5,6 +5,7 @@ is as long as its header says, or ends with its line.
 """
 
 import re
+from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ _KNOWN = frozenset({
     "otel_log", "profile", "profile_chunk", "replay_event", "replay_recording", "replay_video", "security",
     "session", "sessions", "span", "statsd", "trace_metric", "transaction", "unreal_report", "user_report",
 })  # fmt: skip
-"""Kinds of items that are no errors. All others are `unknown`."""
+"""Kinds of items that are no errors. They are counted by their kind, all others as `unknown`."""
 _OF_EVENTS = frozenset({
     "culprit", "environment", "exception", "level", "logentry", "message", "platform", "release", "stacktrace", "tags", "timestamp",
     "sentry.interfaces.Exception", "sentry.interfaces.Message",
@@ -45,8 +46,8 @@ class Envelope:
 
     header: Mapping[str, Json] = field(default_factory=dict)
     items: list[Item] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    """Kinds of items that are no errors."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Items that are no errors, by their kind."""
 
 
 def parse_envelope(body: bytes) -> Envelope:
@@ -100,7 +101,12 @@ class EnvelopeReader:
         yield from self._more()
         envelope.header = yield from self._header("the envelope")
         number = 0
-        while (yield from self._finds_item()):
+        while True:
+            if (found := _NO_SPACE.search(self._data, self._start)) is None:
+                if (yield from self._more()):
+                    continue
+                break
+            self._start = found.start()
             number += 1
             if number > MAX_ITEMS:
                 raise MalformedError(f"the envelope has more than {MAX_ITEMS} items")
@@ -112,7 +118,7 @@ class EnvelopeReader:
             if kind in KEPT:
                 envelope.items.append(Item(kind, payload))
             else:
-                envelope.dropped.append(kind if kind in _KNOWN else "unknown")
+                envelope.dropped[kind if kind in _KNOWN else "unknown"] += 1
         if not number and not _OF_EVENTS.isdisjoint(envelope.header):
             raise MalformedError("this is an event, no envelope: it goes to /store/, or into an item behind two lines of headers")
 
@@ -122,26 +128,25 @@ class EnvelopeReader:
             self._data, self._start = (yield), 0
         return not self._is_over
 
-    def _finds_item(self) -> Generator[None, bytes, bool]:
-        """Go to the header of the next one, past empty lines."""
-        while (found := _NO_SPACE.search(self._data, self._start)) is None:
-            if not (yield from self._more()):
-                return False
-        self._start = found.start()
-        return True
-
     def _header(self, what: str) -> Generator[None, bytes, dict[str, Json]]:
         """The JSON of a line, which is left behind."""
+        end = self._data.find(b"\n", self._start)
+        line = self._data[self._start : end] if end >= 0 else (yield from self._line())
+        if len(line) > _LONGEST_HEADER:
+            raise MalformedError(f"the header of {what} has more than {_LONGEST_HEADER} bytes")
+        if end >= 0:
+            self._start = end + 1
+        return parse_object(line, f"the header of {what}")
+
+    def _line(self) -> Generator[None, bytes, bytes]:
+        """A line of which the end has not come yet, or as much of it as no header may have."""
         line = bytearray()
         while True:
             end = self._data.find(b"\n", self._start)
-            line += self._data[self._start : end if end >= 0 else self._start + _LONGEST_HEADER + 1]
-            if len(line) > _LONGEST_HEADER:
-                raise MalformedError(f"the header of {what} has more than {_LONGEST_HEADER} bytes")
-            if end >= 0:
-                self._start = end + 1
-            if end >= 0 or not (yield from self._more()):
-                return parse_object(bytes(line), f"the header of {what}")
+            line += self._data[self._start : end if end >= 0 else None]
+            self._start = end + 1 if end >= 0 else len(self._data)
+            if end >= 0 or len(line) > _LONGEST_HEADER or not (yield from self._more()):
+                return bytes(line)
 
     def _payload(self, length: int | None, number: int, is_kept: bool) -> Generator[None, bytes, bytes]:
         """As many bytes, or those up to the end of the line; empty where it is not kept."""

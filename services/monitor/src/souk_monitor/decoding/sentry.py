@@ -39,7 +39,7 @@ def envelope_reports(envelope: Envelope, received: datetime) -> Reports:
     An event without an id has that of the envelope, and the next ones have others, which a repeat of the envelope has again.
     """
     given = _id(envelope.header.get("event_id"))
-    reports = Reports(dropped=Counter(envelope.dropped))
+    reports = Reports(dropped=envelope.dropped)
     for item in envelope.items:
         _count(reports, item.payload)
         if item.kind == SECURITY:

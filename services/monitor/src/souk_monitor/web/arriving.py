@@ -19,26 +19,23 @@ class Arriving:
         self._body = bytearray()
         self._streamed: StreamedEnvelope | None = None
         self._envelope: Envelope | None = None
-
-    @property
-    def is_streamed(self) -> bool:
+        self.is_streamed = False
         """Whether it is read while it comes."""
-        return self._streamed is not None
-
-    @property
-    def held(self) -> int:
+        self.held = 0
         """Bytes of it that are here."""
-        return len(self._body) + (self._streamed.held if self._streamed is not None else 0)
 
     async def take(self, data: bytes) -> None:
         """The next bytes."""
         if self._streamed is not None:
             await self._streamed.take(data)
-        elif len(self._body) + len(data) <= self._most_bytes:
+            self.held = self._streamed.held
+        elif self.held + len(data) <= self._most_bytes:
             self._body += data
+            self.held += len(data)
         elif self._opens is not None:
             self._streamed = await self._opens(bytes(self._body) + data)
             self._body.clear()
+            self.is_streamed, self.held = True, self._streamed.held
         else:
             raise TooLargeError(self._most_bytes)
 

@@ -91,6 +91,8 @@ class Decompression:
 
 def _names(encoding: str) -> list[str]:
     """The encodings to take off, in their order."""
+    if not encoding or encoding in _DECODERS:
+        return [encoding] if encoding else []
     names = [name for name in reversed([part.strip() for part in encoding.lower().split(",")]) if name not in ("", "identity")]
     if len(names) > _MOST_ENCODINGS:
         raise MalformedError(f"more than {_MOST_ENCODINGS} encodings")
@@ -149,22 +151,24 @@ class _Members:
         for start in range(0, len(data), _STEP):
             rest = data[start : start + _STEP]
             while rest:
-                if self.is_whole():
-                    rest = rest.lstrip(_PADDING)
+                if self._inflater is None or self._inflater.eof:
+                    rest = self._begins(rest)
                 if rest:
-                    rest = yield from self._inflated(rest)
+                    rest = yield from self._steps(self._inflater, rest)
 
     def is_whole(self) -> bool:
         return self._inflater is not None and self._inflater.eof
 
-    def _inflated(self, data: bytes) -> Generator[bytes, None, bytes]:
-        """What is behind the end of the member, if it ends."""
-        if self._inflater is None or self._inflater.eof:
+    def _begins(self, data: bytes) -> bytes:
+        """What there is for the next member, if there is one."""
+        if self._inflater is not None:
+            data = data.lstrip(_PADDING)
+        if data:
             self._left -= 1
             if self._left < 0:
                 raise EOFError
             self._inflater = self._make()
-        return (yield from self._steps(self._inflater, data))
+        return data
 
     def _steps(self, inflater: Any, data: bytes) -> Generator[bytes, None, bytes]:
         step = inflater.decompress(data, _STEP)

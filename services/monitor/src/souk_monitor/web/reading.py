@@ -75,7 +75,11 @@ class Reading:
                 self._enter(body)
                 try:
                     async for chunk in chunks:
-                        await self._take(body, chunk, into)
+                        if into.is_streamed:
+                            await self._take_streamed(body, chunk, into)
+                        else:
+                            await into.take(chunk)
+                        self._make_room(body, into.held)
                     if into.is_streamed:
                         deadline.reschedule(None)
                     await into.end()
@@ -86,22 +90,21 @@ class Reading:
                 raise
             raise GaveWayError if body.gives_way else TooSlowError from None
 
-    async def _take(self, body: _Body, chunk: bytes, into: Sink) -> None:
-        if into.is_streamed:
-            left = self._left(body, len(chunk))
-            body.deadline.reschedule(None)
-            await into.take(chunk)
-            if not body.gives_way:
-                body.deadline.reschedule(asyncio.get_running_loop().time() + left)
-        else:
-            await into.take(chunk)
+    async def _take_streamed(self, body: _Body, chunk: bytes, into: Sink) -> None:
+        left = self._left(body, len(chunk))
+        body.deadline.reschedule(None)
+        await into.take(chunk)
+        if not body.gives_way:
+            body.deadline.reschedule(asyncio.get_running_loop().time() + left)
+
+    def _make_room(self, body: _Body, held: int) -> None:
+        """A body has so many bytes now. GaveWayError, where it is the one that gives way, or was before."""
+        if not body.gives_way:
+            self._holds(body, held)
+        while self.bytes > self._most_bytes and not body.gives_way:
+            self._give_way(max(self._bytes, key=self._bytes.__getitem__))
         if body.gives_way:
             raise GaveWayError
-        self._holds(body, into.held)
-        while self.bytes > self._most_bytes:
-            self._give_way(max(self._bytes, key=self._bytes.__getitem__))
-            if body.gives_way:
-                raise GaveWayError
 
     def _left(self, body: _Body, size: int) -> float:
         """Seconds that a body has for what comes behind so many bytes."""

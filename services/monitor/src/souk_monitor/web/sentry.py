@@ -119,6 +119,11 @@ class _Face:
         self._room = Room(options.max_in_flight, options.max_in_flight_bytes)
         self._waiting = Room(options.max_large, options.max_large * options.max_bytes)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        whole = max(options.max_whole_bytes, options.max_decompressed_bytes)
+        self._sizes_as_sent, self._sizes_decompressed = (
+            (Sizes(whole, kept), Sizes(min(whole, _READ_AT_ONCE), min(kept, _READ_AT_ONCE)))
+            for kept in (options.max_bytes, options.max_decompressed_bytes)
+        )
         self._reading = Reading(
             seconds=options.body_timeout,
             part_bytes=options.max_bytes,
@@ -163,14 +168,13 @@ class _Face:
                 await self._submit(project, reports)
         except FullError:
             raise RefusedError(429, "too many requests at once", come_again(1.0)) from None
-        if request.method == "GET":
+        if decode is _store and request.method == "GET":
             return Response(_PIXEL, media_type="image/gif")
         return JSONResponse({"id": reports.event_id} if reports.event_id else {})
 
     async def _reports(self, body: bytes | Envelope, encoding: str, decode: Decode) -> Reports:
         """What is in a body; a large one is read beside the event loop, few at once. FullError: too many wait for that."""
-        sizes = self._sizes(encoding, decode)
-        small = Sizes(min(sizes.whole, _READ_AT_ONCE), min(sizes.kept, _READ_AT_ONCE))
+        sizes, small = self._sizes(encoding, decode)
         try:
             return _read(body, encoding, small, decode)
         except TooLargeError:
@@ -188,11 +192,9 @@ class _Face:
             async with self._large:
                 return await asyncio.to_thread(read)
 
-    def _sizes(self, encoding: str, decode: Decode) -> Sizes:
-        options = self._options
-        whole = max(options.max_whole_bytes, options.max_decompressed_bytes)
-        is_as_sent = decode is _envelope and not is_compressed(encoding)
-        return Sizes(whole, options.max_bytes if is_as_sent else options.max_decompressed_bytes)
+    def _sizes(self, encoding: str, decode: Decode) -> tuple[Sizes, Sizes]:
+        """What a body may have, and one that is read without giving others a turn."""
+        return self._sizes_as_sent if decode is _envelope and not is_compressed(encoding) else self._sizes_decompressed
 
     async def _project_of(self, request: Request, body: bytes | Envelope, encoding: str) -> Project:
         """By the key that the header of an envelope names, which may go on."""
@@ -214,7 +216,7 @@ class _Face:
 
     async def _body(self, request: Request, project: Project | None, decode: Decode, encoding: str) -> bytes | Envelope:
         """A body, sent by somebody who has a project's key, or is not known yet; who sends a long one is, before it is read on."""
-        if request.method == "GET":
+        if decode is _store and request.method == "GET":
             return bytes(request.scope["query_string"])
         options = self._options
         most = max(options.max_whole_bytes, options.max_bytes) if decode is _envelope else options.max_bytes
@@ -225,7 +227,8 @@ class _Face:
         async def opens(begun: bytes) -> StreamedEnvelope:
             if project is None:
                 await self._project_of(request, begun, encoding)
-            return StreamedEnvelope(begun, encoding, self._sizes(encoding, decode), most_bytes=most, turns=self._large)
+            sizes, _ = self._sizes(encoding, decode)
+            return StreamedEnvelope(begun, encoding, sizes, most_bytes=most, turns=self._large)
 
         arriving = Arriving(options.max_bytes, opens if decode is _envelope else None)
         try:
