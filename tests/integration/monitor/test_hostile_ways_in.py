@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import brotli
 import grpc
 import httpx
 import pytest
@@ -81,6 +82,10 @@ def envelopes() -> Iterator[bytes]:
     yield b"{}\n" + b'{"type":"event"}\n{}\n' * 1001
     yield b"{}\n" + b'{"type":"session"}\n{}\n' * 900
     yield b"{}\n" + b"\n" * 500_000
+    yield b"{}\n" + b"\n" * 20_000_000
+    yield b"{}\n" + (b'{"type":"attachment"}\n' + b" " * 20_000 + b"\n") * 999 + b'{"type":"event"}\n{"message":"m"}'
+    yield b'{}\n{"type":"attachment","length":99999999999}\n' + b"y" * 20_000_000
+    yield b'{}\n{"type":"' + b"x" * 20_000_000
 
 
 async def test_whatever_sentrys_door_is_sent_the_answer_is_typed_and_the_next_event_is_stored(
@@ -120,6 +125,28 @@ async def test_bombs_and_bodies_that_do_not_come_keep_nobody_out(dsn: str):
             assert (await client.post(url, content=bomb, headers={"content-encoding": "gzip"})).status_code == 413
             assert (await client.post(url, content=b'{}\n{"type":"event"}\n{"message":"m"}')).status_code == 200
         assert await stored(monitor) == 1
+        for _, writer in idle:
+            writer.close()
+
+
+@pytest.mark.parametrize("encoding", ["", "br"])
+async def test_long_bodies_that_do_not_come_to_their_end_keep_nobody_out(dsn: str, encoding: str):
+    async with serving(dsn, sentry_bytes=10_000, sentry_reading=4, sentry_body_timeout=60) as monitor:
+        await monitor.projects.CreateProjectKey(project_pb2.CreateProjectKeyRequest(project="default"))
+        project = (await monitor.projects.GetProject(project_pb2.GetProjectRequest(name="default"))).project
+        host, _, port = monitor.server.http_url.removeprefix("http://").rpartition(":")
+        path = f"/api/{project.number}/envelope/?sentry_key={project.keys[0].public_key}"
+        head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 50000000\r\ncontent-encoding: {encoding}\r\n\r\n".encode()
+        begun = b'{}\n{"type":"attachment"}\n' + CHANCE.randbytes(600_000)
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(12)]
+        for _, writer in idle:
+            writer.write(head + (brotli.compress(begun, quality=1) if encoding else begun))
+            await writer.drain()
+        async with httpx.AsyncClient(timeout=60) as client:
+            for _ in range(3):
+                answer = await client.post(monitor.server.http_url + path, content=b'{}\n{"type":"event"}\n{"message":"m"}')
+                assert answer.status_code == 200
+        assert await stored(monitor) == 3
         for _, writer in idle:
             writer.close()
 

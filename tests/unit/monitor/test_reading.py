@@ -181,6 +181,7 @@ async def test_the_time_in_which_a_body_is_taken_is_not_that_of_who_sends(monkey
     clock, bodies, body = Clock(monkeypatch), reading(seconds=10), Streamed()
     sender = Sender(bodies, 7, b"one ", into=body)
     body.may_go_on.clear()
+    await clock.goes(0)
     await clock.goes(100)
     body.may_go_on.set()
     sender.sends(b"two")

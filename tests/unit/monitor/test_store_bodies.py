@@ -69,6 +69,7 @@ def test_an_event_is_read_however_it_is_written_down(way: Callable[[bytes], byte
         b"sentry_key=7",
         b"a=b=c",
         base64.b64encode(b"no event"),
+        b"<<<<" + base64.b64encode(b"{  }"),
     ],
 )
 def test_what_is_none_of_these_is_left_to_who_reads_it(body: bytes):

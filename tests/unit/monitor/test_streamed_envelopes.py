@@ -5,6 +5,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from typing import Any
 
 import brotli
 import pytest
@@ -54,15 +55,23 @@ def test_the_window_of_a_decompression_is_counted(encoding: str, window: int) ->
     assert streamed(encoding).held == window
 
 
-async def test_who_has_no_turn_waits_and_keeps_nobody_waiting() -> None:
+async def test_it_is_read_beside_the_event_loop_when_it_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, to_thread = 0, asyncio.to_thread
+
+    async def counted(work: Any, *given: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        return await to_thread(work, *given)
+
+    monkeypatch.setattr(asyncio, "to_thread", counted)
     turns = asyncio.Semaphore(0)
     body = StreamedEnvelope(COMPRESSED["gzip"], "gzip", SIZES, most_bytes=MEBIBYTE, turns=turns)
     end = asyncio.ensure_future(body.end())
     for _ in range(10):
         await asyncio.sleep(0)
-    assert not end.done()
+    assert begun == 0
     turns.release()
-    assert len((await end).items) == 1
+    assert len((await end).items) == begun == 1
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip"])
