@@ -357,7 +357,7 @@ async def test_a_browser_reports_what_a_policy_forbids(http: httpx.AsyncClient, 
     response = await http.post(url, content=report, headers=headers)
     (event,) = store.events
     assert (response.status_code, response.json()) == (200, {"id": event.event_id})
-    assert (event.message, event.release, event.environment) == ("Blocked 'img-src' from 'evil.example'", "shop@1.2", "staging")
+    assert (event.message, event.release, event.environment) == ("Blocked 'image' from 'evil.example'", "shop@1.2", "staging")
 
 
 async def test_a_bomb_within_base64_is_stopped(http: httpx.AsyncClient):

@@ -1,4 +1,4 @@
-"""What browsers report of a site's Content Security Policy, as the payload of an event.
+"""What browsers by themselves report of a site's policies, as the payloads of events that SDKs would send of them.
 
 https://www.w3.org/TR/CSP3/#deprecated-serialize-violation (one report, as `report-uri` brings it) and
 https://www.w3.org/TR/reporting-1/#media-type (a list, as `report-to` does).
@@ -6,13 +6,15 @@ https://www.w3.org/TR/reporting-1/#media-type (a list, as `report-to` does).
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from urllib.parse import urlsplit
 
-from souk_monitor.decoding.lenient import list_of, object_of, text_of
+from souk_monitor.decoding.lenient import list_of, object_of
+from souk_monitor.decoding.sentry_titles import title
 from souk_monitor.events import Json
 
 MOST_REPORTS = 1000
 """Of one request that are looked at."""
+_KINDS = {"csp-report": "csp", "expect-ct-report": "expectct", "expect-staple-report": "expectstaple"}
+"""What a report by itself is in, and the part of an event that it becomes."""
 _VIOLATION = "csp-violation"
 _NAMES = {
     "blockedURL": "blocked-uri",
@@ -25,40 +27,20 @@ _NAMES = {
     "statusCode": "status-code",
     "sample": "script-sample",
 }
-"""How the fields of a report in a list are called in one by itself."""
+"""How the fields of a violation in a list are called in one by itself."""
 
 
 def payloads(given: Json) -> Iterator[dict[str, Json] | None]:
-    """The events of one report, or of a list; None for each that is about something else."""
+    """The events of one report, or of a list; None for each that is about something else, or does not say what."""
     for report in islice(list_of(given) or [given], MOST_REPORTS):
-        found = _violation(object_of(report))
-        yield _payload(found) if found else None
+        yield _payload(object_of(report))
 
 
-def _violation(report: Mapping[str, Json]) -> dict[str, Json]:
+def _payload(report: Mapping[str, Json]) -> dict[str, Json] | None:
+    found: dict[str, Json] = {part: object_of(report[name]) for name, part in _KINDS.items() if name in report}
     if report.get("type") == _VIOLATION:
-        return {_NAMES.get(name, name): value for name, value in object_of(report.get("body")).items()}
-    return object_of(report.get("csp-report"))
-
-
-def _payload(report: dict[str, Json]) -> dict[str, Json]:
-    # what reports of old browsers call violated is the directive with all that it allows
-    directive = text_of(report.get("effective-directive") or report.get("violated-directive")).partition(" ")[0]
-    blocked = _source(text_of(report.get("blocked-uri")))
-    url = report.get("document-uri")
-    return {
-        "logger": "csp",
-        "platform": "javascript",
-        "message": f"Blocked '{directive}' from '{blocked}'",
-        "fingerprint": ["csp", directive, blocked],
-        "request": {"url": url} if url else None,
-        "extra": {"csp": report},
-    }
-
-
-def _source(blocked: str) -> str:
-    """The host of what was blocked, or a word as `inline`, or a scheme as `data`; `self` where nothing is said."""
-    try:
-        return urlsplit(blocked).hostname or blocked.partition(":")[0] or "self"
-    except ValueError:
-        return blocked
+        found["csp"] = {_NAMES.get(name, name): value for name, value in object_of(report.get("body")).items()}
+    if not title(found):
+        return None
+    url = object_of(found.get("csp")).get("document-uri")
+    return {**found, "logger": next(iter(found)), "platform": "javascript", "request": {"url": url} if url else None}

@@ -63,7 +63,7 @@ def store_reports(body: bytes, received: datetime) -> Reports:
 
 
 def security_reports(body: bytes, received: datetime) -> Reports:
-    """What a browser reports of a site's Content Security Policy; MalformedError."""
+    """What a browser by itself reports of a site's policies; MalformedError."""
     reports = Reports()
     _count(reports, body)
     _add_security(reports, body, "", received)

@@ -93,7 +93,7 @@ def _store(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Repo
 
 
 def _security(body: bytes, encoding: str, sizes: Sizes, received: datetime) -> Reports:
-    """Of a browser by itself, as a site's Content Security Policy tells it."""
+    """Of a browser by itself, as a policy of the site tells it."""
     return security_reports(decompress(body, encoding, sizes.kept), received)
 
 
