@@ -37,8 +37,10 @@ _JS_RECEIVERS = frozenset(
 )
 """What V8 calls the object that a function is called on, where it is of the runtime: it says nothing of where the function is."""
 _JAVA_NUMBERED = re.compile(r"\$\d+")
-_JAVA_GENERATED = re.compile(r"\$(?:HibernateProxy|ByteBuddy)(?:\$\w+)?$|(?<=_closure)\d+")
-"""Names of proxies, which are others in every process, and numbers of Groovy's closures."""
+_JAVA_GENERATED = re.compile(r"\$(?:\d+|(?:HibernateProxy|ByteBuddy)(?:\$\w+)?$)")
+"""Numbers of classes without a name, and names of proxies, which are others in every process."""
+
+_GROOVY_CLOSURE = re.compile(r"_closure\d+")
 
 _GO_CLOSURE = re.compile(r"(?:\.(?:func|gowrap|deferwrap|init)?\d+|-range\d+|-fm|\.\d+)+$")
 _GO_TYPES = re.compile(r"\[[^\]]*\]+")
@@ -125,7 +127,8 @@ def java_class(name: str) -> str:
         name = name.rpartition("/")[2] if "$$Lambda" not in name else name.partition("$$")[0].rpartition("/")[2]
     if "$" not in name:
         return name
-    return _JAVA_NUMBERED.sub("", _JAVA_GENERATED.sub("", name.partition("$$")[0]))
+    name = _JAVA_GENERATED.sub("", name.partition("$$")[0])
+    return _GROOVY_CLOSURE.sub("_closure", name) if "_closure" in name else name
 
 
 def java(name: str) -> str:

@@ -70,9 +70,7 @@ def _masked(word: str) -> str:
     """A word that is not of letters alone, with `*` for what changes in it."""
     if _is_uuid(word):
         return "*"
-    if len(word) > _LONGEST_WORD or (word.count(":") > 1 and _COLONS(word)):
-        return "*"
-    if (word[0].isdigit() or (word[0] in "-+" and word[1:2].isdigit())) and _NUMBER(word):
+    if len(word) > _LONGEST_WORD or (word[0].isdigit() and _NUMBER(word)) or (word.count(":") > 1 and _COLONS(word)):
         return "*"
     tail = word.lstrip(_OPENING)
     core = tail.rstrip(_CLOSING)
@@ -114,7 +112,8 @@ def _pieces(core: str) -> str:
         return "*"
     if core.lower() in _NAMES:
         return core
-    core = _UUID_WITHIN.sub("*", core)
+    if core.count("-") > 3:
+        core = _UUID_WITHIN.sub("*", core)
     if "=" in core:
         core = _VALUE_OF_KEY.sub("=*", core)
     if len(core) >= 20 and len(_CASES.findall(core)) > len(core) / 4:
@@ -131,16 +130,16 @@ def parameterise(message: str) -> str:
     after_value = False
     calendar = 0
     for word in message.split():
-        if after_value and word[-1] in _CLOSING and (unit := word.rstrip(_CLOSING)).lower() in _UNITS and unit.isalpha():
-            out[-1] += word[len(unit) :].lstrip(_BESIDE_NUMBERS)
-            after_value = False
-            continue
         if word.isalpha():
             if after_value and word.lower() in _UNITS:
                 continue
             after_value = False
             calendar = calendar + 1 if len(word) < 10 and word.lower() in _CALENDAR else 0
             out.append(word)
+            continue
+        if after_value and word[-1] in _CLOSING and (unit := word.rstrip(_CLOSING)).lower() in _UNITS and unit.isalpha():
+            out[-1] += word[len(unit) :].lstrip(_BESIDE_NUMBERS)
+            after_value = False
             continue
         masked = _masked(word)
         after_value = masked[-1] == "*"
