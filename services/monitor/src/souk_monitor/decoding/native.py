@@ -32,8 +32,8 @@ SEVERITIES = {level: severity for severity, level in _LEVELS.items() if severity
 _MANY = 1000
 """Tags, and parts of a fingerprint, that are looked at: more than are kept."""
 _MOST_PROBLEMS = 20
-_SMALL = 10_000
-"""Bytes of contexts that are read before the stacks, for they leave half of an event's values to these. Larger ones come last."""
+_FEW, _SMALL = 64, 10_000
+"""Contexts, and their bytes, that are read before the stacks, for they leave half of an event's values to these. More come last."""
 _TEXT = "stack_text"
 """In an exception's `extra`: the text of its stack, where no frames were made of it."""
 _LAST_SECOND = 253_402_300_799
@@ -64,7 +64,7 @@ def _malformed(report: pb.ErrorReport) -> MalformedError:
 
 
 def _event(report: pb.ErrorReport, received: datetime, budget: Budget) -> Event:
-    are_few = report.contexts.ByteSize() <= _SMALL
+    are_few = len(report.contexts.fields) <= _FEW and report.contexts.ByteSize() <= _SMALL  # of many the size is dear
     contexts = values(report.contexts, budget, "contexts") if are_few else {}
     exceptions = _exceptions(report, budget)
     stack = _frames(report.stack, budget, "stack")
