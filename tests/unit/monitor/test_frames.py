@@ -11,6 +11,7 @@ from souk_monitor.frames import counting, place_of, places_of, stack_of
 from souk_monitor.functions import short_type
 from souk_monitor.in_app import NO_RULES, InAppRules, in_app, is_in_app
 from souk_monitor.paths import _named, _plain, is_minified, place_of_path
+from souk_monitor.stack_text import parse
 
 PATHS = {
     "/srv/app/shop/orders.py": "shop/orders",
@@ -382,6 +383,13 @@ def frame_of(platform: str, function: str, module: str = "", path: str = "") -> 
             ["<<Main>$>b__0_0", "<<Main>$>b__0_1", "<<<Main>$>b__0_1>d", "<<<Main>$>b__0_7>d__2"],
         ),
         "async lambdas": ("csharp", ["<Verify>b__0", "<<Verify>b__0>d"]),
+        "lambdas of C++": (
+            "native",
+            ["place()::{lambda(int)#1}::operator()(int) const", "place()::{lambda(long)#2}::operator()(int) const"],
+        ),
+        "blocks of Objective-C": ("native", ["__32-[Cart add:]_block_invoke", "__32-[Cart add:]_block_invoke_2", "-[Cart add:]"]),
+        "blocks of C": ("native", ["place_block_invoke", "place_block_invoke_2"]),
+        "anonymous functions of Erlang": ("elixir", ["-place/2-fun-0-", "-place/2-fun-1-", "place/2"]),
         "generics of Rust": ("rust", ["shop::place", "shop::place::<u32>", "shop[1f2e3d4c5b6a7980]::place"]),
     }.values(),
 )
@@ -419,10 +427,29 @@ def test_what_the_runtime_compiles_is_none_of_the_program(frame: Frame) -> None:
     assert places_of((own, frame), "csharp") == (("Shop.Orders", "Place"),)
 
 
+def test_frameworks_of_elixir_and_dart_are_none_of_the_program() -> None:
+    text = """** (KeyError) key :sku not found
+    (stdlib 5.2) gen_server.erl:1095: :gen_server.try_handle_call/4
+    (shop 0.1.0) lib/shop/orders.ex:12: anonymous fn/2 in Shop.Orders.place/2
+    (elixir 1.16.0) lib/enum.ex:2528: Enum."-reduce/3-lists^foldl/2-0-"/3
+    (phoenix 1.7.11) lib/phoenix/router.ex:484: Phoenix.Router.__call__/5
+"""
+    (raised,) = parse(text)
+    told = Frame("Shop.Orders.place/2", "Elixir.Shop.Orders", "lib/shop/orders.ex")  # as Sentry's SDK says it
+    assert places_of(raised.frames, "elixir") == places_of((told,), "elixir") == (("shop/orders", "place/2"),)
+    text = """#0      Cart.add (package:shop/cart.dart:12:5)
+#1      _InkResponseState.handleTap (package:flutter/src/material/ink_well.dart:1171:21)
+#2      DioMixin.fetch (package:dio/src/dio_mixin.dart:507:7)
+"""
+    (raised,) = parse(text)
+    assert [name for _, name in places_of(raised.frames, "dart")] == ["Cart.add"]
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     {
         "/srv/shop/app/api/orders/[id]/route.js": "orders/route",
+        "<decorator-gen-12>": "<decorator-gen>",
         "/srv/shop/app/(shop)/orders/(list)/page.js": "orders/page",
         "/srv/shop/src/routes/sellers/[seller]/[...rest]/+page.server.js": "sellers/+page.server",
         "/srv/shop/app/routes/sellers/$seller/edit.js": "sellers/edit",

@@ -102,6 +102,11 @@ def _rust(frame: Frame) -> Place:
     return functions.rust(f"{frame.module}::{frame.function}" if frame.module and "::" not in frame.function else frame.function)
 
 
+def _elixir(frame: Frame) -> Place:
+    path, name = frame.abs_path or frame.file, functions.elixir(frame.function)
+    return place_of_path(path) if path else frame.module, "" if name in ANONYMOUS else name
+
+
 def _native(frame: Frame) -> Place:
     name = functions.native(frame.function)
     if name not in ANONYMOUS and not name.startswith("0x"):
@@ -124,6 +129,7 @@ _PLACES: dict[str, Callable[[Frame], Place]] = {
     "ruby": _ruby,
     "php": _php,
     "rust": _rust,
+    "elixir": _elixir,
     "native": _native,
 }
 

@@ -72,6 +72,13 @@ _RUST_NOISE = re.compile(
     r"::h[0-9a-f]{16}$|::\{\{(?:closure|impl|constructor)\}\}|::\{closure[^}]*\}|#\d+|\{\{vtable\.shim\}\}|\[[0-9a-f]{12,16}\]|::<[^>]*>$"
 )
 _NATIVE_CLONE = re.compile(r"(?:\.(?:cold|isra|part|constprop|llvm|lto_priv)(?:\.\d+)*|\$VARIANT\$\w+|\s*\[clone[^\]]*\])+")
+_NATIVE_LAMBDA = re.compile(r"(?<=\{lambda)\([^{}]*\)#\d+|(?<=\$_)\d+|(?<=_block_invoke)_\d+$")
+"""Numbers and parameters of functions without a name, in C++ and in C with blocks."""
+
+_OBJC_BLOCK = re.compile(r"^__\d+([-+]\[.*\])_block_invoke")
+_ELIXIR_FUN = re.compile(r"^-(.+/\d+)-(?:fun|inlined|lc|lbc|after|lists\^\w+/\d+)-.*$")
+"""An anonymous function, as Erlang calls it by the one that it is in."""
+
 _SWIFT_WRAP = re.compile(
     r"^(?:@objc|@nonobjc|static|specialized|generic specialization <[^>]*> of|merged|partial apply(?: forwarder)? for|"
     r"protocol witness for|reabstraction thunk helper for|thunk for|closure #\d+(?: \([^)]*\))? in|implicit closure #\d+ in|"
@@ -209,12 +216,22 @@ def rust(name: str) -> tuple[str, str]:
     return module.removesuffix("::"), function
 
 
+def elixir(name: str) -> str:
+    """A function of Elixir or Erlang by its own name, and anonymous ones as those that they are in."""
+    if found := _ELIXIR_FUN.match(name):
+        name = found[1]
+    return name.rpartition(".")[2]
+
+
 def native(name: str) -> str:
     """A C, C++, Objective-C or Swift function, without parameters, templates and clones."""
+    if block := _OBJC_BLOCK.match(name):
+        name = block[1]
     if found := _OBJC.match(name):
         return f"{found[1]} {found[2]}"
     if "." in name or "$" in name or "[" in name:
         name = _NATIVE_CLONE.sub("", name)
+    name = _NATIVE_LAMBDA.sub("", name)
     while found := _SWIFT_WRAP.match(name):
         name = name[found.end() :]
     if "<" in name or "(" in name:

@@ -142,6 +142,18 @@ def _rust(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
     return [not libraries.RUST.match(f"{frame.module}::{frame.function}" if frame.module else frame.function) for frame in frames]
 
 
+def _dart(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    return [not libraries.DART.match(path) for path in paths]
+
+
+def _elixir(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
+    spaces = [frame.module.removeprefix("Elixir.").partition(".")[0] for frame in frames]
+    return [
+        frame.package not in libraries.ELIXIR and space not in libraries.ELIXIR_MODULES and (not space or space[0].isupper())
+        for frame, space in zip(frames, spaces, strict=True)
+    ]
+
+
 def _native(frames: Sequence[Frame], paths: Sequence[str]) -> list[bool]:
     return [not (frame.package and libraries.NATIVE.search(frame.package.replace("\\", "/"))) for frame in frames]
 
@@ -153,6 +165,8 @@ _JUDGES: dict[str, Callable[[Sequence[Frame], Sequence[str]], list[bool]]] = {
     "go": _go,
     "csharp": _csharp,
     "rust": _rust,
+    "dart": _dart,
+    "elixir": _elixir,
     "native": _native,
 }
 """What languages say of frames with these paths, of all of a stack at once: a call for each would take most of the time."""

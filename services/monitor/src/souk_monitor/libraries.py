@@ -30,10 +30,10 @@ _FETCHED = re.compile(r"@v\d+\.\d+\.\d+[^/]*/")
 
 _BEGINNING = re.compile(
     rf"(?:{_any('node: internal/ wasm: dart: data: deps/ <frozen evalmachine[.]<anonymous>')}"
-    r"|(?:chrome|moz|safari|safari-web)-extension:)"
+    r"|(?:chrome|moz|safari|safari-web)-extension:|ext:|/var/runtime/|/azure-functions-host/)"
     r"|(?:native|<anonymous>|\[native code\]|\[eval\][\w-]*|<internal:[^>]*>)$"
 )
-_BEGIN_WITH = frozenset("<[cdeimnsw")
+_BEGIN_WITH = frozenset("<[/cdeimnsw")
 
 _VENDOR = re.compile(r"(?:^|/)(?:vendor|third_party|third-party)/")
 """Folders for the code of others, in the languages that have them by custom; `vendor.js` of a bundle is none."""
@@ -67,7 +67,7 @@ def is_fetched(path: str) -> bool:
 PYTHON = sys.stdlib_module_names
 
 JAVA = re.compile(
-    r"(?:java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|groovy|jakarta|akka|clojure|dalvik|android|androidx|com\.android|libcore"
+    r"(?:_COROUTINE|java|javax|jdk|sun|com\.sun|kotlin|kotlinx|scala|groovy|jakarta|akka|clojure|dalvik|android|androidx|com\.android|libcore"
     rf"|org\.(?:{_any('springframework apache hibernate eclipse junit codehaus jboss wildfly slf4j jetbrains gradle postgresql')}"
     rf"|{_any('mockito aspectj reactivestreams jooq flywaydb quartz mongodb redisson glassfish')})"
     rf"|io\.(?:{_any('netty grpc micrometer reactivex vertx quarkus micronaut opentelemetry sentry ktor undertow lettuce')})"
@@ -89,6 +89,28 @@ RUST = re.compile(
     rf"|{_any('sqlx_core test hashbrown panic_unwind')}|futures_\w+|actix_\w+)(?:\[[0-9a-f]+\])?::"
     r"|rust_begin_unwind|__rust_|_start$|main$|__libc_|clone3?$|start_thread"
 )
+
+DART = re.compile(
+    rf"package:(?:{_any('flutter flutter_test flutter_web_plugins flutter_bloc bloc provider riverpod flutter_riverpod dio http')}"
+    rf"|{_any('hive sqflite drift get get_it go_router async collection stream_channel stack_trace rxdart matcher test_api')}"
+    rf"|{_any('firebase_core firebase_auth firebase_messaging cloud_firestore graphql web_socket_channel grpc protobuf')}"
+    rf"|{_any('path_provider shared_preferences url_launcher sentry sentry_flutter sentry_dio shelf shelf_router')})/"
+)
+
+ELIXIR = _words(
+    "absinthe bandit broadway cowboy cowlib db_connection ecto ecto_sql eex elixir ex_unit finch gen_stage hackney httpoison iex",
+    "jason kernel logger mint mix myxql nimble_options nimble_pool oban phoenix phoenix_ecto phoenix_html phoenix_live_view",
+    "phoenix_pubsub plug plug_cowboy plug_crypto poison postgrex ranch redix req sentry stdlib swoosh telemetry tesla",
+    "thousand_island",
+)
+"""Applications, as the text of a stack names them."""
+
+ELIXIR_MODULES = _words(
+    "Absinthe Access Agent Bandit Broadway Code DBConnection Ecto Enum Finch Float GenServer GenStage HTTPoison IO Integer Jason",
+    "Kernel Keyword List Map MapSet Mint Mix MyXQL Oban Phoenix Plug Poison Postgrex Process Redix Regex Registry Req Sentry",
+    "Stream String Supervisor Swoosh Task Tesla ThousandIsland",
+)
+"""Namespaces of theirs; those of Erlang begin with a small letter."""
 
 GO = _words(
     "archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go hash html",

@@ -42,6 +42,9 @@ _MANY = frozenset(("apps", "libs", "modules", "packages", "services"))
 _PACKAGE = re.compile(rf"(?:^|/)(?:{'|'.join(sorted(_MANY))})/(?:@[^/]+/)?([^/]+)/(?:build|dist|lib|src)/")
 """A package of a repository that has many, above a folder of its sources."""
 
+_GENERATED = re.compile(r"[- ]?\d+>$")
+"""At the end of what stands for a file that is none, as `<decorator-gen-12>`."""
+
 _ODD = re.compile(r"[:?\\<]|ipykernel_")
 """Of a path that is more than folders."""
 _VARIANTS = ("blue", "green", "canary")
@@ -200,7 +203,9 @@ def _special(path: str) -> str:
     """The place of what is no file; empty: it is one."""
     if path.startswith("<ipython") or "ipykernel_" in path:
         return "<notebook>"
-    return path if path[:1] == "<" else "<blob>" if path.startswith(("blob:", "data:")) else ""
+    if path[:1] == "<":
+        return _GENERATED.sub(">", path)
+    return "<blob>" if path.startswith(("blob:", "data:")) else ""
 
 
 @lru_cache(_MOST_KNOWN)

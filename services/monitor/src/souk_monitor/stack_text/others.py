@@ -71,7 +71,8 @@ def parse_elixir(text: str) -> tuple[ExceptionInfo, ...]:
         if found := _ELIXIR.match(line):
             module, _, function = found[4].rpartition(".")
             module = module.rpartition(" in ")[2]  # anonymous fn/1 in Shop.Orders
-            draft.frames.append(Frame(function=function, module=module, file=found[2], abs_path=found[2], line=number_at(found[3])))
+            path, number, application = found[2], number_at(found[3]), found[1] or ""
+            draft.frames.append(Frame(function, module, path, path, number, package=application))
         elif (found := _ELIXIR_HEAD.search(line)) and (not draft.type or draft.value == _RAISED):
             draft.type, draft.lines = found[1], [found[2]]
     return finish(draft) if draft.frames or draft.type else ()
