@@ -190,6 +190,9 @@ class TestJavaScript:
         other = event("node", ExceptionInfo("Error", "EACCES: permission denied, open '/srv/x'"))
         assert not alike(other, event("node", ExceptionInfo("Error", GONE)))
 
+    def test_an_error_whose_name_is_empty_is_an_error(self) -> None:
+        assert alike(*(event("node", ExceptionInfo(kind, "x", frames=(PAY,))) for kind in ("", "Error")))
+
     def test_what_is_thrown_and_is_no_error_is_told_by_its_value(self) -> None:
         """Sentry's SDK gives it a type and the stack of its own call."""
 

@@ -144,6 +144,8 @@ def _type(exception: ExceptionInfo, family: str) -> str:
     kind = short_type(exception.type)
     if family != "javascript":
         return kind
+    if not kind and exception.frames:  # as V8 begins the stack of an error whose name is empty
+        kind = "Error"
     code = system_code(exception.value)
     if code:
         return f"{'Error' if kind == code else kind} {code}"  # OpenTelemetry's SDK says the code for a type
