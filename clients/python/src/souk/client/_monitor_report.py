@@ -20,6 +20,8 @@ from souk.monitor.v1 import error_pb2 as pb
 MOST_EXCEPTIONS = 50
 """Of one report: of a longer chain its beginning and its end."""
 MOST_LOOKED_AT = 1000
+"""Of a chain or a tree of groups, to find its end."""
+
 MAX_TEXT, MAX_TAG = 8192, 500
 MAX_BYTES = 512 * 1024
 """Of a report: beyond it local variables go first, then source, then causes that are far from what the program saw."""
